@@ -1,0 +1,1 @@
+//! Criterion benches: decode, route, dispatch, encode.

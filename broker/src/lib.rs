@@ -1,0 +1,1 @@
+//! The Net.TCP port sharing service for Linux: listen, preamble, route, dispatch.
