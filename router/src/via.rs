@@ -1,0 +1,69 @@
+//! A Via in the canonical form of System.Uri.
+
+use alloc::borrow::Cow;
+
+use crate::ViaError;
+use crate::uri;
+
+/// A Via, parsed as the original parses it and ready to be looked up.
+///
+/// ```
+/// use router::Via;
+///
+/// let via = Via::parse("NET.TCP://Srv1/a/../%63alc")?;
+/// assert_eq!((via.host(), via.port(), via.path()), ("srv1", 808, "/calc"));
+/// assert!(Via::parse("net.tcp://user@srv1/calc").is_err());
+/// # Ok::<(), router::ViaError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via<'a> {
+    net_tcp: bool,
+    host: Cow<'a, str>,
+    port: u16,
+    path: Cow<'a, str>,
+    /// Path and query as the wildcard lookups see them, where that is not the path.
+    glued: Option<Cow<'a, str>>,
+}
+
+impl<'a> Via<'a> {
+    /// Parses a Via and brings it into canonical form.
+    ///
+    /// # Errors
+    ///
+    /// Says in what way the Via is no absolute URI; the original resets such a connection.
+    pub fn parse(via: &'a str) -> Result<Self, ViaError> {
+        let uri = uri::parse(via)?;
+        let glued = uri.query.map(|query| Cow::Owned(alloc::format!("{}%3F{query}", uri.path)));
+        Ok(Self { net_tcp: uri.net_tcp, host: uri.host, port: uri.port, path: uri.path, glued })
+    }
+
+    /// Whether the scheme is net.tcp; no other scheme matches anything.
+    #[must_use]
+    pub fn is_net_tcp(&self) -> bool {
+        self.net_tcp
+    }
+
+    /// The host as exact addresses are compared with it: lower case, IPv6 in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port written in the Via, 808 if none is.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The escaped path, beginning with a slash.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path that wildcard addresses are compared with: a query is part of it, its `?` as `%3F`.
+    #[must_use]
+    pub fn wildcard_path(&self) -> &str {
+        self.glued.as_deref().unwrap_or(&self.path)
+    }
+}
