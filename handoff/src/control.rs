@@ -1,0 +1,448 @@
+//! The control socket: where it is, the broker's listening end and the worker's connection.
+//!
+//! A Unix `SOCK_SEQPACKET` socket. Its path appears only when it is listening: it is bound under another name and renamed.
+//! Who may register is decided from [`PeerCredentials`], never from a claim.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recvmsg, sendmsg, sockopt,
+};
+
+use crate::accept_socket::AcceptSocket;
+use crate::error::HandoffError;
+use crate::message::{MAX_MESSAGE, Malformed, Register, Reply, Request};
+
+/// The environment variable that names the control socket to workers.
+pub const CONTROL_VARIABLE: &str = "NET_TCP_PORT_SHARING_CONTROL";
+
+/// Below `/run` or `XDG_RUNTIME_DIR`.
+const BELOW_RUNTIME_DIRECTORY: &str = "net-tcp-port-sharing/control";
+
+/// Where a broker listens that was told nothing: `/run/net-tcp-port-sharing/control` for root,
+/// `$XDG_RUNTIME_DIR/net-tcp-port-sharing/control` for others.
+///
+/// # Errors
+/// [`HandoffError::NoControlPath`] for others without `XDG_RUNTIME_DIR`.
+pub fn default_control_path() -> Result<PathBuf, HandoffError> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(system_control_path());
+    }
+    user_control_path().ok_or(HandoffError::NoControlPath)
+}
+
+/// Where a worker finds the broker: at [`CONTROL_VARIABLE`] if set, else as [`default_control_path`]; other users than root
+/// fall back to the system's broker when they run none of their own.
+pub fn control_path() -> PathBuf {
+    if let Some(path) = std::env::var_os(CONTROL_VARIABLE).filter(|path| !path.is_empty()) {
+        return path.into();
+    }
+    let system = system_control_path();
+    match default_control_path() {
+        Ok(own) if own.exists() || !system.exists() => own,
+        _ => system,
+    }
+}
+
+fn system_control_path() -> PathBuf {
+    Path::new("/run").join(BELOW_RUNTIME_DIRECTORY)
+}
+
+fn user_control_path() -> Option<PathBuf> {
+    let directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty())?;
+    Some(Path::new(&directory).join(BELOW_RUNTIME_DIRECTORY))
+}
+
+/// How the control socket's file is made.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ControlOptions {
+    /// The permission bits. The default, 0666, lets everyone ask, and [`PeerCredentials`] decides; 0660 with a `group`
+    /// leaves the decision about group members to the file system, which knows supplementary groups.
+    pub mode: u32,
+    /// The numeric group of the file; none leaves it.
+    pub group: Option<u32>,
+    /// How many connections wait for [`ControlListener::accept`].
+    pub backlog: i32,
+}
+
+impl Default for ControlOptions {
+    fn default() -> Self {
+        Self { mode: 0o666, group: None, backlog: 1024 }
+    }
+}
+
+impl ControlOptions {
+    /// Admits a group: mode 0660.
+    #[must_use]
+    pub fn with_group(self, group: u32) -> Self {
+        Self { mode: 0o660, group: Some(group), ..self }
+    }
+}
+
+/// The broker's listening end.
+#[derive(Debug)]
+pub struct ControlListener {
+    socket: OwnedFd,
+    path: PathBuf,
+    /// Device and inode of the file that was bound.
+    file: (u64, u64),
+}
+
+impl ControlListener {
+    /// Binds and listens. The folder is made if it is missing; a socket that nobody listens on is replaced.
+    ///
+    /// # Errors
+    /// [`HandoffError::AlreadyRunning`] if another broker listens there, [`HandoffError::NoSocket`] if something else stands
+    /// there, [`HandoffError::Io`] for the rest, such as a folder that cannot be written or a path over 107 octets.
+    pub fn bind(path: &Path, options: &ControlOptions) -> Result<Self, HandoffError> {
+        if let Some(folder) =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        {
+            fs::create_dir_all(folder)?;
+        }
+        let mut unfinished = OsString::from(path);
+        unfinished.push(format!(".{}", std::process::id()));
+        let unfinished = Unfinished(unfinished.into());
+        let _ = fs::remove_file(&unfinished.0);
+
+        let socket = seqpacket()?;
+        rustix::net::bind(&socket, &SocketAddrUnix::new(&unfinished.0)?)?;
+        // nobody can connect before `listen`
+        fs::set_permissions(&unfinished.0, fs::Permissions::from_mode(options.mode))?;
+        if options.group.is_some() {
+            std::os::unix::fs::chown(&unfinished.0, None, options.group)?;
+        }
+        rustix::net::listen(&socket, options.backlog)?;
+        let file = identity(&unfinished.0)?;
+        rename_unless_in_use(&unfinished.0, path)?;
+        Ok(Self { socket, path: path.to_owned(), file })
+    }
+
+    /// The control socket's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for a worker.
+    ///
+    /// # Errors
+    /// Those of `accept`; at the descriptor limit `EMFILE`, and the worker stays queued.
+    pub fn accept(&self) -> io::Result<ControlPeer> {
+        let socket = rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC)?;
+        ControlPeer::new(socket)
+    }
+
+    /// Removes the path, if it is still the one that was bound. Otherwise the file stays, as it must when a next broker
+    /// process inherits the socket.
+    pub fn remove(self) {
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl AsFd for ControlListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A file that is removed unless it was renamed.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+fn rename_unless_in_use(from: &Path, to: &Path) -> Result<(), HandoffError> {
+    loop {
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => {}
+            other => return Ok(other?),
+        }
+        if !fs::symlink_metadata(to).is_ok_and(|file| file.file_type().is_socket()) {
+            return Err(HandoffError::NoSocket { path: to.to_owned() });
+        }
+        match ControlConnection::connect(to) {
+            Err(HandoffError::NoBroker { .. }) => {}
+            Err(error @ HandoffError::Io(_)) => return Err(error),
+            Ok(_) | Err(_) => return Err(HandoffError::AlreadyRunning { path: to.to_owned() }),
+        }
+        match fs::remove_file(to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+}
+
+/// Who is at the other end, as the kernel says (`SO_PEERCRED`): at the time it connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerCredentials {
+    /// The effective user.
+    pub uid: u32,
+    /// The effective group.
+    pub gid: u32,
+    /// The process.
+    pub pid: u32,
+}
+
+impl PeerCredentials {
+    pub(crate) fn of(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        let peer = sockopt::socket_peercred(socket)?;
+        let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or_default();
+        Ok(Self { uid: peer.uid.as_raw(), gid: peer.gid.as_raw(), pid })
+    }
+}
+
+/// A worker, as the broker sees it.
+#[derive(Debug)]
+pub struct ControlPeer {
+    socket: OwnedFd,
+    credentials: PeerCredentials,
+}
+
+impl ControlPeer {
+    fn new(socket: OwnedFd) -> io::Result<Self> {
+        let credentials = PeerCredentials::of(socket.as_fd())?;
+        Ok(Self { socket, credentials })
+    }
+
+    /// Who it is.
+    pub fn credentials(&self) -> PeerCredentials {
+        self.credentials
+    }
+
+    /// Waits for the next request; `None` when the worker has closed the connection. A malformed one is to be answered
+    /// ([`Malformed::reply`]) and the connection then closed.
+    ///
+    /// # Errors
+    /// Those of `recvmsg`.
+    pub fn receive(&self) -> io::Result<Option<Result<Request, Malformed>>> {
+        receive_request(self.socket.as_fd())
+    }
+
+    /// Answers; with the accept socket if it is [`Reply::Registered`].
+    ///
+    /// # Errors
+    /// Those of `sendmsg`: `EPIPE` when the worker is gone.
+    pub fn send(&self, reply: &Reply, accept_socket: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        send_message(self.socket.as_fd(), &reply.to_json(), accept_socket)
+    }
+}
+
+impl AsFd for ControlPeer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl From<ControlPeer> for OwnedFd {
+    fn from(peer: ControlPeer) -> Self {
+        peer.socket
+    }
+}
+
+/// A worker's control connection. Closing it ends its registrations.
+#[derive(Debug)]
+pub struct ControlConnection {
+    socket: OwnedFd,
+}
+
+impl ControlConnection {
+    /// Connects to the broker.
+    ///
+    /// # Errors
+    /// [`HandoffError::NoBroker`] if nothing listens there, [`HandoffError::AccessDenied`] if the file's permissions say so,
+    /// else [`HandoffError::Io`].
+    pub fn connect(path: &Path) -> Result<Self, HandoffError> {
+        let socket = seqpacket()?;
+        match rustix::net::connect(&socket, &SocketAddrUnix::new(path)?) {
+            Ok(()) => Ok(Self { socket }),
+            Err(Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR) => {
+                Err(HandoffError::NoBroker { path: path.to_owned() })
+            }
+            Err(Errno::ACCESS | Errno::PERM) => Err(HandoffError::AccessDenied { path: path.to_owned() }),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Bounds each wait for the broker; `None` waits for ever, the default.
+    ///
+    /// # Errors
+    /// Those of `setsockopt`: a zero duration is `EINVAL`.
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Recv, timeout)?;
+        sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Send, timeout)?;
+        Ok(())
+    }
+
+    /// Registers; gives the registration's number and its accept socket.
+    ///
+    /// # Errors
+    /// [`HandoffError::Refused`] with the broker's reason; [`HandoffError::Closed`] when the broker has gone;
+    /// [`HandoffError::ControlTruncated`] at the descriptor limit; [`HandoffError::Io`] with `WouldBlock` after the timeout.
+    pub fn register(&mut self, register: &Register) -> Result<(u64, AcceptSocket), HandoffError> {
+        let request = Request::Register(register.clone());
+        send_message(self.socket.as_fd(), &request.to_json(), None).map_err(closed_if_broken)?;
+        accept_socket_of(receive_reply(self.socket.as_fd())?)
+    }
+
+    /// Ends one registration. What was handed over and not received is the broker's again.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::register`].
+    pub fn unregister(&mut self, id: u64) -> Result<(), HandoffError> {
+        send_message(self.socket.as_fd(), &Request::Unregister { id }.to_json(), None)
+            .map_err(closed_if_broken)?;
+        unregistered_of(receive_reply(self.socket.as_fd())?, id)
+    }
+}
+
+impl AsFd for ControlConnection {
+    /// Readable when the broker is gone (there is no message that was not asked for).
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl From<ControlConnection> for OwnedFd {
+    fn from(connection: ControlConnection) -> Self {
+        connection.socket
+    }
+}
+
+impl From<OwnedFd> for ControlConnection {
+    fn from(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+}
+
+fn seqpacket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+/// A reply, and the descriptor that came with it.
+pub(crate) type ReplyWithDescriptor = (Reply, Option<OwnedFd>);
+
+/// What a reply to `register` means.
+pub(crate) fn accept_socket_of(
+    (reply, descriptor): ReplyWithDescriptor,
+) -> Result<(u64, AcceptSocket), HandoffError> {
+    match (reply, descriptor) {
+        (Reply::Registered { id }, Some(descriptor)) => Ok((id, descriptor.into())),
+        (Reply::Registered { .. }, None) => Err(HandoffError::DescriptorMissing),
+        (Reply::Refused(refused), _) => Err(refused.into()),
+        _ => Err(Malformed::new("the reply answers another request").into()),
+    }
+}
+
+/// What a reply to `unregister` means.
+pub(crate) fn unregistered_of((reply, _): ReplyWithDescriptor, id: u64) -> Result<(), HandoffError> {
+    match reply {
+        Reply::Unregistered { id: answered } if answered == id => Ok(()),
+        Reply::Refused(refused) => Err(refused.into()),
+        _ => Err(Malformed::new("the reply answers another request").into()),
+    }
+}
+
+pub(crate) fn closed_if_broken(error: io::Error) -> HandoffError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => HandoffError::Closed,
+        _ => error.into(),
+    }
+}
+
+/// One message out, with at most one descriptor.
+pub(crate) fn send_message(
+    to: BorrowedFd<'_>,
+    json: &str,
+    descriptor: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = descriptor.as_slice();
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    loop {
+        match sendmsg(to, &[IoSlice::new(json.as_bytes())], &mut control, SendFlags::NOSIGNAL) {
+            Err(Errno::INTR) => {}
+            other => return other.map(drop).map_err(Into::into),
+        }
+    }
+}
+
+pub(crate) fn receive_request(from: BorrowedFd<'_>) -> io::Result<Option<Result<Request, Malformed>>> {
+    let mut octets = vec![0; MAX_MESSAGE];
+    let received = receive_message(from, &mut octets)?;
+    Ok(match received {
+        Received { octets: [], descriptors: 0, .. } => None,
+        Received { descriptors: 1.., .. } | Received { descriptors_lost: true, .. } => {
+            Some(Err(Malformed::new("a request carries no descriptor")))
+        }
+        Received { over_long: true, .. } => Some(Err(Malformed::new("over 65536 octets"))),
+        Received { octets, .. } => Some(Request::parse(octets)),
+    })
+}
+
+pub(crate) fn receive_reply(from: BorrowedFd<'_>) -> Result<ReplyWithDescriptor, HandoffError> {
+    let mut octets = vec![0; MAX_MESSAGE];
+    let received = receive_message(from, &mut octets).map_err(closed_if_broken)?;
+    match received {
+        Received { octets: [], descriptors: 0, .. } => Err(HandoffError::Closed),
+        Received { descriptors_lost: true, .. } => Err(HandoffError::ControlTruncated),
+        Received { descriptors: 2.., .. } => Err(Malformed::new("more than one descriptor").into()),
+        Received { octets, first, .. } => Ok((Reply::parse(octets)?, first)),
+    }
+}
+
+struct Received<'a> {
+    octets: &'a [u8],
+    over_long: bool,
+    first: Option<OwnedFd>,
+    descriptors: usize,
+    descriptors_lost: bool,
+}
+
+fn receive_message<'a>(from: BorrowedFd<'_>, octets: &'a mut [u8]) -> io::Result<Received<'a>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        match recvmsg(from, &mut [IoSliceMut::new(octets)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => {}
+            other => break other?,
+        }
+    };
+    let mut descriptors = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    let mut descriptors = descriptors.by_ref().flatten();
+    let first = descriptors.next();
+    let count = usize::from(first.is_some()).saturating_add(descriptors.count());
+    Ok(Received {
+        octets: octets.get(..received.bytes).unwrap_or_default(),
+        over_long: received.flags.contains(ReturnFlags::TRUNC),
+        first,
+        descriptors: count,
+        descriptors_lost: received.flags.contains(ReturnFlags::CTRUNC),
+    })
+}

@@ -1,0 +1,69 @@
+//! What can go wrong on the control socket.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::message::{Malformed, Refused};
+
+/// Why a control connection could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandoffError {
+    /// Nothing listens at the control socket. The service is never enabled by itself.
+    #[error(
+        "no port sharing broker runs at {}; an administrator enables it with \
+         `systemctl enable --now net-tcp-port-sharing`, or starts one with `broker run --control {}`",
+        path.display(), path.display()
+    )]
+    NoBroker {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The control socket's file permissions keep this process out.
+    #[error("this user may not use the port sharing broker at {} (its --control-group admits a group)", path.display())]
+    AccessDenied {
+        /// The control socket.
+        path: PathBuf,
+    },
+    /// Another broker listens at the path.
+    #[error("a port sharing broker already runs at {}", path.display())]
+    AlreadyRunning {
+        /// The control socket.
+        path: PathBuf,
+    },
+    /// Something that is no socket stands at the path.
+    #[error("{} exists and is no socket", path.display())]
+    NoSocket {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no default path: not root, and `XDG_RUNTIME_DIR` is not set.
+    #[error(
+        "XDG_RUNTIME_DIR is not set; name the control socket with --control or NET_TCP_PORT_SHARING_CONTROL"
+    )]
+    NoControlPath,
+    /// The broker refused the request.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The other side closed the control connection.
+    #[error("the control connection was closed")]
+    Closed,
+    /// A reply is not of the protocol's form, or not one to the request.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The reply to a registration carries no accept socket.
+    #[error("the broker's reply carries no accept socket")]
+    DescriptorMissing,
+    /// The descriptor table is full: the accept socket could not be received. The registration must be ended.
+    #[error("no descriptor is free for the accept socket")]
+    ControlTruncated,
+    /// Everything else.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<rustix::io::Errno> for HandoffError {
+    fn from(errno: rustix::io::Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
