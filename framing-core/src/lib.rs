@@ -1,4 +1,28 @@
-//! .NET Message Framing (MC-NMF): records, preamble and both roles' state machines. no_std, no allocation, no I/O.
+//! .NET Message Framing ([MC-NMF]): records, preamble and both roles' state machines. no_std, no allocation, no I/O.
+//!
+//! [MC-NMF]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nmf/
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+#[cfg(test)]
+extern crate std;
+
+mod codes;
+mod encoding;
+mod error;
+mod fault;
+mod limits;
+mod parse;
+pub mod preamble;
+mod record;
+pub mod size;
+
+pub use codes::{KnownEncoding, Mode, RecordType};
+pub use encoding::Encoding;
+pub use error::{ApiMisuse, DecodeError, EncodeError, Expected, Field, Original};
+pub use fault::Fault;
+pub use limits::Limits;
+pub use preamble::{CapacityExceeded, OwnedPreamble, Preamble, PreambleView};
+pub use record::{Decoded, Record};

@@ -1,0 +1,347 @@
+//! What can go wrong: the peer's octets ([`DecodeError`]), values that cannot be written ([`EncodeError`]), and
+//! commands out of turn ([`ApiMisuse`]).
+
+use core::fmt;
+
+use crate::{Fault, Mode, RecordType};
+
+/// A part of a record that has a size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Field {
+    /// The URI of a Via Record.
+    Via,
+    /// The content type of an Extensible Encoding Record.
+    ContentType,
+    /// The protocol name of an Upgrade Request Record.
+    Upgrade,
+    /// The URI of a Fault Record.
+    Fault,
+    /// The payload of a Sized Envelope Record, or a raw envelope.
+    SizedEnvelope,
+    /// The payload of an Unsized Envelope Record: all chunks together.
+    UnsizedEnvelope,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Via => "Via",
+            Self::ContentType => "content type",
+            Self::Upgrade => "upgrade name",
+            Self::Fault => "fault",
+            Self::SizedEnvelope => "sized envelope",
+            Self::UnsizedEnvelope => "unsized envelope",
+        })
+    }
+}
+
+/// What the grammar ([MC-NMF] 3.1.1.2) wants at a place.
+///
+/// [MC-NMF]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nmf/
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Expected {
+    /// Any record.
+    Record,
+    /// A Mode Record.
+    Mode,
+    /// A Via Record.
+    Via,
+    /// A Known or Extensible Encoding Record.
+    Encoding,
+    /// An Upgrade Request or Preamble End Record.
+    UpgradeOrPreambleEnd,
+    /// A Preamble End, Sized Envelope or End Record (simplex).
+    PreambleEndOrEnvelope,
+    /// A Sized Envelope or End Record.
+    EnvelopeOrEnd,
+    /// An Unsized Envelope Record.
+    UnsizedEnvelope,
+    /// More of an envelope: payload, a chunk or the terminator.
+    MoreOfEnvelope,
+    /// An End Record.
+    End,
+    /// An Upgrade Response or Fault Record.
+    UpgradeResponse,
+    /// A Preamble Ack or Fault Record.
+    PreambleAck,
+    /// A Sized Envelope, End or Fault Record (the initiator's side of duplex).
+    EnvelopeEndOrFault,
+    /// An Unsized Envelope, End or Fault Record (the initiator's side of singleton).
+    ReplyEndOrFault,
+    /// An End or Fault Record (the initiator's side of singleton, after the reply).
+    EndOrFault,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Record => "a record",
+            Self::Mode => "Mode",
+            Self::Via => "Via",
+            Self::Encoding => "KnownEncoding or ExtensibleEncoding",
+            Self::UpgradeOrPreambleEnd => "UpgradeRequest or PreambleEnd",
+            Self::PreambleEndOrEnvelope => "PreambleEnd, SizedEnvelope or End",
+            Self::EnvelopeOrEnd => "SizedEnvelope or End",
+            Self::UnsizedEnvelope => "UnsizedEnvelope",
+            Self::MoreOfEnvelope => "more of the envelope",
+            Self::End => "End",
+            Self::UpgradeResponse => "UpgradeResponse or Fault",
+            Self::PreambleAck => "PreambleAck or Fault",
+            Self::EnvelopeEndOrFault => "SizedEnvelope, End or Fault",
+            Self::ReplyEndOrFault => "UnsizedEnvelope, End or Fault",
+            Self::EndOrFault => "End or Fault",
+        })
+    }
+}
+
+/// Octets that no correct peer sends. The session is over; [`fault`](Self::fault) says what to answer.
+///
+/// Holds numbers only, never a peer's text: printing one is safe in any log.
+///
+/// ```
+/// use framing_core::{DecodeError, Fault, Limits, preamble};
+/// let error = preamble::view(b"GET / HTTP/1.1", &Limits::DEFAULT).unwrap_err();
+/// assert_eq!(error.fault(), None);
+/// assert_eq!(error.to_string(), "not .NET message framing: first octet 0x47 (the peer seems to speak HTTP)");
+///
+/// let error = preamble::view(&[0, 2, 0], &Limits::DEFAULT).unwrap_err();
+/// assert_eq!(error, DecodeError::UnsupportedVersion { major: 2 });
+/// assert_eq!(error.fault(), Some(Fault::UNSUPPORTED_VERSION));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// A session begins with something else than a Version Record: another protocol.
+    NotFraming {
+        /// The first octet.
+        octet: u8,
+    },
+    /// The type octet is reserved ([MC-NMF] 2.2.1).
+    ///
+    /// [MC-NMF]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nmf/
+    UnknownRecord(RecordType),
+    /// A record (or reserved type octet) that must not come here.
+    UnexpectedRecord {
+        /// What may come here.
+        expected: Expected,
+        /// What came.
+        got: RecordType,
+    },
+    /// The major version is not 1. The minor version is never looked at.
+    UnsupportedVersion {
+        /// The major version.
+        major: u8,
+    },
+    /// The mode is reserved, or has no way back and the connection wants one.
+    UnsupportedMode(Mode),
+    /// A record size needs more than 31 bits or 5 octets (2.2.2).
+    SizeTooLarge,
+    /// A size is beyond [`Limits`](crate::Limits).
+    TooLong {
+        /// What is too long.
+        field: Field,
+        /// Its size in octets, as far as announced.
+        octets: u64,
+        /// The limit in octets.
+        limit: u64,
+    },
+    /// A size is 0 where nothing can be done with that: Via, upgrade name, fault.
+    Empty(Field),
+    /// A text is not UTF-8.
+    NotUtf8(Field),
+    /// The stream ended where more had to come.
+    EndOfStream {
+        /// What had to come.
+        expected: Expected,
+    },
+}
+
+/// Whose answer to malformed octets to give, see [`DecodeError::fault_as_original`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Original {
+    /// The port sharing service, `SMSvcHost`: it resets the connection, whatever is wrong.
+    PortSharingService,
+    /// A .NET Framework service that reads the preamble itself, also one that was handed a connection.
+    Service,
+}
+
+/// One row: what we answer, and what the service of .NET Framework answers.
+struct Answers {
+    clear: Option<Fault<'static>>,
+    service: Option<Fault<'static>>,
+}
+
+impl DecodeError {
+    /// The fault that tells the peer what is wrong, or `None` where a Fault Record helps nobody: the peer speaks
+    /// another protocol or is gone. An initiator never answers with a fault.
+    #[must_use]
+    pub const fn fault(self) -> Option<Fault<'static>> {
+        self.answers().clear
+    }
+
+    /// The fault Microsoft's implementation answers with, or `None` where it resets the connection.
+    ///
+    /// ```
+    /// use framing_core::{DecodeError, Fault, Original};
+    /// let error = DecodeError::UnsupportedVersion { major: 2 };
+    /// assert_eq!(error.fault_as_original(Original::PortSharingService), None);
+    /// assert_eq!(error.fault_as_original(Original::Service), Some(Fault::UNSUPPORTED_VERSION));
+    /// ```
+    #[must_use]
+    pub const fn fault_as_original(self, original: Original) -> Option<Fault<'static>> {
+        match original {
+            Original::PortSharingService => None,
+            Original::Service => self.answers().service,
+        }
+    }
+
+    /// The one table of errors and answers.
+    const fn answers(self) -> Answers {
+        const fn row(clear: Fault<'static>, service: Option<Fault<'static>>) -> Answers {
+            Answers { clear: Some(clear), service }
+        }
+        match self {
+            Self::NotFraming { .. } | Self::EndOfStream { .. } => Answers { clear: None, service: None },
+            Self::UnknownRecord(_) | Self::UnexpectedRecord { .. } | Self::SizeTooLarge => {
+                row(Fault::INVALID_RECORD_SEQUENCE, None)
+            }
+            Self::UnsupportedVersion { .. } => {
+                row(Fault::UNSUPPORTED_VERSION, Some(Fault::UNSUPPORTED_VERSION))
+            }
+            // Product notes 3 and 4 of [MS-NMFTB] claim the fault for these two; the code aborts.
+            Self::UnsupportedMode(Mode::SIMPLEX | Mode::SINGLETON_SIZED) => {
+                row(Fault::UNSUPPORTED_MODE, None)
+            }
+            Self::UnsupportedMode(_) => row(Fault::UNSUPPORTED_MODE, Some(Fault::UNSUPPORTED_MODE)),
+            Self::TooLong { field, .. } => match field {
+                Field::Via => row(Fault::VIA_TOO_LONG, None),
+                Field::ContentType => row(Fault::CONTENT_TYPE_TOO_LONG, None),
+                Field::Upgrade => row(Fault::UPGRADE_INVALID, None),
+                Field::SizedEnvelope => {
+                    row(Fault::MAX_MESSAGE_SIZE_EXCEEDED, Some(Fault::MAX_MESSAGE_SIZE_EXCEEDED))
+                }
+                Field::UnsizedEnvelope => row(Fault::MAX_MESSAGE_SIZE_EXCEEDED, None),
+                Field::Fault => row(Fault::INVALID_RECORD_SEQUENCE, None),
+            },
+            Self::Empty(field) | Self::NotUtf8(field) => match field {
+                Field::Via => row(Fault::ENDPOINT_NOT_FOUND, None),
+                Field::ContentType => row(Fault::CONTENT_TYPE_INVALID, Some(Fault::CONTENT_TYPE_INVALID)),
+                Field::Upgrade => row(Fault::UPGRADE_INVALID, Some(Fault::UPGRADE_INVALID)),
+                _ => row(Fault::INVALID_RECORD_SEQUENCE, None),
+            },
+        }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NotFraming { octet } => {
+                write!(f, "not .NET message framing: first octet 0x{octet:02X}{}", http_hint(octet))
+            }
+            Self::UnknownRecord(got) => write!(f, "no record has type {got}"),
+            Self::UnexpectedRecord { expected, got } => {
+                let hint = match expected {
+                    Expected::UpgradeResponse | Expected::PreambleAck => http_hint(got.0),
+                    _ => "",
+                };
+                write!(f, "expected {expected}, got {got}{hint}")
+            }
+            Self::UnsupportedVersion { major } => write!(f, "major version {major}, not 1"),
+            Self::UnsupportedMode(mode) => write!(f, "mode {mode} is not supported here"),
+            Self::SizeTooLarge => f.write_str("record size over 31 bits or 5 octets"),
+            Self::TooLong { field, octets, limit } => {
+                write!(f, "{field} of {octets} octets, the limit is {limit}")
+            }
+            Self::Empty(field) => write!(f, "empty {field}"),
+            Self::NotUtf8(field) => write!(f, "{field} is not UTF-8"),
+            Self::EndOfStream { expected } => write!(f, "the stream ended, expected {expected}"),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+/// An HTTP request begins with its method's capital letter, a response with `H`.
+const fn http_hint(octet: u8) -> &'static str {
+    match octet {
+        b'C' | b'D' | b'G' | b'H' | b'O' | b'P' | b'T' | b'h' => " (the peer seems to speak HTTP)",
+        _ => "",
+    }
+}
+
+/// A value that cannot be written, or not into this slice. Nothing was written.
+///
+/// ```
+/// use framing_core::{EncodeError, Record};
+/// assert_eq!(Record::Via("net.tcp://a/").encode(&mut [0; 8]), Err(EncodeError::BufferTooShort { needed: 14 }));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The slice is too short.
+    BufferTooShort {
+        /// Octets needed.
+        needed: usize,
+    },
+    /// A size needs more than 31 bits.
+    SizeTooLarge,
+    /// A size of 0, which the specification forbids here.
+    Empty(Field),
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BufferTooShort { needed } => {
+                write!(f, "the buffer is too short, {needed} octets are needed")
+            }
+            Self::SizeTooLarge => f.write_str("size over 31 bits"),
+            Self::Empty(field) => write!(f, "empty {field}"),
+        }
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
+/// A command that cannot be carried out: a mistake one finds by reading the calling code, never bad input.
+/// Nothing was written and the machine's state is unchanged.
+///
+/// ```
+/// use framing_core::{ApiMisuse, Limits, Receiver};
+/// let mut receiver = Receiver::new(Limits::DEFAULT);
+/// assert_eq!(receiver.acknowledge(&mut [0; 8]), Err(ApiMisuse::OutOfTurn));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ApiMisuse {
+    /// The grammar does not allow this record now, or never in this mode.
+    OutOfTurn,
+    /// The record cannot be written.
+    Encode(EncodeError),
+}
+
+impl From<EncodeError> for ApiMisuse {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+impl fmt::Display for ApiMisuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfTurn => f.write_str("command out of turn"),
+            Self::Encode(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ApiMisuse {}

@@ -1,0 +1,271 @@
+//! The preamble message ([MC-NMF] 2.2.6): Version, Mode, Via and encoding record. For routers [`view`], for everyone
+//! else [`Preamble`] as the state machines give it, and [`OwnedPreamble`] for when the octets are gone.
+//!
+//! [MC-NMF]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nmf/
+
+use core::fmt;
+use core::num::NonZeroUsize;
+
+use heapless::String;
+
+use crate::{DecodeError, EncodeError, Encoding, Field, KnownEncoding, Limits, Mode, Record, parse};
+
+/// What a session is about: mode, endpoint and encoding.
+///
+/// ```
+/// use framing_core::{Encoding, KnownEncoding, Mode, Preamble};
+/// let preamble = Preamble {
+///     mode: Mode::DUPLEX,
+///     via: "net.tcp://localhost:9000/calc",
+///     encoding: Encoding::Known(KnownEncoding::BINARY_SESSION),
+/// };
+/// let mut out = [0; 64];
+/// assert_eq!(preamble.encode(&mut out), Ok(38));
+/// assert_eq!(out[..7], [0x00, 0x01, 0x00, 0x01, 0x02, 0x02, 0x1D]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Preamble<'a> {
+    /// The communication mode.
+    pub mode: Mode,
+    /// The URI of the endpoint, at least 1 octet.
+    pub via: &'a str,
+    /// How the envelopes are encoded.
+    pub encoding: Encoding<'a>,
+}
+
+impl<'a> Preamble<'a> {
+    /// The four records, in their order.
+    #[must_use]
+    pub fn records(&self) -> [Record<'a>; 4] {
+        [
+            Record::Version { major: 1, minor: 0 },
+            Record::Mode(self.mode),
+            Record::Via(self.via),
+            self.encoding.into(),
+        ]
+    }
+
+    /// Octets [`encode`](Self::encode) writes.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.records().iter().map(Record::encoded_len).fold(0, usize::saturating_add)
+    }
+
+    /// Encodes the four records into the beginning of `out` and returns how many octets that took.
+    ///
+    /// # Errors
+    /// [`EncodeError::BufferTooShort`]; [`EncodeError::Empty`] for an empty Via.
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let needed = self.encoded_len();
+        if out.len() < needed {
+            return Err(EncodeError::BufferTooShort { needed });
+        }
+        if self.via.is_empty() {
+            return Err(EncodeError::Empty(Field::Via));
+        }
+        let mut rest = out;
+        for record in self.records() {
+            let used = record.encode(rest)?;
+            rest = rest.get_mut(used..).unwrap_or_default();
+        }
+        Ok(needed)
+    }
+}
+
+/// How far a preamble has come, seen by a router. Borrows from the octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreambleView<'a> {
+    /// The Via is not complete.
+    NeedMore {
+        /// Octets wanted beyond those given, at least.
+        at_least: NonZeroUsize,
+    },
+    /// Complete up to the Via; the encoding record is not.
+    Via {
+        /// The mode: singleton-unsized or duplex.
+        mode: Mode,
+        /// The Via.
+        via: &'a str,
+        /// Octets up to the end of the Via Record.
+        consumed: usize,
+        /// Octets wanted beyond those given for the encoding record, at least.
+        at_least: NonZeroUsize,
+    },
+    /// Complete through the encoding record.
+    Encoding {
+        /// The mode: singleton-unsized or duplex.
+        mode: Mode,
+        /// The Via.
+        via: &'a str,
+        /// The encoding; a router passes on any.
+        encoding: Encoding<'a>,
+        /// Octets up to the end of the encoding record.
+        consumed: usize,
+    },
+}
+
+/// Looks at the beginning of a connection without consuming it: no state, no copy, no allocation. With more octets
+/// call it again from the start.
+///
+/// Microsoft's port sharing service routes a singleton-unsized session as soon as the Via is complete and a duplex one
+/// when the encoding record is. A client that will upgrade sends nothing after the encoding record until it is
+/// answered, so a router never waits for more. The modes without a way back are refused: a router has a connection
+/// ([MS-NMFTB] 3.1.1).
+///
+/// ```
+/// use framing_core::preamble::{self, PreambleView};
+/// use framing_core::{Encoding, KnownEncoding, Limits, Mode};
+///
+/// let octets = b"\x00\x01\x00\x01\x02\x02\x1Dnet.tcp://localhost:9000/calc\x03\x08\x0C";
+/// let PreambleView::NeedMore { at_least } = preamble::view(&octets[..7], &Limits::DEFAULT)? else { panic!() };
+/// assert_eq!(at_least.get(), 29);
+/// assert_eq!(
+///     preamble::view(octets, &Limits::DEFAULT)?,
+///     PreambleView::Encoding {
+///         mode: Mode::DUPLEX,
+///         via: "net.tcp://localhost:9000/calc",
+///         encoding: Encoding::Known(KnownEncoding::BINARY_SESSION),
+///         consumed: 38,
+///     }
+/// );
+/// # Ok::<(), framing_core::DecodeError>(())
+/// ```
+///
+/// # Errors
+/// As early as one octet decides it: [`NotFraming`](DecodeError::NotFraming),
+/// [`UnsupportedVersion`](DecodeError::UnsupportedVersion), [`UnsupportedMode`](DecodeError::UnsupportedMode),
+/// [`UnexpectedRecord`](DecodeError::UnexpectedRecord), [`SizeTooLarge`](DecodeError::SizeTooLarge),
+/// [`TooLong`](DecodeError::TooLong), [`Empty`](DecodeError::Empty) for the Via, [`NotUtf8`](DecodeError::NotUtf8).
+///
+/// [MS-NMFTB]: https://learn.microsoft.com/openspecs/windows_protocols/ms-nmftb/
+#[inline]
+pub fn view<'a>(octets: &'a [u8], limits: &Limits) -> Result<PreambleView<'a>, DecodeError> {
+    view_modes(octets, limits, false)
+}
+
+/// [`view`], with the modes without a way back if `one_way` says so.
+#[inline]
+pub(crate) fn view_modes<'a>(
+    octets: &'a [u8],
+    limits: &Limits,
+    one_way: bool,
+) -> Result<PreambleView<'a>, DecodeError> {
+    let (rest, mode) = match parse::version_and_mode(octets) {
+        Ok(done) => done,
+        Err(error) => return Ok(PreambleView::NeedMore { at_least: parse::incomplete(error)? }),
+    };
+    if !(one_way || mode.has_back_channel()) {
+        return Err(DecodeError::UnsupportedMode(mode));
+    }
+    let (rest, via) = match parse::via(rest, limits.via) {
+        Ok(done) => done,
+        Err(error) => return Ok(PreambleView::NeedMore { at_least: parse::incomplete(error)? }),
+    };
+    let before = |rest: &[u8]| octets.len().saturating_sub(rest.len());
+    Ok(match parse::encoding(rest, limits.content_type) {
+        Ok((after, encoding)) => PreambleView::Encoding { mode, via, encoding, consumed: before(after) },
+        Err(error) => {
+            PreambleView::Via { mode, via, consumed: before(rest), at_least: parse::incomplete(error)? }
+        }
+    })
+}
+
+/// A [`Preamble`] that owns its texts, inline, in a fixed capacity: for those who keep one after the octets are gone.
+///
+/// The capacities are in octets; the defaults hold whatever [`Limits::DEFAULT`] admits.
+///
+/// ```
+/// use framing_core::{Encoding, KnownEncoding, Mode, OwnedPreamble, Preamble};
+/// let owned: OwnedPreamble = {
+///     let via = String::from("net.tcp://localhost:9000/calc");
+///     let encoding = Encoding::Known(KnownEncoding::BINARY_SESSION);
+///     OwnedPreamble::try_from(Preamble { mode: Mode::DUPLEX, via: &via, encoding })?
+/// };
+/// assert_eq!(owned.via(), "net.tcp://localhost:9000/calc");
+/// # Ok::<(), framing_core::CapacityExceeded>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedPreamble<const VIA: usize = 2048, const CONTENT_TYPE: usize = 256> {
+    mode: Mode,
+    via: String<VIA>,
+    encoding: OwnedEncoding<CONTENT_TYPE>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum OwnedEncoding<const N: usize> {
+    Known(KnownEncoding),
+    Extensible(String<N>),
+}
+
+impl<const VIA: usize, const CONTENT_TYPE: usize> OwnedPreamble<VIA, CONTENT_TYPE> {
+    /// The communication mode.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The URI of the endpoint.
+    #[must_use]
+    pub fn via(&self) -> &str {
+        &self.via
+    }
+
+    /// How the envelopes are encoded.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding<'_> {
+        match &self.encoding {
+            OwnedEncoding::Known(code) => Encoding::Known(*code),
+            OwnedEncoding::Extensible(content_type) => Encoding::Extensible(content_type),
+        }
+    }
+
+    /// The whole of it, borrowed.
+    #[must_use]
+    pub fn as_preamble(&self) -> Preamble<'_> {
+        Preamble { mode: self.mode(), via: self.via(), encoding: self.encoding() }
+    }
+}
+
+impl<const VIA: usize, const CONTENT_TYPE: usize> TryFrom<Preamble<'_>> for OwnedPreamble<VIA, CONTENT_TYPE> {
+    type Error = CapacityExceeded;
+
+    /// # Errors
+    /// [`CapacityExceeded`] names the text that is too long.
+    fn try_from(preamble: Preamble<'_>) -> Result<Self, CapacityExceeded> {
+        let exceeded = |field| move |_| CapacityExceeded { field };
+        Ok(Self {
+            mode: preamble.mode,
+            via: String::try_from(preamble.via).map_err(exceeded(Field::Via))?,
+            encoding: match preamble.encoding {
+                Encoding::Known(code) => OwnedEncoding::Known(code),
+                Encoding::Extensible(content_type) => OwnedEncoding::Extensible(
+                    String::try_from(content_type).map_err(exceeded(Field::ContentType))?,
+                ),
+            },
+        })
+    }
+}
+
+/// A text does not fit an [`OwnedPreamble`].
+///
+/// ```
+/// use framing_core::{CapacityExceeded, Encoding, Field, KnownEncoding, Mode, OwnedPreamble, Preamble};
+/// let encoding = Encoding::Known(KnownEncoding::BINARY);
+/// let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://localhost/", encoding };
+/// assert_eq!(OwnedPreamble::<16, 0>::try_from(preamble), Err(CapacityExceeded { field: Field::Via }));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CapacityExceeded {
+    /// The text that is too long.
+    pub field: Field,
+}
+
+impl fmt::Display for CapacityExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} is longer than the capacity for it", self.field)
+    }
+}
+
+impl core::error::Error for CapacityExceeded {}
