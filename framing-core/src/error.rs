@@ -325,6 +325,8 @@ impl core::error::Error for EncodeError {}
 pub enum ApiMisuse {
     /// The grammar does not allow this record now, or never in this mode.
     OutOfTurn,
+    /// The mode of a preamble is none of the four.
+    UndefinedMode(Mode),
     /// The record cannot be written.
     Encode(EncodeError),
 }
@@ -339,6 +341,7 @@ impl fmt::Display for ApiMisuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfTurn => f.write_str("command out of turn"),
+            Self::UndefinedMode(mode) => write!(f, "mode {mode} is not defined"),
             Self::Encode(error) => error.fmt(f),
         }
     }

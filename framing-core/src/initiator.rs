@@ -1,0 +1,327 @@
+//! The initiator's side of a connection: [`Initiator`] and its [`Event`]s.
+
+use core::num::NonZeroUsize;
+
+use crate::session::{Inbound, Incoming, Outbound, Role};
+use crate::{
+    ApiMisuse, DecodeError, Decoded, Expected, Fault, Limits, Mode, Preamble, Record, RecordType, Step,
+    StreamEnd,
+};
+
+/// What [`Initiator::step`] found. URIs and payloads borrow from the octets given to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Event<'a> {
+    /// Nothing more can be said without at least so many octets more. Nothing was consumed.
+    NeedInput(NonZeroUsize),
+    /// The receiver upgrades: every later octet, those in the buffer included, belongs to the upgrade.
+    UpgradeResponse,
+    /// The receiver accepts the session: envelopes may go both ways.
+    PreambleAck,
+    /// An envelope begins.
+    EnvelopeStart {
+        /// Octets of a sized envelope, `None` for an unsized one.
+        size: Option<u32>,
+    },
+    /// Octets of the envelope, at least one. Where a payload is cut depends on how the octets came.
+    Payload(&'a [u8]),
+    /// The envelope is complete.
+    EnvelopeEnd,
+    /// The receiver sends nothing more in this session. Once [`end`](Initiator::end) is written too, the next session
+    /// may begin on the raw stream.
+    End,
+    /// The receiver refuses or breaks off; the session is over.
+    Fault(Fault<'a>),
+    /// Nothing can come until a command is given, or nothing ever comes in this mode. Nothing was consumed.
+    AwaitingCommand,
+    /// A fault came before; these octets are to be discarded (CoreWCF, for one, writes its fault twice).
+    Closed,
+}
+
+/// The initiator role (client) of MC-NMF as a state machine without input and output: commands give octets to send,
+/// [`step`](Self::step) makes events of what comes back.
+///
+/// Owns no buffer; about 110 octets. A machine serves one connection with any number of sessions, one after the other.
+///
+/// ```
+/// use framing_core::initiator::Event;
+/// use framing_core::{Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble, Step};
+///
+/// let mut initiator = Initiator::new(Limits::DEFAULT);
+/// let encoding = Encoding::Known(KnownEncoding::BINARY_SESSION);
+/// let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+/// let mut out = [0; 64];
+/// let mut len = initiator.preamble(&preamble, &mut out)?;
+/// len += initiator.preamble_end(&mut out[len..])?; // in one write with the preamble, as WCF does
+/// assert_eq!(out[..len], *b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x0C");
+///
+/// assert_eq!(initiator.step(&[0x0B]), Ok(Step { consumed: 1, event: Event::PreambleAck }));
+/// let header = initiator.envelope(3, &mut out)?; // then 3 octets of payload
+/// assert_eq!(out[..header], [0x06, 0x03]);
+/// # Ok::<(), framing_core::ApiMisuse>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Initiator {
+    limits: Limits,
+    upgraded: bool,
+    state: State,
+    mode: Mode,
+    output: Outbound,
+}
+
+/// Rows of the state table: C0 is `Start`, C1 `AwaitingUpgrade`, C2 `AwaitingAck`, C3 `Session`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Start,
+    /// The preamble is out; an upgrade or its end must follow.
+    Preamble,
+    AwaitingUpgrade,
+    AwaitingAck,
+    Session(Inbound),
+    /// The receiver's End has come, ours has not gone.
+    InputEnded,
+    /// Simplex and singleton-sized: nothing comes back.
+    OneWay,
+    Failed(DecodeError),
+    Closed,
+}
+
+impl Initiator {
+    /// An initiator; of the limits it uses those for faults and envelopes.
+    #[must_use]
+    pub const fn new(limits: Limits) -> Self {
+        Self { limits, upgraded: false, state: State::Start, mode: Mode::DUPLEX, output: Outbound::Shut }
+    }
+
+    /// Decodes the next event from the beginning of `octets`. Give it everything that was received and not consumed.
+    ///
+    /// The same octets give the same events however they are split (payloads aside). Call it until
+    /// [`NeedInput`](Event::NeedInput) or [`AwaitingCommand`](Event::AwaitingCommand).
+    ///
+    /// # Errors
+    /// [`DecodeError::UnexpectedRecord`] (its text hints at HTTP where that is it), [`TooLong`](DecodeError::TooLong),
+    /// [`SizeTooLarge`](DecodeError::SizeTooLarge), [`Empty`](DecodeError::Empty) and [`NotUtf8`](DecodeError::NotUtf8)
+    /// for a fault. The machine stays failed and repeats the error. Nobody is told: the connection is to be closed.
+    pub fn step<'a>(&mut self, octets: &'a [u8]) -> Result<Step<Event<'a>>, DecodeError> {
+        let step = self.advance(octets);
+        if let Err(error) = step {
+            self.state = State::Failed(error);
+        }
+        step
+    }
+
+    fn advance<'a>(&mut self, octets: &'a [u8]) -> Result<Step<Event<'a>>, DecodeError> {
+        let (consumed, event) = match &mut self.state {
+            State::Start | State::Preamble | State::InputEnded | State::OneWay => (0, Event::AwaitingCommand),
+            State::AwaitingUpgrade => {
+                self.answer(octets, Record::UpgradeResponse, Expected::UpgradeResponse)?
+            }
+            State::AwaitingAck => self.answer(octets, Record::PreambleAck, Expected::PreambleAck)?,
+            State::Session(inbound) => match inbound.step(octets, &self.limits)? {
+                (consumed, Incoming::NeedInput(octets)) => (consumed, Event::NeedInput(octets)),
+                (consumed, Incoming::EnvelopeStart { size }) => (consumed, Event::EnvelopeStart { size }),
+                (consumed, Incoming::Payload(payload)) => (consumed, Event::Payload(payload)),
+                (consumed, Incoming::EnvelopeEnd) => (consumed, Event::EnvelopeEnd),
+                (consumed, Incoming::End) => {
+                    self.state = State::InputEnded;
+                    self.next_session();
+                    (consumed, Event::End)
+                }
+                (consumed, Incoming::Fault(fault)) => {
+                    self.state = State::Closed;
+                    (consumed, Event::Fault(fault))
+                }
+            },
+            State::Failed(error) => return Err(*error),
+            State::Closed => (octets.len(), Event::Closed),
+        };
+        Ok(Step { consumed, event })
+    }
+
+    /// C1 and C2: the one record wanted, or a fault. Judged by the type octet before anything is awaited.
+    fn answer<'a>(
+        &mut self,
+        octets: &'a [u8],
+        wanted: Record<'static>,
+        expected: Expected,
+    ) -> Result<(usize, Event<'a>), DecodeError> {
+        let Some(code) = octets.first() else {
+            return Ok((0, Event::NeedInput(NonZeroUsize::MIN)));
+        };
+        let got = RecordType(*code);
+        if got != wanted.record_type() && got != RecordType::FAULT {
+            return Err(DecodeError::UnexpectedRecord { expected, got });
+        }
+        match Record::decode(octets, &self.limits)? {
+            Decoded::NeedMore(missing) => Ok((0, Event::NeedInput(missing))),
+            Decoded::Complete { value: Record::Fault(fault), consumed } => {
+                self.state = State::Closed;
+                Ok((consumed, Event::Fault(fault)))
+            }
+            Decoded::Complete { value: Record::UpgradeResponse, consumed } => {
+                self.state = State::Preamble;
+                self.upgraded = true;
+                Ok((consumed, Event::UpgradeResponse))
+            }
+            Decoded::Complete { consumed, .. } => {
+                self.state = State::Session(Inbound::new(Role::Initiator, self.mode));
+                self.output = Outbound::Open;
+                Ok((consumed, Event::PreambleAck))
+            }
+        }
+    }
+
+    /// Says that the stream has ended. `left` are the octets received and not consumed.
+    ///
+    /// # Errors
+    /// [`DecodeError::EndOfStream`] where the receiver had to send more; the error the machine failed with before.
+    pub fn end_of_stream(&mut self, left: &[u8]) -> Result<StreamEnd, DecodeError> {
+        let end = match self.state {
+            State::Start | State::OneWay => Ok(StreamEnd::Quiet),
+            State::Preamble | State::AwaitingAck => {
+                Err(DecodeError::EndOfStream { expected: Expected::PreambleAck })
+            }
+            State::AwaitingUpgrade => Err(DecodeError::EndOfStream { expected: Expected::UpgradeResponse }),
+            State::Session(inbound) if left.is_empty() => {
+                inbound.end_of_stream(self.output == Outbound::Ended)
+            }
+            State::Session(_) => Err(DecodeError::EndOfStream { expected: Expected::Record }),
+            State::InputEnded | State::Closed => Ok(StreamEnd::Orderly),
+            State::Failed(error) => Err(error),
+        };
+        match end {
+            Ok(_) => self.state = State::Closed,
+            Err(error) => self.state = State::Failed(error),
+        }
+        end
+    }
+
+    /// Whether this session was upgraded: its octets travel inside the upgraded stream until both Ends are through,
+    /// then the stream falls back to the raw one.
+    #[must_use]
+    pub const fn is_upgraded(&self) -> bool {
+        self.upgraded
+    }
+
+    /// Whether a session may begin: [`preamble`](Self::preamble) is in turn. So it is again once both Ends are through.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        matches!(self.state, State::Start)
+    }
+
+    /// Writes the preamble: Version, Mode, Via and encoding record, [`Preamble::encoded_len`] octets. A session without
+    /// upgrade goes on with [`preamble_end`](Self::preamble_end), in the same write as WCF does it.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] inside a session; [`ApiMisuse::UndefinedMode`]; [`ApiMisuse::Encode`].
+    pub fn preamble(&mut self, preamble: &Preamble<'_>, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        if self.state != State::Start {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        if !preamble.mode.is_defined() {
+            return Err(ApiMisuse::UndefinedMode(preamble.mode));
+        }
+        let written = preamble.encode(out)?;
+        self.mode = preamble.mode;
+        self.state = State::Preamble;
+        if self.mode == Mode::SINGLETON_SIZED {
+            self.state = State::OneWay;
+            self.output = Outbound::Open;
+        }
+        Ok(written)
+    }
+
+    /// Writes an Upgrade Request Record; the answer is [`Event::UpgradeResponse`] or [`Event::Fault`].
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] unless the preamble or an upgrade has just been done, or in a mode without a way back;
+    /// [`ApiMisuse::Encode`].
+    pub fn upgrade_request(&mut self, name: &str, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        if self.state != State::Preamble || !self.mode.has_back_channel() {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        let written = Record::UpgradeRequest(name).encode(out)?;
+        self.state = State::AwaitingUpgrade;
+        Ok(written)
+    }
+
+    /// Writes a Preamble End Record, 1 octet; the answer is [`Event::PreambleAck`] or [`Event::Fault`]. A simplex session
+    /// goes on at once.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] unless the preamble or an upgrade has just been done; [`ApiMisuse::Encode`].
+    pub fn preamble_end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        if self.state != State::Preamble {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        let written = Record::PreambleEnd.encode(out)?;
+        if self.mode.has_back_channel() {
+            self.state = State::AwaitingAck;
+        } else {
+            self.state = State::OneWay;
+            self.output = Outbound::Open;
+        }
+        Ok(written)
+    }
+
+    /// Writes what comes before the first `size` octets of an envelope. Duplex and simplex: a Sized Envelope Record
+    /// header of 2 to 6 octets, and `size` is the whole envelope. Singleton-unsized: an Unsized Envelope Record and the
+    /// size of the first data chunk, 2 to 6 octets; further chunks and the terminator follow with [`chunk`](Self::chunk)
+    /// and [`envelope_end`](Self::envelope_end). Singleton-sized: nothing, 0 octets. The caller sends the payload
+    /// itself, uncopied.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] before the Ack, after End or a fault, inside an envelope, or for a second envelope of a
+    /// singleton; [`ApiMisuse::Encode`] for a size of 0 or over [`size::MAX`](crate::size::MAX) or a short buffer.
+    pub fn envelope(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        self.session()?;
+        self.output.envelope(self.mode, size, out)
+    }
+
+    /// Writes the size of a further data chunk of an unsized envelope, 1 to 5 octets.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`] as for [`envelope`](Self::envelope).
+    pub fn chunk(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        self.session()?;
+        self.output.chunk(size, out)
+    }
+
+    /// Writes the terminator of an unsized envelope, 1 octet.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`].
+    pub fn envelope_end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        self.session()?;
+        self.output.envelope_end(out)
+    }
+
+    /// Writes an End Record, 1 octet: we send nothing more in this session. Either side may be first. After a fault in a
+    /// duplex session WCF writes one too.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] before the Ack, inside an envelope, before the envelope of a singleton, after End, or in
+    /// a singleton-sized session, which has no End; [`ApiMisuse::Encode`].
+    pub fn end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        if self.state != State::Closed {
+            self.session()?;
+        }
+        let written = self.output.end(Role::Initiator, self.mode, out)?;
+        self.next_session();
+        Ok(written)
+    }
+
+    const fn session(&self) -> Result<(), ApiMisuse> {
+        match self.state {
+            State::Session(_) | State::InputEnded | State::OneWay => Ok(()),
+            _ => Err(ApiMisuse::OutOfTurn),
+        }
+    }
+
+    /// Goes back to C0 once both sides have ended.
+    fn next_session(&mut self) {
+        if matches!(self.state, State::InputEnded | State::OneWay) && self.output == Outbound::Ended {
+            *self = Self::new(self.limits);
+        }
+    }
+}

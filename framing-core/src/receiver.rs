@@ -1,0 +1,355 @@
+//! The receiver's side of a connection: [`Receiver`] and its [`Event`]s.
+
+use core::num::NonZeroUsize;
+
+use crate::preamble::{Preamble, PreambleView, view_modes};
+use crate::session::{Inbound, Incoming, Outbound, Role};
+use crate::{
+    ApiMisuse, DecodeError, Decoded, Expected, Fault, Limits, Mode, Record, RecordType, Step, StreamEnd,
+};
+
+/// What [`Receiver::step`] found. Texts and payloads borrow from the octets given to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Event<'a> {
+    /// Nothing more can be said without at least so many octets more. Nothing was consumed.
+    NeedInput(NonZeroUsize),
+    /// The preamble is complete through the encoding record (§2.2.6 of the specification). Refuse it with
+    /// [`fault`](Receiver::fault), or go on.
+    Preamble(Preamble<'a>),
+    /// The initiator wants to upgrade the stream to this protocol: [`accept_upgrade`](Receiver::accept_upgrade) or
+    /// [`fault`](Receiver::fault).
+    UpgradeRequest(&'a str),
+    /// The preamble is over: [`acknowledge`](Receiver::acknowledge) or [`fault`](Receiver::fault). In a simplex session
+    /// there is nothing to answer.
+    PreambleEnd,
+    /// An envelope begins.
+    EnvelopeStart {
+        /// Octets of a sized envelope, `None` for an unsized or raw one.
+        size: Option<u32>,
+    },
+    /// Octets of the envelope, at least one. Where a payload is cut depends on how the octets came.
+    Payload(&'a [u8]),
+    /// The envelope is complete.
+    EnvelopeEnd,
+    /// The initiator sends nothing more in this session. Once [`end`](Receiver::end) is written too (a simplex session
+    /// needs none), the next session may begin on the raw stream.
+    End,
+    /// Nothing is read until a command is given. Nothing was consumed.
+    AwaitingCommand,
+    /// The session ended with a fault of ours; these octets are to be discarded until the stream ends.
+    Closed,
+}
+
+/// The receiver role (server) of MC-NMF as a state machine without input and output: give it octets with
+/// [`step`](Self::step), get events; give it commands, get octets to send.
+///
+/// Owns no buffer; about 130 octets. A machine serves one connection with any number of sessions, one after the other.
+///
+/// ```
+/// use framing_core::receiver::Event;
+/// use framing_core::{Limits, Receiver, Step};
+///
+/// let mut receiver = Receiver::new(Limits::DEFAULT);
+/// let octets = b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x0C";
+/// let mut out = [0; 8];
+///
+/// let Step { consumed, event: Event::Preamble(preamble) } = receiver.step(octets)? else { panic!() };
+/// assert_eq!(preamble.via, "net.tcp://h/a");
+/// let octets = &octets[consumed..];
+/// assert_eq!(receiver.step(octets)?, Step { consumed: 1, event: Event::PreambleEnd });
+/// assert_eq!(receiver.acknowledge(&mut out), Ok(1));
+/// assert_eq!(out[0], 0x0B);
+/// # Ok::<(), framing_core::DecodeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    limits: Limits,
+    one_way: bool,
+    upgraded: bool,
+    state: State,
+    /// Of the session at hand, once its preamble is there.
+    mode: Option<Mode>,
+    output: Outbound,
+}
+
+/// Rows of the state tables: S0 to S10 are `Preamble`, S11 `Records`, S13 and S14 the two that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Preamble,
+    Records,
+    AwaitingUpgrade,
+    AwaitingAcknowledge,
+    Session(Inbound),
+    /// The initiator's End has come, ours has not gone.
+    InputEnded,
+    Failed(DecodeError),
+    Closed,
+}
+
+impl Receiver {
+    /// A receiver on a connection: modes singleton-unsized and duplex, the two that can be answered
+    /// ([MS-NMFTB] 3.1.1).
+    ///
+    /// [MS-NMFTB]: https://learn.microsoft.com/openspecs/windows_protocols/ms-nmftb/
+    #[must_use]
+    pub const fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            one_way: false,
+            upgraded: false,
+            state: State::Preamble,
+            mode: None,
+            output: Outbound::Shut,
+        }
+    }
+
+    /// A receiver that takes all four modes, also simplex and singleton-sized, which have no way back (queues, files).
+    ///
+    /// ```
+    /// use framing_core::receiver::Event;
+    /// use framing_core::{Limits, Receiver, Step};
+    /// let octets = b"\x00\x01\x00\x01\x03\x02\x0Dnet.tcp://h/a\x03\x08\x0C\x07";
+    /// assert!(Receiver::new(Limits::DEFAULT).step(octets).is_err());
+    /// assert!(Receiver::any_mode(Limits::DEFAULT).step(octets).is_ok());
+    /// ```
+    #[must_use]
+    pub const fn any_mode(limits: Limits) -> Self {
+        Self { one_way: true, ..Self::new(limits) }
+    }
+
+    /// Decodes the next event from the beginning of `octets`. Give it everything that was received and not consumed.
+    ///
+    /// The same octets give the same events however they are split (payloads aside). Call it until
+    /// [`NeedInput`](Event::NeedInput), only then read more.
+    ///
+    /// # Errors
+    /// Whatever [`DecodeError`] lists. The machine stays failed and repeats the error; [`fault`](Self::fault) may still
+    /// be given, [`DecodeError::fault`] says which.
+    pub fn step<'a>(&mut self, octets: &'a [u8]) -> Result<Step<Event<'a>>, DecodeError> {
+        let step = self.advance(octets);
+        if let Err(error) = step {
+            self.state = State::Failed(error);
+        }
+        step
+    }
+
+    fn advance<'a>(&mut self, octets: &'a [u8]) -> Result<Step<Event<'a>>, DecodeError> {
+        let (consumed, event) = match &mut self.state {
+            State::Preamble => self.preamble(octets)?,
+            State::Records => self.record(octets)?,
+            State::AwaitingUpgrade | State::AwaitingAcknowledge | State::InputEnded => {
+                (0, Event::AwaitingCommand)
+            }
+            State::Session(inbound) => match inbound.step(octets, &self.limits)? {
+                (consumed, Incoming::NeedInput(octets)) => (consumed, Event::NeedInput(octets)),
+                (consumed, Incoming::EnvelopeStart { size }) => (consumed, Event::EnvelopeStart { size }),
+                (consumed, Incoming::Payload(payload)) => (consumed, Event::Payload(payload)),
+                (consumed, Incoming::EnvelopeEnd) => (consumed, Event::EnvelopeEnd),
+                (consumed, Incoming::End | Incoming::Fault(_)) => {
+                    self.state = State::InputEnded;
+                    self.next_session();
+                    (consumed, Event::End)
+                }
+            },
+            State::Failed(error) => return Err(*error),
+            State::Closed => (octets.len(), Event::Closed),
+        };
+        Ok(Step { consumed, event })
+    }
+
+    /// S0 to S10: everything through the encoding record at once, so that the texts can be borrowed together.
+    fn preamble<'a>(&mut self, octets: &'a [u8]) -> Result<(usize, Event<'a>), DecodeError> {
+        match view_modes(octets, &self.limits, self.one_way)? {
+            PreambleView::NeedMore { at_least } | PreambleView::Via { at_least, .. } => {
+                Ok((0, Event::NeedInput(at_least)))
+            }
+            PreambleView::Encoding { mode, via, encoding, consumed } => {
+                self.mode = Some(mode);
+                self.state = match mode {
+                    Mode::SINGLETON_SIZED => State::Session(Inbound::new(Role::Receiver, mode)),
+                    _ => State::Records,
+                };
+                Ok((consumed, Event::Preamble(Preamble { mode, via, encoding })))
+            }
+        }
+    }
+
+    /// S11: an upgrade or the end of the preamble.
+    fn record<'a>(&mut self, octets: &'a [u8]) -> Result<(usize, Event<'a>), DecodeError> {
+        let mode = self.mode.unwrap_or(Mode::DUPLEX);
+        let simplex = mode == Mode::SIMPLEX;
+        let Some(code) = octets.first() else {
+            return Ok((0, Event::NeedInput(NonZeroUsize::MIN)));
+        };
+        let got = RecordType(*code);
+        match got {
+            RecordType::PREAMBLE_END if simplex => {
+                self.state = State::Session(Inbound::new(Role::Receiver, mode));
+                return Ok((1, Event::PreambleEnd));
+            }
+            RecordType::PREAMBLE_END => {
+                self.state = State::AwaitingAcknowledge;
+                return Ok((1, Event::PreambleEnd));
+            }
+            // WCF's own grammar knows no Preamble End in simplex.
+            RecordType::SIZED_ENVELOPE | RecordType::END if simplex => {
+                self.state = State::Session(Inbound::new(Role::Receiver, mode));
+                return self.advance(octets).map(|step| (step.consumed, step.event));
+            }
+            RecordType::UPGRADE_REQUEST if !simplex => match Record::decode(octets, &self.limits)? {
+                Decoded::NeedMore(missing) => return Ok((0, Event::NeedInput(missing))),
+                Decoded::Complete { value: Record::UpgradeRequest(name), consumed } => {
+                    self.state = State::AwaitingUpgrade;
+                    return Ok((consumed, Event::UpgradeRequest(name)));
+                }
+                Decoded::Complete { .. } => {}
+            },
+            _ => {}
+        }
+        let expected = if simplex { Expected::PreambleEndOrEnvelope } else { Expected::UpgradeOrPreambleEnd };
+        Err(DecodeError::UnexpectedRecord { expected, got })
+    }
+
+    /// Says that the stream has ended. `left` are the octets received and not consumed.
+    ///
+    /// # Errors
+    /// [`DecodeError::EndOfStream`] where the initiator had to send more; the error the machine failed with before.
+    pub fn end_of_stream(&mut self, left: &[u8]) -> Result<StreamEnd, DecodeError> {
+        let end = match self.state {
+            State::Preamble if left.is_empty() => Ok(StreamEnd::Quiet),
+            State::Preamble => Err(DecodeError::EndOfStream { expected: Expected::Record }),
+            State::Records | State::AwaitingUpgrade | State::AwaitingAcknowledge => {
+                Err(DecodeError::EndOfStream { expected: Expected::UpgradeOrPreambleEnd })
+            }
+            State::Session(inbound) if left.is_empty() => inbound.end_of_stream(false),
+            State::Session(_) => Err(DecodeError::EndOfStream { expected: Expected::Record }),
+            State::InputEnded | State::Closed => Ok(StreamEnd::Orderly),
+            State::Failed(error) => Err(error),
+        };
+        match end {
+            Ok(StreamEnd::Quiet) => {}
+            Ok(StreamEnd::EnvelopeEnd) => self.state = State::Closed,
+            Ok(StreamEnd::Orderly) if self.state == State::Closed => {}
+            Ok(StreamEnd::Orderly) => self.state = State::InputEnded,
+            Err(error) => self.state = State::Failed(error),
+        }
+        end
+    }
+
+    /// Whether this session was upgraded: its octets travel inside the upgraded stream until both Ends are through,
+    /// then the stream falls back to the raw one.
+    #[must_use]
+    pub const fn is_upgraded(&self) -> bool {
+        self.upgraded
+    }
+
+    /// The mode of the session at hand, `None` between sessions and before a preamble is complete.
+    #[must_use]
+    pub const fn mode(&self) -> Option<Mode> {
+        self.mode
+    }
+
+    /// Writes an Upgrade Response Record, 1 octet. It is the last octet in the clear: what follows it, octets already
+    /// received and not consumed included, belongs to the upgrade, and the next [`step`](Self::step) wants octets from
+    /// inside it.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::UpgradeRequest`]; [`ApiMisuse::Encode`].
+    pub fn accept_upgrade(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        if self.state != State::AwaitingUpgrade {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        let written = Record::UpgradeResponse.encode(out)?;
+        self.state = State::Records;
+        self.upgraded = true;
+        Ok(written)
+    }
+
+    /// Writes a Preamble Ack Record, 1 octet. From here on envelopes may go both ways.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::PreambleEnd`] of a session with a way back;
+    /// [`ApiMisuse::Encode`].
+    pub fn acknowledge(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        let (State::AwaitingAcknowledge, Some(mode)) = (self.state, self.mode) else {
+            return Err(ApiMisuse::OutOfTurn);
+        };
+        let written = Record::PreambleAck.encode(out)?;
+        self.state = State::Session(Inbound::new(Role::Receiver, mode));
+        self.output = Outbound::Open;
+        Ok(written)
+    }
+
+    /// Writes a Fault Record; the session is over and every later octet is for the bin. Send it, close the sending
+    /// half, read until the peer closes (bounded), close.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] in a mode without a way back, inside an unsized envelope of ours, after our End or
+    /// another fault; [`ApiMisuse::Encode`].
+    pub fn fault(&mut self, fault: Fault<'_>, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        let answerable = self.mode.is_none_or(Mode::has_back_channel);
+        let busy = matches!(self.output, Outbound::Chunks | Outbound::Ended);
+        if !answerable || busy || self.state == State::Closed {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        let written = Record::Fault(fault).encode(out)?;
+        self.state = State::Closed;
+        self.output = Outbound::Ended;
+        Ok(written)
+    }
+
+    /// Writes what comes before the first `size` octets of an envelope. Duplex: a Sized Envelope Record header of 2 to
+    /// 6 octets, and `size` is the whole envelope. Singleton-unsized: an Unsized Envelope Record and the size of the
+    /// first data chunk, 2 to 6 octets; further chunks and the terminator follow with [`chunk`](Self::chunk) and
+    /// [`envelope_end`](Self::envelope_end). The caller sends the payload itself, uncopied.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] before the Ack, after End, inside an envelope, or for a second envelope of a singleton;
+    /// [`ApiMisuse::Encode`] for a size of 0 or over [`size::MAX`](crate::size::MAX) or a short buffer.
+    pub fn envelope(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        self.output_mode().and_then(|mode| self.output.envelope(mode, size, out))
+    }
+
+    /// Writes the size of a further data chunk of an unsized envelope, 1 to 5 octets.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`] as for [`envelope`](Self::envelope).
+    pub fn chunk(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        self.output_mode().and_then(|_| self.output.chunk(size, out))
+    }
+
+    /// Writes the terminator of an unsized envelope, 1 octet.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`].
+    pub fn envelope_end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        self.output_mode().and_then(|_| self.output.envelope_end(out))
+    }
+
+    /// Writes an End Record, 1 octet: we send nothing more in this session. Either side may be first.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] before the Ack, inside an envelope, or after End or a fault; [`ApiMisuse::Encode`].
+    pub fn end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        let mode = self.output_mode()?;
+        let written = self.output.end(Role::Receiver, mode, out)?;
+        self.next_session();
+        Ok(written)
+    }
+
+    const fn output_mode(&self) -> Result<Mode, ApiMisuse> {
+        match (self.mode, self.state) {
+            (Some(mode), State::Session(_) | State::InputEnded) => Ok(mode),
+            _ => Err(ApiMisuse::OutOfTurn),
+        }
+    }
+
+    /// Goes back to S0 once both sides have ended.
+    fn next_session(&mut self) {
+        let nothing_to_end = !self.mode.is_some_and(Mode::has_back_channel);
+        if self.state == State::InputEnded && (nothing_to_end || self.output == Outbound::Ended) {
+            *self = Self { one_way: self.one_way, ..Self::new(self.limits) };
+        }
+    }
+}
