@@ -1,1 +1,3 @@
 //! Criterion benches: decode, route, dispatch, encode.
+
+pub mod instructions;

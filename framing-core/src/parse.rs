@@ -3,9 +3,7 @@
 use core::num::NonZeroUsize;
 use core::str;
 
-use nom::bytes::streaming::take;
 use nom::error::{ErrorKind, ParseError};
-use nom::number::streaming::be_u8;
 use nom::{Err, IResult, Needed, Parser};
 
 use crate::{
@@ -50,28 +48,46 @@ pub(crate) fn incomplete(error: Err<Invalid>) -> Result<NonZeroUsize, DecodeErro
     }
 }
 
-#[inline]
+#[inline(always)]
 fn invalid<T>(error: DecodeError) -> Parsed<'static, T> {
     Err(Err::Failure(Invalid(error)))
+}
+
+/// One octet. What nom has for this reads integers of any width and costs ten times the instructions.
+#[inline(always)]
+fn octet(input: &[u8]) -> Parsed<'_, u8> {
+    match input.split_first() {
+        Some((octet, rest)) => Ok((rest, *octet)),
+        None => Err(Err::Incomplete(Needed::Size(NonZeroUsize::MIN))),
+    }
+}
+
+/// So many octets; `nom::bytes::streaming::take`, but it inlines.
+#[inline(always)]
+fn taken(input: &[u8], octets: usize) -> Parsed<'_, &[u8]> {
+    match input.split_at_checked(octets) {
+        Some((taken, rest)) => Ok((rest, taken)),
+        None => Err(Err::Incomplete(Needed::new(octets.saturating_sub(input.len())))),
+    }
 }
 
 /// A record size (2.2.2).
 #[inline]
 pub(crate) fn size(input: &[u8]) -> Parsed<'_, u32> {
-    let (mut rest, first) = be_u8(input)?;
+    let (mut rest, first) = octet(input)?;
     if first < 0x80 {
         return Ok((rest, first.into()));
     }
     let mut size = u32::from(first & 0x7F);
     for shift in [7, 14, 21] {
-        let (after, octet) = be_u8(rest)?;
+        let (after, next) = octet(rest)?;
         rest = after;
-        size |= u32::from(octet & 0x7F) << shift;
-        if octet < 0x80 {
+        size |= u32::from(next & 0x7F) << shift;
+        if next < 0x80 {
             return Ok((rest, size));
         }
     }
-    let (rest, last) = be_u8(rest)?;
+    let (rest, last) = octet(rest)?;
     if last & 0xF8 != 0 {
         return invalid(DecodeError::SizeTooLarge);
     }
@@ -79,50 +95,47 @@ pub(crate) fn size(input: &[u8]) -> Parsed<'_, u32> {
 }
 
 /// A size and so many octets of UTF-8. The limit is enforced before the octets are awaited.
-#[inline]
-fn text(field: Field, limit: usize) -> impl Fn(&[u8]) -> Parsed<'_, &str> {
-    move |input| {
-        let (rest, size) = size(input)?;
-        let octets = usize::try_from(size).unwrap_or(usize::MAX);
-        if octets > limit {
-            let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-            return invalid(DecodeError::TooLong { field, octets: size.into(), limit });
-        }
-        if octets == 0 && !matches!(field, Field::ContentType) {
-            return invalid(DecodeError::Empty(field));
-        }
-        let (rest, octets) = take(octets)(rest)?;
-        match str::from_utf8(octets) {
-            Ok(text) => Ok((rest, text)),
-            Err(_) => invalid(DecodeError::NotUtf8(field)),
-        }
+#[inline(always)]
+fn text(input: &[u8], field: Field, limit: usize) -> Parsed<'_, &str> {
+    let (rest, size) = size(input)?;
+    let octets = usize::try_from(size).unwrap_or(usize::MAX);
+    if octets > limit {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        return invalid(DecodeError::TooLong { field, octets: size.into(), limit });
+    }
+    if octets == 0 && !matches!(field, Field::ContentType) {
+        return invalid(DecodeError::Empty(field));
+    }
+    let (rest, octets) = taken(rest, octets)?;
+    match str::from_utf8(octets) {
+        Ok(text) => Ok((rest, text)),
+        Err(_) => invalid(DecodeError::NotUtf8(field)),
     }
 }
 
 /// The two octets of a Version Record after its type; returns the minor version, which nobody looks at.
-#[inline]
+#[inline(always)]
 fn version(input: &[u8]) -> Parsed<'_, u8> {
-    let (rest, major) = be_u8(input)?;
+    let (rest, major) = octet(input)?;
     if major != 1 {
         return invalid(DecodeError::UnsupportedVersion { major });
     }
-    be_u8(rest)
+    octet(rest)
 }
 
 /// Any record; of an envelope only what comes before the payload.
 #[inline]
 pub(crate) fn record<'a>(input: &'a [u8], limits: &Limits) -> Parsed<'a, Record<'a>> {
-    let (rest, code) = be_u8(input)?;
+    let (rest, code) = octet(input)?;
     match RecordType(code) {
         RecordType::VERSION => version.map(|minor| Record::Version { major: 1, minor }).parse(rest),
-        RecordType::MODE => be_u8.map(|code| Record::Mode(Mode(code))).parse(rest),
-        RecordType::VIA => text(Field::Via, limits.via).map(Record::Via).parse(rest),
+        RecordType::MODE => octet.map(|code| Record::Mode(Mode(code))).parse(rest),
+        RecordType::VIA => text(rest, Field::Via, limits.via).map(|(rest, via)| (rest, Record::Via(via))),
         RecordType::KNOWN_ENCODING => {
-            be_u8.map(|code| Record::KnownEncoding(KnownEncoding(code))).parse(rest)
+            octet.map(|code| Record::KnownEncoding(KnownEncoding(code))).parse(rest)
         }
-        RecordType::EXTENSIBLE_ENCODING => {
-            text(Field::ContentType, limits.content_type).map(Record::ExtensibleEncoding).parse(rest)
-        }
+        RecordType::EXTENSIBLE_ENCODING => text(rest, Field::ContentType, limits.content_type)
+            .map(|(rest, text)| (rest, Record::ExtensibleEncoding(text))),
         RecordType::UNSIZED_ENVELOPE => Ok((rest, Record::UnsizedEnvelope)),
         RecordType::SIZED_ENVELOPE => {
             let (rest, size) = size(rest)?;
@@ -134,11 +147,10 @@ pub(crate) fn record<'a>(input: &'a [u8], limits: &Limits) -> Parsed<'a, Record<
         }
         RecordType::END => Ok((rest, Record::End)),
         RecordType::FAULT => {
-            text(Field::Fault, limits.fault).map(|uri| Record::Fault(Fault::new(uri))).parse(rest)
+            text(rest, Field::Fault, limits.fault).map(|(rest, uri)| (rest, Record::Fault(Fault::new(uri))))
         }
-        RecordType::UPGRADE_REQUEST => {
-            text(Field::Upgrade, limits.upgrade).map(Record::UpgradeRequest).parse(rest)
-        }
+        RecordType::UPGRADE_REQUEST => text(rest, Field::Upgrade, limits.upgrade)
+            .map(|(rest, name)| (rest, Record::UpgradeRequest(name))),
         RecordType::UPGRADE_RESPONSE => Ok((rest, Record::UpgradeResponse)),
         RecordType::PREAMBLE_ACK => Ok((rest, Record::PreambleAck)),
         RecordType::PREAMBLE_END => Ok((rest, Record::PreambleEnd)),
@@ -147,24 +159,24 @@ pub(crate) fn record<'a>(input: &'a [u8], limits: &Limits) -> Parsed<'a, Record<
 }
 
 /// A type octet that must be this one.
-#[inline]
-fn expect(expected: Expected, wanted: RecordType) -> impl Fn(&[u8]) -> Parsed<'_, ()> {
-    move |input| match be_u8(input)? {
+#[inline(always)]
+fn expect(input: &[u8], expected: Expected, wanted: RecordType) -> Parsed<'_, ()> {
+    match octet(input)? {
         (rest, code) if code == wanted.0 => Ok((rest, ())),
         (_, code) => invalid(DecodeError::UnexpectedRecord { expected, got: RecordType(code) }),
     }
 }
 
 /// Version and Mode Record; any of the four modes.
-#[inline]
+#[inline(always)]
 pub(crate) fn version_and_mode(input: &[u8]) -> Parsed<'_, Mode> {
-    let (rest, first) = be_u8(input)?;
+    let (rest, first) = octet(input)?;
     if first != RecordType::VERSION.0 {
         return invalid(DecodeError::NotFraming { octet: first });
     }
     let (rest, _minor) = version(rest)?;
-    let (rest, ()) = expect(Expected::Mode, RecordType::MODE)(rest)?;
-    let (rest, mode) = be_u8.map(Mode).parse(rest)?;
+    let (rest, ()) = expect(rest, Expected::Mode, RecordType::MODE)?;
+    let (rest, mode) = octet.map(Mode).parse(rest)?;
     if !mode.is_defined() {
         return invalid(DecodeError::UnsupportedMode(mode));
     }
@@ -172,21 +184,21 @@ pub(crate) fn version_and_mode(input: &[u8]) -> Parsed<'_, Mode> {
 }
 
 /// A Via Record.
-#[inline]
+#[inline(always)]
 pub(crate) fn via(input: &[u8], limit: usize) -> Parsed<'_, &str> {
-    let (rest, ()) = expect(Expected::Via, RecordType::VIA)(input)?;
-    text(Field::Via, limit)(rest)
+    let (rest, ()) = expect(input, Expected::Via, RecordType::VIA)?;
+    text(rest, Field::Via, limit)
 }
 
 /// A Known or Extensible Encoding Record.
-#[inline]
+#[inline(always)]
 pub(crate) fn encoding(input: &[u8], limit: usize) -> Parsed<'_, Encoding<'_>> {
-    match be_u8(input)? {
+    match octet(input)? {
         (rest, code) if code == RecordType::KNOWN_ENCODING.0 => {
-            be_u8.map(|code| Encoding::Known(KnownEncoding(code))).parse(rest)
+            octet.map(|code| Encoding::Known(KnownEncoding(code))).parse(rest)
         }
         (rest, code) if code == RecordType::EXTENSIBLE_ENCODING.0 => {
-            text(Field::ContentType, limit).map(Encoding::Extensible).parse(rest)
+            text(rest, Field::ContentType, limit).map(|(rest, text)| (rest, Encoding::Extensible(text)))
         }
         (_, code) => {
             let expected = Expected::Encoding;

@@ -5,6 +5,7 @@
 
 use core::fmt;
 use core::num::NonZeroUsize;
+use core::str;
 
 use heapless::String;
 
@@ -142,7 +143,28 @@ pub enum PreambleView<'a> {
 /// [MS-NMFTB]: https://learn.microsoft.com/openspecs/windows_protocols/ms-nmftb/
 #[inline]
 pub fn view<'a>(octets: &'a [u8], limits: &Limits) -> Result<PreambleView<'a>, DecodeError> {
-    view_modes(octets, limits, false)
+    match ordinary(octets, limits) {
+        Some(view) => Ok(view),
+        None => view_modes(octets, limits, false),
+    }
+}
+
+/// The preamble nearly every peer sends, whole and with a short Via, in one pattern: a third of the instructions that
+/// the parsers take. `None` for anything else, be it incomplete or wrong.
+#[inline(always)]
+fn ordinary<'a>(octets: &'a [u8], limits: &Limits) -> Option<PreambleView<'a>> {
+    let [0x00, 0x01, _, 0x01, mode @ 0x01..=0x02, 0x02, size @ 0x01..=0x7F, rest @ ..] = octets else {
+        return None;
+    };
+    let (via, [0x03, code, ..]) = rest.split_at_checked(usize::from(*size))? else {
+        return None;
+    };
+    if via.len() > limits.via {
+        return None;
+    }
+    let consumed = via.len().wrapping_add(9);
+    let encoding = Encoding::Known(KnownEncoding(*code));
+    Some(PreambleView::Encoding { mode: Mode(*mode), via: str::from_utf8(via).ok()?, encoding, consumed })
 }
 
 /// [`view`], with the modes without a way back if `one_way` says so.
