@@ -1,0 +1,76 @@
+//! How many descriptors there are, and how much of them one kind of connection may hold.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What is tried for when the broker may raise the limit itself: Linux's default `fs.nr_open`.
+const WANTED: u64 = 1 << 20;
+
+/// Bounds that follow from `RLIMIT_NOFILE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Descriptors {
+    /// A newly accepted socket with this number or a higher one means that the table is nearly full.
+    pub(crate) pressure: usize,
+    /// Connections in flight to all workers together; the kernel's limit is per user, and we are not its only process.
+    pub(crate) in_flight: usize,
+    /// Connections that wait in the broker for a full queue.
+    pub(crate) held: usize,
+    /// Relayed connections; each has two descriptors.
+    pub(crate) relays: usize,
+}
+
+impl Descriptors {
+    /// Raises `RLIMIT_NOFILE` as far as it goes.
+    pub(crate) fn raise() -> Self {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let wanted = maximum.map_or(WANTED, |maximum| maximum.max(WANTED));
+        // Past the hard limit only with CAP_SYS_RESOURCE; else up to it.
+        let all = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: Some(wanted) });
+        if all.is_err() && current != maximum {
+            drop(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }));
+        }
+        Self::within(getrlimit(Resource::Nofile).current.unwrap_or(WANTED))
+    }
+
+    fn within(limit: u64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(64);
+        Self { pressure: limit - limit / 8, in_flight: limit / 2, held: limit / 8, relays: limit / 8 }
+    }
+}
+
+/// How many more one of many may take: no more than its own bound, and no more than what all have left.
+///
+/// Each may hold as much as is still free for all, so that `n` greedy ones leave `1/(n+1)` of the whole to the others.
+pub(crate) fn share(bound: usize, all: usize, taken: usize) -> usize {
+    bound.min(all.saturating_sub(taken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn greedy_ones_always_leave_room_for_another() {
+        let (all, bound) = (512, 100);
+        let mut queues = [0; 40];
+        // Every queue takes all it may get, in turns, until none gets more.
+        loop {
+            let before = queues;
+            for n in 0..queues.len() {
+                if queues[n] < share(bound, all, queues.iter().sum()) {
+                    queues[n] += 1;
+                }
+            }
+            if before == queues {
+                break;
+            }
+        }
+        let taken = queues.iter().sum::<usize>();
+        assert!(taken < all && share(bound, all, taken) > 0, "{taken} of {all}");
+    }
+
+    #[test]
+    fn few_descriptors() {
+        let bounds = Descriptors::within(1024);
+        assert_eq!(bounds, Descriptors { pressure: 896, in_flight: 512, held: 128, relays: 128 });
+    }
+}
