@@ -1,1 +1,33 @@
-//! The Net.TCP port sharing service for Linux: listen, preamble, route, dispatch.
+//! The Net.TCP port sharing service for Linux: many processes behind one net.tcp port.
+//!
+//! A worker registers addresses on the control socket; the broker opens their ports, looks at the Via of each connection
+//! without reading it, and hands the socket to the worker it belongs to. `ARCHITECTURE.md` beside this crate says what
+//! is where and why; the modules follow the life of a connection:
+//!
+//! accept → preamble → dispatch (or relay, or refuse) → outcome.
+
+mod accept;
+mod cli;
+mod config;
+mod config_keys;
+mod control;
+mod dispatch;
+mod limits;
+mod line;
+mod listening;
+mod outcome;
+mod owner;
+mod parked;
+mod ports;
+mod preamble;
+mod queue;
+mod refuse;
+mod registry;
+mod relay;
+mod start;
+mod table;
+
+pub use cli::main_from;
+pub use config::{Compatibility, Config, ConfigError, RelayTo, Route};
+pub use outcome::{Counters, Outcome};
+pub use start::{Broker, StartError};

@@ -26,7 +26,7 @@ impl Descriptors {
         // Past the hard limit only with CAP_SYS_RESOURCE; else up to it.
         let all = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: Some(wanted) });
         if all.is_err() && current != maximum {
-            drop(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }));
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
         }
         Self::within(getrlimit(Resource::Nofile).current.unwrap_or(WANTED))
     }

@@ -1,3 +1,7 @@
 //! The `broker` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    broker::main_from(std::env::args_os())
+}

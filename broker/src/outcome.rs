@@ -199,12 +199,15 @@ mod tests {
 
     #[test]
     fn the_original_resets_all_but_three() {
-        let answered_with_a_fault = [Outcome::EndpointNotFound, Outcome::EndpointUnavailable, Outcome::DispatchFailed];
+        let answered_with_a_fault =
+            [Outcome::EndpointNotFound, Outcome::EndpointUnavailable, Outcome::DispatchFailed];
         for outcome in answered_with_a_fault {
             assert_eq!(outcome.answer(Compatibility::Smsvchost), outcome.answer(Compatibility::Default));
             assert!(matches!(outcome.answer(Compatibility::Default), Some(Answer::Fault(_))));
         }
-        for outcome in [Outcome::NotFraming, Outcome::InvalidVia, Outcome::ServerTooBusy, Outcome::DeadlinePassed] {
+        for outcome in
+            [Outcome::NotFraming, Outcome::InvalidVia, Outcome::ServerTooBusy, Outcome::DeadlinePassed]
+        {
             assert_eq!(outcome.answer(Compatibility::Smsvchost), Some(Answer::Reset));
         }
         assert_eq!(Outcome::NotFraming.answer(Compatibility::Default), Some(Answer::Fin));

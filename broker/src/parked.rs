@@ -68,7 +68,8 @@ impl ParkingLot {
     }
 
     /// How many are parked.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
 

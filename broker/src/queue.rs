@@ -1,10 +1,9 @@
 //! The queue of one registration: its accept socket, and the bounds on what may wait there.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use handoff::{AcceptSender, AcceptSocket, SendError};
+use handoff::{AcceptError, AcceptSender, AcceptSocket, SendError};
 use rustix::net::{Shutdown, shutdown, sockopt};
 
 use crate::limits::share;
@@ -18,7 +17,7 @@ const SEND_BUFFER: usize = 262_144;
 /// The number of connections that wait in it is known as an upper bound only: every hand-over raises it, and the kernel is
 /// asked (`FIONREAD`) only when the bound is reached. So a hand-over costs one system call, and no queue grows past its bound.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     id: u64,
     sender: AcceptSender,
     /// The broker's copy of the worker's end: what the worker leaves behind is dispatched again from here.
@@ -65,7 +64,7 @@ pub(crate) enum Refusal {
 impl Queue {
     pub(crate) fn new(id: u64, sender: AcceptSender, receiver: AcceptSocket, per_message: usize) -> Self {
         // Without it the queue still works; it is refilled in larger steps.
-        drop(sockopt::set_socket_send_buffer_size(&sender, SEND_BUFFER));
+        let _ = sockopt::set_socket_send_buffer_size(&sender, SEND_BUFFER);
         Self {
             id,
             sender,
@@ -176,15 +175,18 @@ impl Queue {
     /// Ends the queue: whatever is sent from now on fails with [`Refusal::Gone`], and what was sent before is still there
     /// to be received or drained. The kernel orders the two, so nothing is sent behind a drain.
     pub(crate) fn end(&self) {
-        drop(shutdown(&self.sender, Shutdown::Write));
+        let _ = shutdown(&self.sender, Shutdown::Write);
     }
 
     /// Takes back what the worker has not received.
-    pub(crate) fn drain(&self, bounds: &Bounds, each: impl FnMut(OwnedFd)) {
-        if let Err(error) = self.receiver.drain(each) {
-            tracing::error!(registration = self.id, error = %io::Error::from(error), "the queue could not be drained");
-        }
+    ///
+    /// # Errors
+    ///
+    /// [`AcceptError`] if there are no descriptors for it; what was not taken stays in the queue.
+    pub(crate) fn drain(&self, bounds: &Bounds, each: impl FnMut(OwnedFd)) -> Result<(), AcceptError> {
+        let drained = self.receiver.drain(each);
         self.refresh(bounds);
+        drained
     }
 }
 

@@ -10,7 +10,7 @@ use crate::queue::Queue;
 
 /// One generation of the table, read without a lock; an edited copy replaces it.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub(crate) struct Table {
     pub(crate) routes: RouteTable<Endpoint>,
     /// Whether any registration depends on the local address of a connection, so that it must be asked for.
     pub(crate) local_matters: bool,
@@ -71,7 +71,8 @@ impl Endpoint {
 
     /// The same without a registration; `None` if it was the only one.
     pub(crate) fn without(&self, id: u64) -> Option<Self> {
-        let targets: Arc<[Target]> = self.targets.iter().filter(|target| target.id() != Some(id)).cloned().collect();
+        let targets: Arc<[Target]> =
+            self.targets.iter().filter(|target| target.id() != Some(id)).cloned().collect();
         (!targets.is_empty()).then_some(Self { targets })
     }
 
@@ -104,7 +105,9 @@ impl Bound {
     /// Whether a listener on these addresses accepts a connection to `local`.
     pub(crate) fn accepts(&self, local: IpAddr) -> bool {
         self.0.as_ref().is_none_or(|addresses| {
-            addresses.iter().any(|&bound| bound == local || (bound.is_unspecified() && same_family(bound, local)))
+            addresses
+                .iter()
+                .any(|&bound| bound == local || (bound.is_unspecified() && same_family(bound, local)))
         })
     }
 
@@ -112,7 +115,9 @@ impl Bound {
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let (Some(ours), Some(theirs)) = (&self.0, &other.0) else { return true };
         ours.iter().any(|&a| {
-            theirs.iter().any(|&b| a == b || (same_family(a, b) && (a.is_unspecified() || b.is_unspecified())))
+            theirs
+                .iter()
+                .any(|&b| a == b || (same_family(a, b) && (a.is_unspecified() || b.is_unspecified())))
         })
     }
 

@@ -1,0 +1,315 @@
+//! The accept loop: one thread, one epoll, every connection the broker holds but for relays.
+//!
+//! A connection whose preamble is there takes four system calls: accept4, recv(MSG_PEEK), sendmsg, close. It is never
+//! registered with epoll, nothing is allocated and no lock is taken for it.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+
+use crate::dispatch::{Held, Watched};
+use crate::line::{Command, Line, Listening, Shared};
+use crate::outcome::Outcome;
+use crate::parked::{ParkingLot, Place, Stage};
+use crate::queue::Queue;
+
+/// Connections accepted from one socket before others get their turn.
+const TURN: usize = 64;
+
+/// How long accepting pauses when the system has no descriptor or memory for another connection.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How many connections are closed to make room.
+const ROOM: usize = 32;
+
+/// What an event is about. The kind is in the upper eight bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    Wake,
+    Listener(u32),
+    Parked(Place),
+    Queue(u64),
+}
+
+impl From<Token> for epoll::EventData {
+    fn from(token: Token) -> Self {
+        Self::new_u64(match token {
+            Token::Wake => 0,
+            Token::Listener(n) => 1 << 56 | u64::from(n),
+            Token::Parked(place) => 2 << 56 | u64::from(place.generation) << 32 | u64::from(place.slot),
+            Token::Queue(id) => 3 << 56 | id,
+        })
+    }
+}
+
+impl From<epoll::EventData> for Token {
+    fn from(data: epoll::EventData) -> Self {
+        let [kind, a, b, c, d, e, f, g] = data.u64().to_be_bytes();
+        let low = u32::from_be_bytes([d, e, f, g]);
+        match kind {
+            0 => Self::Wake,
+            1 => Self::Listener(low),
+            2 => Self::Parked(Place { slot: low, generation: u32::from_be_bytes([0, a, b, c]) }),
+            _ => Self::Queue(u64::from_be_bytes([0, a, b, c, d, e, f, g])),
+        }
+    }
+}
+
+/// The state of the thread. Its methods are in the files of the straight line: this one, `preamble`, `dispatch`, `refuse`.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) epoll: OwnedFd,
+    pub(crate) lot: ParkingLot,
+    pub(crate) held: HashMap<u64, Held>,
+    pub(crate) watched: Vec<Watched>,
+    /// Ended queues that could not be emptied for want of descriptors.
+    pub(crate) undrained: Vec<Arc<Queue>>,
+    /// When the time of this turn was read.
+    pub(crate) now: Instant,
+    pub(crate) retry_at: Option<Instant>,
+    pub(crate) watch_at: Option<Instant>,
+    line: Arc<Line>,
+    listeners: HashMap<u32, Listening>,
+    next_listener: u32,
+    paused_until: Option<Instant>,
+    stopping: bool,
+}
+
+/// Starts the thread. It ends after [`Command::Stop`].
+pub(crate) fn start(shared: Arc<Shared>, line: Arc<Line>) -> io::Result<thread::JoinHandle<()>> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&epoll, &line, Token::Wake.into(), epoll::EventFlags::IN)?;
+    let accept_loop = Loop {
+        shared,
+        epoll,
+        lot: ParkingLot::new(),
+        held: HashMap::new(),
+        watched: Vec::new(),
+        undrained: Vec::new(),
+        now: Instant::now(),
+        retry_at: None,
+        watch_at: None,
+        line,
+        listeners: HashMap::new(),
+        next_listener: 0,
+        paused_until: None,
+        stopping: false,
+    };
+    thread::Builder::new().name("accept".to_owned()).spawn(move || accept_loop.run())
+}
+
+impl Loop {
+    fn run(mut self) {
+        let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
+        while !self.stopping {
+            let timeout = self.until_next_deadline();
+            let ready = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+                Ok((ready, _)) => ready,
+                Err(Errno::INTR) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "epoll_wait failed");
+                    break;
+                }
+            };
+            self.now = Instant::now();
+            for event in ready.iter() {
+                match Token::from(event.data) {
+                    Token::Wake => self.obey(),
+                    Token::Listener(n) => self.accept_from(n),
+                    Token::Parked(place) => self.advance(place, event.flags),
+                    Token::Queue(id) => self.flush(id),
+                }
+            }
+            self.keep_time();
+        }
+        self.leave_all();
+    }
+
+    fn until_next_deadline(&self) -> Option<Timespec> {
+        let times = [self.lot.next_deadline(), self.paused_until, self.retry_at, self.watch_at];
+        let next = times.into_iter().flatten().min()?;
+        // Rounded up by epoll_wait; a deadline in the past means not to wait.
+        Timespec::try_from(next.saturating_duration_since(Instant::now())).ok()
+    }
+
+    /// What is due at this time.
+    fn keep_time(&mut self) {
+        let now = self.now;
+        while let Some((place, _)) = self.lot.oldest(Stage::Preamble).filter(|(_, deadline)| *deadline <= now)
+        {
+            self.end_parked(place, Outcome::DeadlinePassed);
+        }
+        while let Some((place, _)) = self.lot.oldest(Stage::DRAIN).filter(|(_, deadline)| *deadline <= now) {
+            self.close_parked(place);
+        }
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.resume();
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry();
+        }
+        if self.watch_at.is_some_and(|at| at <= now) {
+            self.watch_queues();
+        }
+    }
+
+    fn obey(&mut self) {
+        for command in self.line.receive() {
+            match command {
+                Command::Listen(listening) => self.listen(listening),
+                Command::Unlisten(address, done) => {
+                    self.unlisten(address);
+                    let _ = done.send(());
+                }
+                Command::Refuse(socket, outcome, detail) => self.refuse(socket, outcome, detail),
+                Command::Ended(queue) => self.dispatch_again(&queue),
+                Command::MakeRoom => self.make_room(),
+                Command::Stop => self.stopping = true,
+            }
+        }
+    }
+
+    fn listen(&mut self, listening: Listening) {
+        let n = self.next_listener;
+        self.next_listener = self.next_listener.wrapping_add(1);
+        let flags =
+            if self.paused_until.is_some() { epoll::EventFlags::empty() } else { epoll::EventFlags::IN };
+        if let Err(error) = epoll::add(&self.epoll, &*listening.socket, Token::Listener(n).into(), flags) {
+            tracing::error!(%error, address = %listening.address, "the listening socket cannot be waited for");
+        }
+        self.listeners.insert(n, listening);
+    }
+
+    /// Whoever is in the kernel's queue already is not turned away by the close.
+    fn unlisten(&mut self, address: SocketAddr) {
+        let ours = self.listeners.iter().find(|(_, listening)| listening.address == address);
+        let Some((&n, _)) = ours else { return };
+        while self.accept_some(n, TURN) == TURN {}
+        if let Some(listening) = self.listeners.remove(&n) {
+            let _ = epoll::delete(&self.epoll, &*listening.socket);
+        }
+    }
+
+    fn accept_from(&mut self, n: u32) {
+        self.accept_some(n, TURN);
+    }
+
+    /// Accepts until nothing waits, at most `most` connections.
+    fn accept_some(&mut self, n: u32, most: usize) -> usize {
+        let Some(listening) = self.listeners.get(&n) else { return 0 };
+        let Listening { address, socket } = listening.clone();
+        for accepted in 0..most {
+            match accept_with(&*socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok(connection) => self.accepted(connection, address),
+                Err(Errno::AGAIN) => return accepted,
+                // The table is full, and connections without a preamble are what we can do without best.
+                Err(Errno::MFILE) if self.lot.oldest(Stage::Preamble).is_some() => self.make_room(),
+                Err(
+                    error @ (Errno::MFILE
+                    | Errno::NFILE
+                    | Errno::NOBUFS
+                    | Errno::NOMEM
+                    | Errno::INVAL
+                    | Errno::BADF),
+                ) => {
+                    self.pause(error);
+                    return accepted;
+                }
+                // The connection was gone before we came, or the network has something to say about it.
+                Err(_) => {}
+            }
+        }
+        most
+    }
+
+    fn accepted(&mut self, connection: OwnedFd, listening: SocketAddr) {
+        self.shared.counters.accept();
+        if usize::try_from(connection.as_raw_fd()).is_ok_and(|n| n >= self.shared.descriptors.pressure) {
+            self.crowd_out();
+        }
+        self.arrived(connection, listening);
+    }
+
+    /// Closes the connection that has waited longest for its preamble, or for the end of its drain.
+    fn crowd_out(&mut self) -> bool {
+        if let Some((place, _)) = self.lot.oldest(Stage::Preamble) {
+            self.end_parked(place, Outcome::CrowdedOut);
+            return true;
+        }
+        let Some((place, _)) = self.lot.oldest(Stage::DRAIN) else { return false };
+        self.close_parked(place);
+        true
+    }
+
+    pub(crate) fn make_room(&mut self) {
+        for _ in 0..ROOM {
+            if !self.crowd_out() {
+                return;
+            }
+        }
+    }
+
+    /// No connection is accepted for a moment; those that come wait in the kernel.
+    fn pause(&mut self, error: Errno) {
+        if self.paused_until.is_none() {
+            tracing::error!(%error, "accepting pauses: the system has no room for another connection");
+            self.set_listeners(epoll::EventFlags::empty());
+        }
+        self.paused_until = Some(self.now + PAUSE);
+    }
+
+    fn resume(&mut self) {
+        self.paused_until = None;
+        self.set_listeners(epoll::EventFlags::IN);
+    }
+
+    fn set_listeners(&self, flags: epoll::EventFlags) {
+        for (&n, listening) in &self.listeners {
+            if let Err(error) =
+                epoll::modify(&self.epoll, &*listening.socket, Token::Listener(n).into(), flags)
+            {
+                tracing::error!(%error, address = %listening.address, "the listening socket cannot be waited for");
+            }
+        }
+    }
+
+    fn leave_all(&mut self) {
+        while let Some((place, _)) = self.lot.oldest(Stage::Preamble) {
+            self.end_parked(place, Outcome::ShutDown);
+        }
+        for (_, held) in std::mem::take(&mut self.held) {
+            for socket in held.sockets {
+                self.refuse(socket, Outcome::ShutDown, None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_the_kernel() {
+        for token in [
+            Token::Wake,
+            Token::Listener(7),
+            Token::Parked(Place { slot: 0, generation: 0 }),
+            Token::Parked(Place { slot: 0xffff_fffe, generation: 0xff_ffff }),
+            Token::Queue(1),
+            Token::Queue((1 << 56) - 1),
+        ] {
+            assert_eq!(Token::from(epoll::EventData::from(token)), token);
+        }
+    }
+}

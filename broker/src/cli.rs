@@ -1,0 +1,154 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use crate::config::{self, Compatibility, Config};
+use crate::start::Broker;
+
+/// The Net.TCP port sharing service for Linux: many processes behind one net.tcp port.
+#[derive(Debug, Parser)]
+#[command(name = "broker", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    run: Run,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service (what happens without a command, too).
+    Run(Run),
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Configuration in TOML; options of the command line come before it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where workers register [default: $NET_TCP_PORT_SHARING_CONTROL, else /run/net-tcp-port-sharing/control for root
+    /// and $XDG_RUNTIME_DIR/net-tcp-port-sharing/control for others].
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+    /// A group whose members may register, besides this user and root; the control socket gets mode 0660.
+    #[arg(long, value_name = "NAME")]
+    control_group: Option<String>,
+    /// What "all addresses" means; may be given several times [default: all].
+    #[arg(long, value_name = "IP")]
+    listen: Vec<IpAddr>,
+    /// How long a preamble may take [default: 30].
+    #[arg(long, value_name = "SECONDS", value_parser = receive_timeout)]
+    receive_timeout_seconds: Option<std::time::Duration>,
+    /// How many connections may wait in the queue of a registration [default: 100].
+    #[arg(long, value_name = "CONNECTIONS", value_parser = max_pending_connections)]
+    max_pending_connections: Option<usize>,
+    /// `smsvchost`: reset connections wherever the original does.
+    #[arg(long, value_name = "MODE")]
+    compatibility: Option<CompatibilityArgument>,
+    /// What is logged on standard error.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LevelFilter,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CompatibilityArgument {
+    Default,
+    Smsvchost,
+}
+
+fn receive_timeout(text: &str) -> Result<std::time::Duration, String> {
+    config::receive_timeout(text.parse().map_err(|_| "not a number of seconds".to_owned())?)
+}
+
+fn max_pending_connections(text: &str) -> Result<usize, String> {
+    config::max_pending_connections(text.parse().map_err(|_| "not a number".to_owned())?)
+}
+
+impl Run {
+    fn into_config(self) -> Result<Config> {
+        let mut config = match &self.config {
+            None => Config::default(),
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .with_context(|| format!("the configuration {} cannot be read", file.display()))?;
+                Config::from_toml(&text).with_context(|| format!("the configuration {}", file.display()))?
+            }
+        };
+        config.control = self.control.or(config.control);
+        config.control_group = self.control_group.or(config.control_group);
+        if !self.listen.is_empty() {
+            config.listen = self.listen;
+        }
+        config.receive_timeout = self.receive_timeout_seconds.unwrap_or(config.receive_timeout);
+        config.max_pending_connections =
+            self.max_pending_connections.unwrap_or(config.max_pending_connections);
+        match self.compatibility {
+            None => {}
+            Some(CompatibilityArgument::Default) => config.compatibility = Compatibility::Default,
+            Some(CompatibilityArgument::Smsvchost) => config.compatibility = Compatibility::Smsvchost,
+        }
+        Ok(config)
+    }
+}
+
+/// The whole command line, the name of the program first; returns what the process shall exit with.
+pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output, with success; errors to standard error.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match cli.command {
+        None => run(cli.run),
+        Some(Command::Run(arguments)) => run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut stderr = std::io::stderr().lock();
+            let _ = std::io::Write::write_fmt(&mut stderr, format_args!("broker: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Run) -> Result<()> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .with_max_level(arguments.log_level)
+        .try_init()
+        // Whoever runs us inside a process of their own may have one.
+        .unwrap_or_default();
+    let config = arguments.into_config()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(1, usize::from).min(4))
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        // Before the socket appears, so that whoever sees it may end us.
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let broker = Broker::start(config).await?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("ending");
+        broker.stop().await;
+        Ok(())
+    })
+}

@@ -1,0 +1,336 @@
+//! What the broker is told: the TOML file, and what the command line adds to it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use router::{Host, HostNameComparison, Prefix};
+use serde::Deserialize;
+
+use crate::config_keys::check_keys;
+
+/// Everything that can be configured. The default needs no file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the control socket is; `None`: the default of this user (design §4).
+    pub control: Option<PathBuf>,
+    /// A group whose members may register, by name or number.
+    pub control_group: Option<String>,
+    /// What "all addresses" means; empty: all.
+    pub listen: Vec<IpAddr>,
+    /// How long a preamble may take, all of it; also how long a queue may stand still.
+    pub receive_timeout: Duration,
+    /// How many connections may wait in the queue of one registration, and as many again in the broker.
+    pub max_pending_connections: usize,
+    /// Whether malformed input and overflow are answered, or reset as the original does.
+    pub compatibility: Compatibility,
+    /// Static routes.
+    pub routes: Vec<Route>,
+}
+
+/// How connections that cannot be dispatched are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Compatibility {
+    /// With the fault that says what is wrong.
+    #[default]
+    Default,
+    /// As SMSvcHost: everything but three faults is a reset.
+    Smsvchost,
+}
+
+/// A static route to a back-end that cannot take descriptors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Route {
+    /// The registered address.
+    pub prefix: Prefix,
+    /// Where its connections go.
+    pub relay: RelayTo,
+}
+
+/// The address of a back-end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RelayTo {
+    /// `127.0.0.1:9101`
+    Tcp(SocketAddr),
+    /// `name:9101`, resolved at each connection.
+    Name(String),
+    /// `unix:/path`
+    Unix(PathBuf),
+}
+
+/// Why a configuration is refused. Names the line where there is one.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    message: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string() }
+    }
+
+    pub(crate) fn at_line(text: &str, offset: usize, message: impl fmt::Display) -> Self {
+        let line = text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1);
+        Self::new(format_args!("line {line}: {message}"))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            control: None,
+            control_group: None,
+            listen: Vec::new(),
+            receive_timeout: Duration::from_secs(30),
+            max_pending_connections: 100,
+            compatibility: Compatibility::Default,
+            routes: Vec::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct File {
+    control: Option<PathBuf>,
+    control_group: Option<String>,
+    receive_timeout_seconds: Option<toml::Spanned<f64>>,
+    max_pending_connections: Option<toml::Spanned<usize>>,
+    compatibility: Option<Compatibility>,
+    listen: Option<Listen>,
+    #[serde(default)]
+    route: Vec<FileRoute>,
+}
+
+#[derive(Deserialize)]
+struct Listen {
+    addresses: Vec<IpAddr>,
+}
+
+#[derive(Deserialize)]
+struct FileRoute {
+    address: toml::Spanned<String>,
+    host_name_comparison: Option<toml::Spanned<String>>,
+    relay: toml::Spanned<String>,
+}
+
+impl Config {
+    /// Reads a configuration in TOML.
+    ///
+    /// ```
+    /// let config = broker::Config::from_toml(
+    ///     "receive_timeout_seconds = 10\n\
+    ///      [[route]]\n\
+    ///      address = 'net.tcp://localhost:9000/legacy'\n\
+    ///      relay = '127.0.0.1:9101'\n",
+    /// )?;
+    /// assert_eq!(config.routes.len(), 1);
+    ///
+    /// let error = broker::Config::from_toml("[listen]\nadresses = ['127.0.0.1']\n").unwrap_err();
+    /// assert_eq!(error.to_string(), "line 2: unknown key `adresses` in [listen]; did you mean `addresses`?");
+    /// # Ok::<(), broker::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An unknown key (with its line and the nearest known key), a value of the wrong type, an address or route that
+    /// makes no sense.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        check_keys(text)?;
+        let file: File = toml::from_str(text).map_err(|error| {
+            ConfigError::at_line(text, error.span().map_or(0, |span| span.start), error.message().trim_end())
+        })?;
+        let mut config = Self {
+            control: file.control,
+            control_group: file.control_group,
+            listen: file.listen.map(|listen| listen.addresses).unwrap_or_default(),
+            compatibility: file.compatibility.unwrap_or_default(),
+            ..Self::default()
+        };
+        if let Some(seconds) = file.receive_timeout_seconds {
+            config.receive_timeout = receive_timeout(*seconds.get_ref())
+                .map_err(|message| ConfigError::at_line(text, seconds.span().start, message))?;
+        }
+        if let Some(most) = file.max_pending_connections {
+            config.max_pending_connections = max_pending_connections(*most.get_ref())
+                .map_err(|message| ConfigError::at_line(text, most.span().start, message))?;
+        }
+        for route in file.route {
+            config.routes.push(route.check(text)?);
+        }
+        Ok(config)
+    }
+}
+
+/// A deadline from a number of seconds.
+pub(crate) fn receive_timeout(seconds: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|timeout| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(timeout))
+        .ok_or_else(|| format!("receive_timeout_seconds is {seconds}; it must be from 0.001 to 86400"))
+}
+
+/// A bound of a queue.
+pub(crate) fn max_pending_connections(most: usize) -> Result<usize, String> {
+    // 0 would refuse everything, as in the original.
+    (1..=100_000)
+        .contains(&most)
+        .then_some(most)
+        .ok_or_else(|| format!("max_pending_connections is {most}; it must be from 1 to 100000"))
+}
+
+impl FileRoute {
+    fn check(self, text: &str) -> Result<Route, ConfigError> {
+        let mode = match &self.host_name_comparison {
+            None => HostNameComparison::default(),
+            Some(mode) => mode.get_ref().parse().map_err(|error| {
+                let message =
+                    format_args!("host_name_comparison is {:?}: {error}", mode.get_ref()).to_string();
+                ConfigError::at_line(text, mode.span().start, message)
+            })?,
+        };
+        let address = self.address.get_ref();
+        let prefix = Prefix::parse(address, mode).map_err(|error| {
+            ConfigError::at_line(
+                text,
+                self.address.span().start,
+                format_args!("the address {address:?}: {error}"),
+            )
+        })?;
+        let at_relay = |message: String| ConfigError::at_line(text, self.relay.span().start, message);
+        let relay: RelayTo = self.relay.get_ref().parse().map_err(at_relay)?;
+        if relay.leads_to(&prefix) {
+            return Err(at_relay(format!(
+                "the relay {:?} leads back to the route's own port",
+                self.relay.get_ref()
+            )));
+        }
+        Ok(Route { prefix, relay })
+    }
+}
+
+impl RelayTo {
+    /// Whether the back-end would be the broker itself.
+    fn leads_to(&self, prefix: &Prefix) -> bool {
+        match self {
+            Self::Tcp(to) if to.port() == prefix.port() => match prefix.host() {
+                Host::Ip(ip) if !ip.is_unspecified() => to.ip() == ip,
+                _ => to.ip().is_loopback() || to.ip().is_unspecified(),
+            },
+            Self::Name(name) => *name == format!("localhost:{}", prefix.port()),
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for RelayTo {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path {
+                "" => Err("the relay names no path behind \"unix:\"".to_owned()),
+                path => Ok(Self::Unix(path.into())),
+            };
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return if address.port() == 0 {
+                Err(format!("the relay {text:?} has port 0"))
+            } else {
+                Ok(Self::Tcp(address))
+            };
+        }
+        match text.rsplit_once(':') {
+            Some((host, port))
+                if !host.is_empty()
+                    && !host.contains(':')
+                    && port.parse::<u16>().is_ok_and(|port| port > 0) =>
+            {
+                Ok(Self::Name(text.to_owned()))
+            }
+            _ => Err(format!("the relay {text:?} is neither IP:PORT, NAME:PORT nor unix:PATH")),
+        }
+    }
+}
+
+impl fmt::Display for RelayTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Name(name) => name.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Config::from_toml(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn everything_is_optional() {
+        assert_eq!(Config::from_toml("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn all_keys() {
+        let config = Config::from_toml(
+            "control = '/tmp/control'\ncontrol_group = 'wcf'\nreceive_timeout_seconds = 2.5\n\
+             max_pending_connections = 7\ncompatibility = 'smsvchost'\n[listen]\naddresses = ['192.0.2.1', '::1']\n\
+             [[route]]\naddress = 'net.tcp://a:9000/x'\nhost_name_comparison = 'exact'\nrelay = '[::1]:9101'\n\
+             [[route]]\naddress = 'net.tcp://a:9000/y'\nrelay = 'unix:/run/y'\n\
+             [[route]]\naddress = 'net.tcp://a:9000/z'\nrelay = 'backend:9101'\n",
+        )
+        .unwrap();
+        assert_eq!(config.control, Some("/tmp/control".into()));
+        assert_eq!(config.receive_timeout, Duration::from_millis(2500));
+        assert_eq!(config.max_pending_connections, 7);
+        assert_eq!(config.compatibility, Compatibility::Smsvchost);
+        assert_eq!(config.listen.len(), 2);
+        let relays: Vec<String> = config.routes.iter().map(|route| route.relay.to_string()).collect();
+        assert_eq!(relays, ["[::1]:9101", "unix:/run/y", "backend:9101"]);
+        assert_eq!(config.routes[0].prefix.mode(), HostNameComparison::Exact);
+    }
+
+    #[test]
+    fn values_that_make_no_sense_name_their_line() {
+        for (text, message) in [
+            (
+                "\nreceive_timeout_seconds = 0",
+                "line 2: receive_timeout_seconds is 0; it must be from 0.001 to 86400",
+            ),
+            (
+                "max_pending_connections = 0",
+                "line 1: max_pending_connections is 0; it must be from 1 to 100000",
+            ),
+            (
+                "[[route]]\naddress = 'net.tcp://localhost:9000/a'\nrelay = 'nowhere'",
+                "line 3: the relay \"nowhere\" is neither IP:PORT, NAME:PORT nor unix:PATH",
+            ),
+            (
+                "[[route]]\naddress = 'net.tcp://localhost:9000/a'\nrelay = '127.0.0.1:9000'",
+                "line 3: the relay \"127.0.0.1:9000\" leads back to the route's own port",
+            ),
+            (
+                "[[route]]\naddress = 'http://localhost/a'\nrelay = '127.0.0.1:1'",
+                "line 2: the address \"http://localhost/a\": the scheme is not net.tcp",
+            ),
+        ] {
+            assert_eq!(refused(text), message);
+        }
+        assert!(refused("[listen]\naddresses = ['here']").starts_with("line 2: "));
+        assert!(refused("compatibility = 'iis'").starts_with("line 1: "));
+        assert!(refused("a = \n").starts_with("line 1: "));
+    }
+}

@@ -1,0 +1,100 @@
+//! Unknown keys of the configuration: refused with their line and the nearest key that exists.
+
+use toml::de::{DeTable, DeValue};
+
+use crate::config::ConfigError;
+
+const TOP: &[&str] = &[
+    "control",
+    "control_group",
+    "receive_timeout_seconds",
+    "max_pending_connections",
+    "compatibility",
+    "listen",
+    "route",
+];
+const LISTEN: &[&str] = &["addresses"];
+const ROUTE: &[&str] = &["address", "host_name_comparison", "relay"];
+
+/// Refuses the first key that is not known where it stands.
+pub(crate) fn check_keys(text: &str) -> Result<(), ConfigError> {
+    let table = DeTable::parse(text).map_err(|error| {
+        ConfigError::at_line(text, error.span().map_or(0, |span| span.start), error.message().trim_end())
+    })?;
+    let table = table.get_ref();
+    check(text, table, TOP, "")?;
+    if let Some(DeValue::Table(listen)) = table.get("listen").map(|value| value.get_ref()) {
+        check(text, listen, LISTEN, " in [listen]")?;
+    }
+    if let Some(DeValue::Array(routes)) = table.get("route").map(|value| value.get_ref()) {
+        for route in routes.iter() {
+            if let DeValue::Table(route) = route.get_ref() {
+                check(text, route, ROUTE, " in [[route]]")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check(text: &str, table: &DeTable<'_>, known: &[&str], place: &str) -> Result<(), ConfigError> {
+    let unknown = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+    let Some(key) = unknown.min_by_key(|key| key.span().start) else { return Ok(()) };
+    let name: &str = key.get_ref().as_ref();
+    let nearest = known.iter().min_by_key(|known| distance(name, known)).copied().unwrap_or_default();
+    let message = format!("unknown key `{}`{place}; did you mean `{nearest}`?", name.escape_debug());
+    Err(ConfigError::at_line(text, key.span().start, message))
+}
+
+/// How many letters must be inserted, removed or replaced to make `a` into `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_line_and_nearest_key() {
+        for (text, message) in [
+            (
+                "control = '/x'\ncontrol_groop = 'a'\n",
+                "line 2: unknown key `control_groop`; did you mean `control_group`?",
+            ),
+            (
+                "[listen]\n\nadress = []\n",
+                "line 3: unknown key `adress` in [listen]; did you mean `addresses`?",
+            ),
+            (
+                "[[route]]\naddress = 'a'\nrelay = 'b'\n[[route]]\nrely = 'c'\n",
+                "line 5: unknown key `rely` in [[route]]; did you mean `relay`?",
+            ),
+            ("[routes]\n", "line 1: unknown key `routes`; did you mean `route`?"),
+            (
+                "receive_timeout = 3\n",
+                "line 1: unknown key `receive_timeout`; did you mean `receive_timeout_seconds`?",
+            ),
+        ] {
+            assert_eq!(check_keys(text).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn edit_distance() {
+        for (a, b, expected) in
+            [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3), ("flaw", "lawn", 2)]
+        {
+            assert_eq!((distance(a, b), distance(b, a)), (expected, expected));
+        }
+    }
+}

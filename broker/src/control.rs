@@ -1,0 +1,221 @@
+//! The control socket: one task per worker, one answer per request.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
+use handoff::{AcceptSocket, ControlListener, ControlOptions, Refused, RefusedReason, Reply, Request};
+use rustix::process::getuid;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::line::{Command, Line};
+use crate::registry::{Registry, refused};
+use crate::start::StartError;
+
+/// How many workers that may not register are listened to at a time. They are told so; they cannot use up descriptors.
+const STRANGERS: usize = 16;
+
+/// The listening control socket. Its path disappears with it.
+#[derive(Debug)]
+pub(crate) struct ControlSocket(Option<AsyncControlListener>);
+
+impl ControlSocket {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.as_ref().map_or_else(|| Path::new(""), AsyncControlListener::path)
+    }
+
+    async fn accept(&self) -> io::Result<AsyncControlPeer> {
+        match &self.0 {
+            Some(listener) => listener.accept().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        if let Some(listener) = self.0.take() {
+            listener.remove();
+        }
+    }
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    user: u32,
+    /// The file system keeps everyone else out, supplementary groups considered.
+    group_only: bool,
+}
+
+impl Access {
+    fn admits(self, peer: &AsyncControlPeer) -> bool {
+        let uid = peer.credentials().uid;
+        uid == 0 || uid == self.user || self.group_only
+    }
+}
+
+/// Opens the control socket; a living broker is never displaced.
+pub(crate) fn open(config: &Config) -> Result<(ControlSocket, Access), StartError> {
+    let path = path(config)?;
+    let mut options = ControlOptions::default();
+    if let Some(group) = &config.control_group {
+        options = options.with_group(group_id(group)?);
+    }
+    let access = Access { user: getuid().as_raw(), group_only: config.control_group.is_some() };
+    let failed = |source| StartError::Control { path: path.clone(), source };
+    let listener = ControlListener::bind(&path, &options).map_err(failed)?;
+    let listener = AsyncControlListener::new(listener).map_err(|error| failed(error.into()))?;
+    tracing::info!("control socket: {}", path.display());
+    Ok((ControlSocket(Some(listener)), access))
+}
+
+fn path(config: &Config) -> Result<PathBuf, StartError> {
+    if let Some(path) = &config.control {
+        return Ok(path.clone());
+    }
+    match std::env::var_os(handoff::CONTROL_VARIABLE) {
+        Some(path) if !path.is_empty() => Ok(path.into()),
+        _ => handoff::default_control_path().map_err(StartError::ControlPath),
+    }
+}
+
+fn group_id(group: &str) -> Result<u32, StartError> {
+    if let Ok(id) = group.parse() {
+        return Ok(id);
+    }
+    let groups = std::fs::read_to_string(Path::new("/etc/group")).unwrap_or_default();
+    let line = groups.lines().find(|line| line.split(':').next() == Some(group));
+    let id = line.and_then(|line| line.split(':').nth(2)?.parse().ok());
+    id.ok_or_else(|| StartError::Group { group: group.to_owned() })
+}
+
+/// Accepts workers until it is cancelled.
+pub(crate) async fn serve(
+    listener: Arc<ControlSocket>,
+    access: Access,
+    registry: Arc<Registry>,
+    line: Arc<Line>,
+) {
+    let strangers = Arc::new(AtomicUsize::new(0));
+    let mut workers = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = workers.join_next() => continue,
+        };
+        match accepted {
+            Ok(peer) if access.admits(&peer) => {
+                workers.spawn(worker(Arc::new(peer), Arc::clone(&registry)));
+            }
+            Ok(peer) if strangers.load(Ordering::Relaxed) < STRANGERS => {
+                strangers.fetch_add(1, Ordering::Relaxed);
+                let strangers = Arc::clone(&strangers);
+                workers.spawn(async move {
+                    stranger(&peer).await;
+                    strangers.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "no worker can be accepted for a moment");
+                line.send(Command::MakeRoom);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// One worker until it leaves; its registrations leave with it.
+async fn worker(peer: Arc<AsyncControlPeer>, registry: Arc<Registry>) {
+    let mut holding = Holding { registry, ids: Vec::new() };
+    while let Ok(Some(request)) = peer.receive().await {
+        let (reply, accept_socket, last) = match request {
+            Ok(request) => {
+                let (reply, socket) = holding.answer(&request, &peer);
+                (reply, socket, false)
+            }
+            Err(malformed) => (malformed.reply(), None, true),
+        };
+        if let Reply::Refused(refused) = &reply {
+            let (reason, pid) = (refused.reason, peer.credentials().pid);
+            tracing::warn!(?reason, pid, message = ?refused.message, "refused");
+        }
+        let sent = peer.send(&reply, accept_socket.as_ref().map(AcceptSocket::as_fd)).await;
+        if sent.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// What one control connection holds; ends with it, however it ends.
+#[derive(Debug)]
+struct Holding {
+    registry: Arc<Registry>,
+    ids: Vec<u64>,
+}
+
+impl Holding {
+    fn answer(&mut self, request: &Request, peer: &Arc<AsyncControlPeer>) -> (Reply, Option<AcceptSocket>) {
+        match request {
+            Request::Register(register) => match self.registry.register(register, peer) {
+                Ok((id, accept_socket)) => {
+                    self.ids.push(id);
+                    (Reply::Registered { id }, Some(accept_socket))
+                }
+                Err(refused) => (Reply::Refused(refused), None),
+            },
+            Request::Unregister { id } => match self.ids.iter().position(|held| held == id) {
+                Some(place) => {
+                    self.ids.swap_remove(place);
+                    self.registry.unregister(*id);
+                    (Reply::Unregistered { id: *id }, None)
+                }
+                None => {
+                    let message = format!("this control connection has no registration {id}");
+                    (Reply::Refused(refused(RefusedReason::InvalidArgument, None, message)), None)
+                }
+            },
+            Request::NotSupported { name } => (Reply::Refused(not_supported(name)), None),
+            _ => (Reply::Refused(not_supported("this")), None),
+        }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        for id in &self.ids {
+            self.registry.unregister(*id);
+        }
+    }
+}
+
+fn not_supported(name: &str) -> Refused {
+    let name = name.escape_debug().take(100).collect::<String>();
+    refused(RefusedReason::NotSupported, None, format!("the broker does not know the request {name:?}"))
+}
+
+/// Someone who may not register is told so.
+async fn stranger(peer: &AsyncControlPeer) {
+    let uid = peer.credentials().uid;
+    while let Ok(Some(request)) = peer.receive().await {
+        let reply = match &request {
+            Ok(_) => {
+                let message = format!(
+                    "user {uid} may not use this broker; its administrator admits a group with --control-group"
+                );
+                Reply::Refused(refused(RefusedReason::AccessDenied, None, message))
+            }
+            Err(malformed) => malformed.reply(),
+        };
+        tracing::warn!(uid, pid = peer.credentials().pid, "access denied");
+        if peer.send(&reply, None).await.is_err() || request.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What the rest of the broker says to the accept loop, and the loop to the rest.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::config::{Compatibility, RelayTo};
+use crate::limits::Descriptors;
+use crate::outcome::{Counters, Outcome};
+use crate::queue::{Bounds, Queue};
+use crate::table::Table;
+
+/// What the accept loop and everything else of one broker have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) table: ArcSwap<Table>,
+    pub(crate) counters: Counters,
+    pub(crate) bounds: Bounds,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) receive_timeout: Duration,
+    pub(crate) compatibility: Compatibility,
+    pub(crate) bridges: Bridges,
+    pub(crate) relays: AtomicUsize,
+    pub(crate) errands: UnboundedSender<Errand>,
+}
+
+/// What the loop leaves to tokio, because it waits for others than the initiator.
+#[derive(Debug)]
+pub(crate) enum Errand {
+    /// Copy the connection to a back-end.
+    Relay(OwnedFd, Arc<RelayTo>),
+    /// Copy the connection to this address of ours, where it will be handed to the queue.
+    Bridge(OwnedFd, Arc<Queue>, SocketAddr),
+    /// The accept socket of this registration was shut down by its worker.
+    Gone(u64),
+}
+
+/// What the rest asks of the loop.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Accept from this socket.
+    Listen(Listening),
+    /// Accept what is queued, then let go of the socket, then say so.
+    Unlisten(SocketAddr, mpsc::SyncSender<()>),
+    /// Refuse a connection that could not be relayed.
+    Refuse(OwnedFd, Outcome, Option<String>),
+    /// A registration has ended: dispatch again what its worker left behind.
+    Ended(Arc<Queue>),
+    /// Descriptors ran out elsewhere: close some connections that have waited longest for their preamble.
+    MakeRoom,
+    /// End the loop.
+    Stop,
+}
+
+/// A listening socket and the address it was opened for.
+#[derive(Clone, Debug)]
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    pub(crate) socket: Arc<OwnedFd>,
+}
+
+/// The way into the loop.
+#[derive(Debug)]
+pub(crate) struct Line {
+    inbox: Mutex<Vec<Command>>,
+    wake: OwnedFd,
+}
+
+impl Line {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            inbox: Mutex::default(),
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        })
+    }
+
+    pub(crate) fn send(&self, command: Command) {
+        lock(&self.inbox).push(command);
+        // Full would mean 2^64 - 2 wake-ups that were never read.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// Returns when the loop has accepted what was queued and holds the socket no longer.
+    pub(crate) fn unlisten(&self, address: SocketAddr) {
+        let (done, wait) = mpsc::sync_channel(1);
+        self.send(Command::Unlisten(address, done));
+        // An error means that the loop has ended, and its sockets with it.
+        let _ = wait.recv();
+    }
+
+    /// The commands that came since the last call.
+    pub(crate) fn receive(&self) -> Vec<Command> {
+        let _ = rustix::io::read(&self.wake, &mut [0_u8; 8]);
+        std::mem::take(&mut *lock(&self.inbox))
+    }
+}
+
+impl AsFd for Line {
+    /// Readable when there is a command.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
+
+/// Connections that the broker makes to itself, by their own address: whose they are is known before they arrive.
+#[derive(Debug, Default)]
+pub(crate) struct Bridges {
+    expected: Mutex<HashMap<SocketAddr, Arc<Queue>>>,
+    count: AtomicUsize,
+}
+
+impl Bridges {
+    /// Expects a connection from `from`; taken back when the guard is dropped.
+    pub(crate) fn expect(&self, from: SocketAddr, queue: Arc<Queue>) -> Expected<'_> {
+        let mut expected = lock(&self.expected);
+        expected.insert(from, queue);
+        self.count.store(expected.len(), Ordering::Release);
+        Expected { bridges: self, from }
+    }
+
+    /// The queue of a connection that is such a bridge.
+    pub(crate) fn arrived(&self, peer: impl FnOnce() -> Option<SocketAddr>) -> Option<Arc<Queue>> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.remove(peer()?)
+    }
+
+    fn remove(&self, from: SocketAddr) -> Option<Arc<Queue>> {
+        let mut expected = lock(&self.expected);
+        let queue = expected.remove(&from);
+        self.count.store(expected.len(), Ordering::Release);
+        queue
+    }
+}
+
+/// See [`Bridges::expect`].
+#[derive(Debug)]
+pub(crate) struct Expected<'a> {
+    bridges: &'a Bridges,
+    from: SocketAddr,
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        drop(self.bridges.remove(self.from));
+    }
+}
+
+/// A lock that is never poisoned for good: nothing that panics runs under it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The local address of a connection.
+pub(crate) fn local_address(socket: impl AsFd) -> Option<SocketAddr> {
+    rustix::net::getsockname(socket).ok()?.try_into().ok()
+}
+
+/// The initiator's address.
+pub(crate) fn peer_address(socket: impl AsFd) -> Option<SocketAddr> {
+    rustix::net::getpeername(socket).ok()??.try_into().ok()
+}
+
+/// An address for logs, if it is known.
+pub(crate) fn shown(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+}
+
+/// Only used where an address stands alone.
+pub(crate) fn at_port(ip: IpAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(ip, port)
+}

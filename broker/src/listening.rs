@@ -1,0 +1,283 @@
+//! Opens listening sockets, also beside others of ours on the same port.
+//!
+//! Linux lets a socket for one address and a socket for all addresses listen on one port only if both have
+//! `SO_REUSEPORT` when the second is bound; and whoever has that option, of the same user, may join. So ours have it only
+//! for the moment of that bind. Two traces of it must not stay:
+//!
+//! - A foreign listener with the option may be on the port, and we would have joined it: the table of listening sockets
+//!   is read before and after.
+//! - The kernel remembers, for the port as a whole, the address that was last bound with the option, and lets the same
+//!   user bind that address with it again without looking for conflicts. A bind of another address takes its place in
+//!   that memory: one of the other family (one of the same family would not, when the first is "all"), from a
+//!   range that no host has.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
+
+use crate::line::Listening;
+use crate::owner::{Listener, listeners_on, owner_of};
+
+/// As many connections as the system lets wait.
+const BACKLOG: i32 = 4096;
+
+/// Nobody's addresses: TEST-NET-1 (RFC 5737) and the discard prefix (RFC 6666).
+const NOWHERE: (Ipv4Addr, Ipv6Addr) =
+    (Ipv4Addr::new(192, 0, 2, 77), Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0x77));
+
+/// Why a port could not be opened.
+#[derive(Debug)]
+pub(crate) struct ListenError {
+    errno: Errno,
+    message: String,
+}
+
+impl ListenError {
+    fn new(address: SocketAddr, errno: Errno, ours: &[Listening]) -> Self {
+        let message = match errno {
+            Errno::ADDRINUSE => in_use(address, &foreign(address, ours)),
+            Errno::ACCESS => format!(
+                "not permitted to listen on {address}: ports below 1024 need CAP_NET_BIND_SERVICE, or a lower \
+                 net.ipv4.ip_unprivileged_port_start"
+            ),
+            Errno::ADDRNOTAVAIL => format!("{} is no address of this machine", address.ip()),
+            Errno::MFILE | Errno::NFILE => format!("no descriptor is free to listen on {address}"),
+            errno => format!("cannot listen on {address}: {}", io::Error::from(errno)),
+        };
+        Self { errno, message }
+    }
+
+    /// The family, or the address, does not exist here.
+    pub(crate) fn is_absent(&self) -> bool {
+        [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT].contains(&self.errno)
+    }
+}
+
+impl std::fmt::Display for ListenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+fn in_use(address: SocketAddr, foreign: &[Listener]) -> String {
+    let Some(listener) = foreign.first() else {
+        return format!("{address} is already in use by another program");
+    };
+    let owner = match owner_of(listener.inode) {
+        Some(owner) => owner.to_string(),
+        None => "a program of another user".to_owned(),
+    };
+    format!("address already in use: {owner} listens on {}", listener.address)
+}
+
+/// Listens on an address. `ours` are the sockets we have on that port already.
+pub(crate) fn open(address: SocketAddr, ours: &[Listening]) -> Result<Listening, ListenError> {
+    let failed = |errno| ListenError::new(address, errno, ours);
+    let beside: Vec<&Listening> =
+        ours.iter().filter(|other| other.address.is_ipv4() == address.is_ipv4()).collect();
+    let socket = unbound(address).map_err(failed)?;
+    match bind_and_listen(&socket, address) {
+        Err(Errno::ADDRINUSE) if !beside.is_empty() => {}
+        result => {
+            result.map_err(failed)?;
+            return Ok(Listening { address, socket: Arc::new(socket) });
+        }
+    }
+    drop(socket);
+
+    if !foreign(address, ours).is_empty() {
+        return Err(failed(Errno::ADDRINUSE));
+    }
+    let socket = open_beside(address, &beside).map_err(failed)?;
+    let opened = Listening { address, socket: Arc::new(socket) };
+    let all: Vec<Listening> = ours.iter().chain([&opened]).cloned().collect();
+    forget_reuse(address, &all);
+    if !foreign(address, &all).is_empty() {
+        return Err(failed(Errno::ADDRINUSE));
+    }
+    Ok(opened)
+}
+
+fn unbound(address: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+    // Connections of a broker that ran before may still be in TIME_WAIT.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    Ok(socket)
+}
+
+fn bind_and_listen(socket: &OwnedFd, address: SocketAddr) -> Result<(), Errno> {
+    bind(socket, &address)?;
+    listen(socket, BACKLOG)
+}
+
+/// With `SO_REUSEPORT` on all of them, for the moment.
+fn open_beside(address: SocketAddr, beside: &[&Listening]) -> Result<OwnedFd, Errno> {
+    let socket = unbound(address)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    let result = with_reuse(beside.iter().map(|other| &*other.socket), || bind_and_listen(&socket, address));
+    sockopt::set_socket_reuseport(&socket, false)?;
+    result.map(|()| socket)
+}
+
+/// Puts an address that nobody has into the kernel's memory of the last bind with `SO_REUSEPORT`.
+fn forget_reuse(address: SocketAddr, ours: &[Listening]) {
+    let nowhere = match address {
+        SocketAddr::V4(_) => IpAddr::V6(NOWHERE.1),
+        SocketAddr::V6(_) => IpAddr::V4(NOWHERE.0),
+    };
+    let nowhere = SocketAddr::new(nowhere, address.port());
+    let attempt = || {
+        let socket = unbound(nowhere)?;
+        sockopt::set_socket_reuseport(&socket, true)?;
+        match nowhere {
+            SocketAddr::V4(_) => sockopt::set_ip_freebind(&socket, true)?,
+            SocketAddr::V6(_) => sockopt::set_ipv6_freebind(&socket, true)?,
+        }
+        with_reuse(ours.iter().map(|other| &*other.socket), || bind(&socket, &nowhere))
+    };
+    if let Err(error) = attempt() {
+        // Without the other family: another program of this user, with SO_REUSEPORT, could listen on this address too.
+        tracing::warn!(%error, %address, "the port cannot be closed to other programs of this user with SO_REUSEPORT");
+    }
+}
+
+fn with_reuse<'a, T>(
+    sockets: impl Iterator<Item = &'a OwnedFd> + Clone,
+    act: impl FnOnce() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    for socket in sockets.clone() {
+        sockopt::set_socket_reuseport(socket, true)?;
+    }
+    let result = act();
+    for socket in sockets {
+        sockopt::set_socket_reuseport(socket, false)?;
+    }
+    result
+}
+
+/// Listening sockets on the port that are not ours, and that overlap with the address.
+fn foreign(address: SocketAddr, ours: &[Listening]) -> Vec<Listener> {
+    let own: Vec<u64> = ours.iter().filter_map(|listening| inode(&listening.socket)).collect();
+    let overlaps = |other: IpAddr| {
+        // A dual-stack socket on [::] has the port for IPv4 too.
+        other == address.ip()
+            || other.is_unspecified()
+            || (address.ip().is_unspecified() && other.is_ipv4() == address.is_ipv4())
+    };
+    let listeners = listeners_on(address.port()).into_iter();
+    listeners.filter(|listener| overlaps(listener.address.ip()) && !own.contains(&listener.inode)).collect()
+}
+
+fn inode(socket: impl AsFd) -> Option<u64> {
+    rustix::fs::fstat(socket).ok().map(|stat| stat.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const V4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    const V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    const LOCAL4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const LOCAL6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+    /// Like another program of the same user that sets `SO_REUSEPORT`.
+    fn intrude(ip: IpAddr, port: u16) -> Result<OwnedFd, Errno> {
+        let address = SocketAddr::new(ip, port);
+        let socket = unbound(address)?;
+        sockopt::set_socket_reuseport(&socket, true)?;
+        bind_and_listen(&socket, address)?;
+        Ok(socket)
+    }
+
+    fn free_port() -> u16 {
+        TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+    }
+
+    fn has_ipv6() -> bool {
+        TcpListener::bind("[::1]:0").is_ok()
+    }
+
+    #[test]
+    fn one_and_all_in_any_order_and_nobody_else() {
+        if !has_ipv6() {
+            println!("skipped: no IPv6");
+            return;
+        }
+        for order in [
+            &[LOCAL4, V4, V6][..],
+            &[LOCAL4, LOCAL6, V4, V6],
+            &[V4, V6, LOCAL4, LOCAL6],
+            &[V4, LOCAL4, V6, LOCAL6],
+            &[LOCAL6, V6, V4, LOCAL4],
+        ] {
+            let port = free_port();
+            let mut ours = Vec::new();
+            for &ip in order {
+                ours.push(open(SocketAddr::new(ip, port), &ours).unwrap());
+                // Whatever our sockets cover, no other program can bind.
+                for other in ours.iter().map(|listening| listening.address.ip()) {
+                    assert_eq!(intrude(other, port).err(), Some(Errno::ADDRINUSE), "{order:?} {other}");
+                }
+            }
+            for ip in [LOCAL4, LOCAL6, "127.0.0.2".parse().unwrap()] {
+                assert_eq!(intrude(ip, port).err(), Some(Errno::ADDRINUSE), "{order:?} {ip}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_foreign_listener_is_never_joined() {
+        let port = free_port();
+        let ours = vec![open(SocketAddr::new(LOCAL4, port), &[]).unwrap()];
+        // It comes while ours has the option set.
+        sockopt::set_socket_reuseport(&ours[0].socket, true).unwrap();
+        let foreign = intrude("127.0.0.2".parse().unwrap(), port).unwrap();
+        sockopt::set_socket_reuseport(&ours[0].socket, false).unwrap();
+
+        let error = open(SocketAddr::new(V4, port), &ours).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("127.0.0.2") && message.contains(&format!("pid {}", std::process::id())),
+            "{message}"
+        );
+        drop(foreign);
+        open(SocketAddr::new(V4, port), &ours).unwrap();
+    }
+
+    #[test]
+    fn the_narrower_socket_gets_its_connections() {
+        let port = free_port();
+        let mut ours = Vec::new();
+        for ip in [LOCAL4, V4] {
+            ours.push(open(SocketAddr::new(ip, port), &ours).unwrap());
+        }
+        let _one = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let _two = TcpStream::connect(("127.0.0.2", port)).unwrap();
+        for listening in &ours {
+            rustix::net::accept(&*listening.socket).unwrap();
+            assert_eq!(rustix::net::accept(&*listening.socket).err(), Some(Errno::AGAIN));
+        }
+    }
+
+    #[test]
+    fn says_who_has_the_port() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = other.local_addr().unwrap();
+        let message = open(address, &[]).unwrap_err().to_string();
+        assert!(message.starts_with("address already in use: "), "{message}");
+        assert!(message.contains(&format!("(pid {})", std::process::id())), "{message}");
+        assert!(message.ends_with(&format!("listens on {address}")), "{message}");
+    }
+}

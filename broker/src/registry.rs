@@ -1,0 +1,310 @@
+//! Who has registered what: the only writer of the route table.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use handoff::tokio::AsyncControlPeer;
+use handoff::{AcceptSender, AcceptSocket, PROTOCOL_VERSION, Refused, RefusedReason, Register, accept_pair};
+use router::{Host, HostNameComparison, Prefix, PrefixError, RouteTable};
+
+use crate::config::Route;
+use crate::line::{Command, Line, Shared, lock};
+use crate::listening::ListenError;
+use crate::owner::program_of;
+use crate::ports::Ports;
+use crate::queue::Queue;
+use crate::table::{Bound, Endpoint, Table, Target, Way};
+
+/// The longest registered address, in octets, as in the original.
+const LONGEST_ADDRESS: usize = 2048;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    shared: Arc<Shared>,
+    line: Arc<Line>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    ports: Ports,
+    registrations: HashMap<u64, Registration>,
+    /// Registrations and routes that depend on the local address of a connection.
+    local_matters: usize,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+struct Registration {
+    queue: Arc<Queue>,
+    prefixes: Vec<Prefix>,
+    /// What it keeps open.
+    open: Vec<SocketAddr>,
+    holder: Arc<AsyncControlPeer>,
+    local_matters: bool,
+}
+
+/// A request whose members make sense.
+#[derive(Debug)]
+struct Checked {
+    prefixes: Vec<Prefix>,
+    bound: Bound,
+    per_message: usize,
+}
+
+impl Registry {
+    pub(crate) fn new(shared: Arc<Shared>, line: Arc<Line>, ports: Ports) -> Self {
+        let state = State { ports, registrations: HashMap::new(), local_matters: 0, last_id: 0 };
+        Self { shared, line, state: Mutex::new(state) }
+    }
+
+    /// Registers all addresses of a request or none; the socket is the worker's end.
+    pub(crate) fn register(
+        &self,
+        request: &Register,
+        holder: &Arc<AsyncControlPeer>,
+    ) -> Result<(u64, AcceptSocket), Refused> {
+        let Checked { prefixes, bound, per_message } = check(request)?;
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+
+        let table = self.shared.table.load_full();
+        let past = state.conflicts(&table, &prefixes, &bound)?;
+        let open = state.listen(&prefixes, &bound)?;
+        let ends = self.accept_socket().inspect_err(|_| state.ports.release(&open));
+        let (sender, ours, theirs) = ends?;
+
+        state.last_id += 1;
+        let id = state.last_id;
+        let queue = Arc::new(Queue::new(id, sender, ours, per_message));
+        let mut routes = table.routes.clone();
+        let ended: Vec<Registration> = past.iter().filter_map(|id| state.forget(*id, &mut routes)).collect();
+        for prefix in &prefixes {
+            let target = Target { way: Way::HandOver(Arc::clone(&queue)), bound: bound.clone() };
+            insert(&mut routes, prefix, target);
+        }
+        let local_matters = bound.0.is_some() || prefixes.iter().any(is_literal);
+        state.local_matters += usize::from(local_matters);
+        let registration = Registration { queue, prefixes, open, holder: Arc::clone(holder), local_matters };
+        state.registrations.insert(id, registration);
+        self.publish(routes, state);
+        // Only now: what these left behind finds the new registration.
+        for registration in ended {
+            self.end(registration, state);
+        }
+        let addresses = &request.addresses;
+        tracing::info!(registration = id, pid = holder.credentials().pid, ?addresses, "registered");
+        Ok((id, theirs))
+    }
+
+    /// Ends a registration, if it has not ended: its worker left, asked for it, or shut its accept socket down.
+    pub(crate) fn unregister(&self, id: u64) {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        let mut routes = self.shared.table.load().routes.clone();
+        let Some(registration) = state.forget(id, &mut routes) else { return };
+        self.publish(routes, state);
+        self.end(registration, state);
+    }
+
+    /// Adds a static route, which stays.
+    pub(crate) fn add_route(&self, route: &Route) -> Result<(), Refused> {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        let table = self.shared.table.load_full();
+        let prefixes = [route.prefix.clone()];
+        state.conflicts(&table, &prefixes, &Bound::default())?;
+        state.listen(&prefixes, &Bound::default())?;
+        let mut routes = table.routes.clone();
+        let target = Target { way: Way::Relay(Arc::new(route.relay.clone())), bound: Bound::default() };
+        insert(&mut routes, &route.prefix, target);
+        state.local_matters += usize::from(is_literal(&route.prefix));
+        self.publish(routes, state);
+        Ok(())
+    }
+
+    fn publish(&self, routes: RouteTable<Endpoint>, state: &State) {
+        self.shared.table.store(Arc::new(Table { routes, local_matters: state.local_matters > 0 }));
+    }
+
+    /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back.
+    fn end(&self, registration: Registration, state: &mut State) {
+        registration.queue.end();
+        state.ports.release(&registration.open);
+        tracing::info!(registration = registration.queue.id(), "registration ended");
+        self.line.send(Command::Ended(registration.queue));
+    }
+
+    /// The sending end, our copy of the receiving end, and the worker's.
+    fn accept_socket(&self) -> Result<(AcceptSender, AcceptSocket, AcceptSocket), Refused> {
+        let make = || {
+            let (sender, theirs) = accept_pair()?;
+            Ok((sender, theirs.try_clone()?, theirs))
+        };
+        let mut made: io::Result<_> = make();
+        for _ in 0..10 {
+            if made.is_ok() {
+                break;
+            }
+            // Registrations are worth more than connections without a preamble.
+            self.line.send(Command::MakeRoom);
+            std::thread::sleep(Duration::from_millis(2));
+            made = make();
+        }
+        made.map_err(|error| {
+            let message = format!("the broker has no descriptor for another registration: {error}");
+            refused(RefusedReason::RegistrationQuotaExceeded, None, message)
+        })
+    }
+}
+
+impl State {
+    /// Who has one of the addresses already. Those whose holder is gone are returned: they are about to end.
+    fn conflicts(&self, table: &Table, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<u64>, Refused> {
+        let mut past = Vec::new();
+        for prefix in prefixes {
+            let Some((existing, endpoint)) = table.routes.get(prefix) else { continue };
+            for target in endpoint.targets.iter().filter(|target| target.bound.overlaps(bound)) {
+                let holder =
+                    target.id().and_then(|id| self.registrations.get(&id)).map(|other| &other.holder);
+                match (target.id(), holder) {
+                    (Some(id), Some(holder)) if holder.has_ended() => past.push(id),
+                    (_, holder) => return Err(conflict(prefix, existing, holder)),
+                }
+            }
+        }
+        past.sort_unstable();
+        past.dedup();
+        Ok(past)
+    }
+
+    fn listen(&mut self, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<SocketAddr>, Refused> {
+        let mut open = Vec::new();
+        for prefix in prefixes {
+            let wanted = self.ports.wanted(prefix, bound);
+            let acquired = if wanted.is_empty() {
+                Err("none of the addresses that the broker may listen on is of this family".to_owned())
+            } else {
+                self.ports.acquire(&wanted).map_err(|error: ListenError| error.to_string())
+            };
+            match acquired {
+                Ok(acquired) => open.extend(acquired),
+                Err(message) => {
+                    self.ports.release(&open);
+                    return Err(refused(RefusedReason::FailedToListen, Some(prefix.address()), message));
+                }
+            }
+        }
+        Ok(open)
+    }
+
+    /// Takes a registration out of the books and out of `routes`.
+    fn forget(&mut self, id: u64, routes: &mut RouteTable<Endpoint>) -> Option<Registration> {
+        let registration = self.registrations.remove(&id)?;
+        self.local_matters -= usize::from(registration.local_matters);
+        for prefix in &registration.prefixes {
+            match routes.get(prefix).map(|(_, endpoint)| endpoint.without(id)) {
+                Some(Some(rest)) => drop(routes.replace(prefix, rest)),
+                Some(None) => drop(routes.unregister(prefix)),
+                None => {}
+            }
+        }
+        Some(registration)
+    }
+}
+
+/// The checks of the original in its order (reference §4.3), as far as they need no table.
+fn check(request: &Register) -> Result<Checked, Refused> {
+    use RefusedReason as Reason;
+
+    if request.protocol > PROTOCOL_VERSION {
+        let message = format!("protocol {} is newer than {PROTOCOL_VERSION}, the broker's", request.protocol);
+        return Err(refused(Reason::VersionUnsupported, None, message));
+    }
+    let invalid = |address, message: String| Err(refused(Reason::InvalidArgument, address, message));
+    if request.protocol == 0 {
+        return invalid(None, "protocol is 0; the first version is 1".to_owned());
+    }
+    if request.addresses.is_empty() {
+        return invalid(None, "a registration has at least one address".to_owned());
+    }
+    if request.sockets_per_message == Some(0) {
+        return invalid(None, "sockets_per_message is 0; it is at least 1".to_owned());
+    }
+    if request.bound.as_ref().is_some_and(Vec::is_empty) {
+        return invalid(None, "bound is empty; no connection could be handed over".to_owned());
+    }
+    let mode = match request.host_name_comparison.as_deref().map(str::parse::<HostNameComparison>) {
+        None => HostNameComparison::default(),
+        Some(Ok(mode)) => mode,
+        Some(Err(error)) => return invalid(None, format!("host_name_comparison: {error}")),
+    };
+    let mut prefixes = Vec::with_capacity(request.addresses.len());
+    let mut seen = RouteTable::new();
+    for address in &request.addresses {
+        let prefix = parse(address, mode)?;
+        if seen.register(prefix.clone(), ()).is_err() {
+            let message = format!("{address} is in the registration twice");
+            return Err(refused(Reason::ConflictingRegistration, Some(address), message));
+        }
+        prefixes.push(prefix);
+    }
+    let bound = Bound(request.bound.as_ref().map(|bound| bound.iter().copied().collect()));
+    Ok(Checked { prefixes, bound, per_message: request.sockets_per_message() })
+}
+
+fn parse(address: &str, mode: HostNameComparison) -> Result<Prefix, Refused> {
+    let parsed = Prefix::parse(address, mode);
+    let reason = match parsed {
+        Err(PrefixError::Scheme) => RefusedReason::ProtocolUnsupported,
+        Err(PrefixError::TooLong { .. }) => RefusedReason::PathTooLong,
+        _ if address.len() > LONGEST_ADDRESS => RefusedReason::PathTooLong,
+        Err(_) => RefusedReason::InvalidArgument,
+        Ok(prefix) => return Ok(prefix),
+    };
+    let message = match parsed {
+        Err(error) => error.to_string(),
+        Ok(_) => format!("the address has {} octets, more than {LONGEST_ADDRESS}", address.len()),
+    };
+    Err(refused(reason, Some(address), message))
+}
+
+fn is_literal(prefix: &Prefix) -> bool {
+    matches!(prefix.host(), Host::Ip(ip) if !ip.is_unspecified())
+}
+
+fn insert(routes: &mut RouteTable<Endpoint>, prefix: &Prefix, target: Target) {
+    match routes.get(prefix).map(|(_, endpoint)| endpoint.with(target.clone())) {
+        Some(endpoint) => drop(routes.replace(prefix, endpoint)),
+        None => drop(routes.register(prefix.clone(), Endpoint::one(target))),
+    }
+}
+
+fn conflict(prefix: &Prefix, existing: &Prefix, holder: Option<&Arc<AsyncControlPeer>>) -> Refused {
+    let by = match holder.map(|holder| holder.credentials().pid) {
+        Some(pid) => format!("{} (pid {pid})", program_of(pid)),
+        None => "the broker's configuration".to_owned(),
+    };
+    let message = format!("{} is already registered, as {} by {by}", prefix.address(), existing.address());
+    refused(RefusedReason::ConflictingRegistration, Some(prefix.address()), message)
+}
+
+pub(crate) fn refused(reason: RefusedReason, address: Option<&str>, message: String) -> Refused {
+    Refused { reason, address: address.map(str::to_owned), message }
+}
+
+/// What all queues share, empty.
+pub(crate) fn bounds(per_queue: usize, descriptors: &crate::limits::Descriptors) -> crate::queue::Bounds {
+    crate::queue::Bounds {
+        per_queue,
+        all: descriptors.in_flight,
+        in_flight: AtomicUsize::new(0),
+        held_all: descriptors.held,
+        held: AtomicUsize::new(0),
+    }
+}

@@ -1,0 +1,170 @@
+//! Starts and ends a broker.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread;
+
+use arc_swap::ArcSwap;
+use handoff::HandoffError;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::control::ControlSocket;
+use crate::limits::Descriptors;
+use crate::line::{Bridges, Command, Line, Shared};
+use crate::outcome::Counters;
+use crate::ports::Ports;
+use crate::registry::{Registry, bounds};
+use crate::table::Table;
+use crate::{accept, control, relay};
+
+/// A running broker.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let mut config = broker::Config::default();
+/// config.control = Some(folder.path().join("control"));
+/// let broker = broker::Broker::start(config).await?;
+/// assert!(broker.control_path().exists());
+/// broker.stop().await;
+/// assert!(!folder.path().join("control").exists());
+/// # Ok::<(), broker::StartError>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Broker {
+    shared: Arc<Shared>,
+    line: Arc<Line>,
+    control: Arc<ControlSocket>,
+    control_task: Option<JoinHandle<()>>,
+    errand_task: Option<JoinHandle<()>>,
+    accept_thread: Option<thread::JoinHandle<()>>,
+}
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No path for the control socket is known.
+    #[error("{0}")]
+    ControlPath(#[source] HandoffError),
+    /// The control socket cannot be opened.
+    #[error("the control socket {} cannot be opened: {source}", path.display())]
+    Control {
+        /// The control socket.
+        path: PathBuf,
+        /// Why.
+        source: HandoffError,
+    },
+    /// `control_group` names no group.
+    #[error("there is no group {group:?} in /etc/group; give its number if it comes from elsewhere")]
+    Group {
+        /// The name.
+        group: String,
+    },
+    /// A static route cannot be opened.
+    #[error("the route {address}: {message}")]
+    Route {
+        /// The route's address.
+        address: String,
+        /// Why.
+        message: String,
+    },
+    /// The system refuses what every broker needs.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl Broker {
+    /// Starts a broker: its control socket is open, and its static routes are, when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing is left behind.
+    ///
+    /// # Cancel safety
+    ///
+    /// Waits for nothing.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let descriptors = Descriptors::raise();
+        let (errands, errands_to_do) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            table: ArcSwap::from_pointee(Table::new()),
+            counters: Counters::default(),
+            bounds: bounds(config.max_pending_connections, &descriptors),
+            descriptors,
+            receive_timeout: config.receive_timeout,
+            compatibility: config.compatibility,
+            bridges: Bridges::default(),
+            relays: AtomicUsize::new(0),
+            errands,
+        });
+        let line = Arc::new(Line::new()?);
+        let (listener, access) = control::open(&config)?;
+        let ports = Ports::new(Arc::clone(&line), config.listen);
+        let registry = Arc::new(Registry::new(Arc::clone(&shared), Arc::clone(&line), ports));
+
+        let mut broker = Self {
+            accept_thread: Some(accept::start(Arc::clone(&shared), Arc::clone(&line))?),
+            shared,
+            line,
+            control: Arc::new(listener),
+            control_task: None,
+            errand_task: None,
+        };
+        for route in &config.routes {
+            registry.add_route(route).map_err(|refused| StartError::Route {
+                address: route.prefix.address().to_owned(),
+                message: refused.message,
+            })?;
+        }
+        let (shared, line) = (Arc::clone(&broker.shared), Arc::clone(&broker.line));
+        let errands = relay::run_errands(errands_to_do, shared, Arc::clone(&line), Arc::clone(&registry));
+        broker.errand_task = Some(tokio::spawn(errands));
+        broker.control_task =
+            Some(tokio::spawn(control::serve(Arc::clone(&broker.control), access, registry, line)));
+        Ok(broker)
+    }
+
+    /// Where workers register.
+    #[must_use]
+    pub fn control_path(&self) -> &Path {
+        self.control.path()
+    }
+
+    /// What became of the connections so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Ends the broker: workers see their control connections close, connections that are not handed over are closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelled, the broker ends too.
+    pub async fn stop(mut self) {
+        let tasks = [self.control_task.take(), self.errand_task.take()];
+        for task in tasks.into_iter().flatten() {
+            task.abort();
+            // The abort is the expected error.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        for task in [&self.control_task, &self.errand_task].into_iter().flatten() {
+            task.abort();
+        }
+        self.line.send(Command::Stop);
+        if let Some(thread) = self.accept_thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
