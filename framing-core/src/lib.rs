@@ -6,7 +6,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-#[cfg(test)]
+// `arbitrary` is a std crate, and its derive names std: a feature for test programs only.
+#[cfg(any(test, feature = "arbitrary"))]
 extern crate std;
 
 mod codes;

@@ -111,8 +111,12 @@ impl Inbound {
                 Ok((0, Incoming::EnvelopeStart { size: None }))
             }
             At::Raw => {
-                self.count(octets.len(), Field::SizedEnvelope, limits)?;
-                Ok(payload_or_need(octets))
+                // What fits the limit is handed out first: the events must not depend on how the octets came.
+                let room = usize::try_from(limits.envelope.saturating_sub(self.total)).unwrap_or(usize::MAX);
+                let payload = octets.get(..room).unwrap_or(octets);
+                let beyond = usize::from(payload.is_empty() && !octets.is_empty());
+                self.count(payload.len().saturating_add(beyond), Field::SizedEnvelope, limits)?;
+                Ok(payload_or_need(payload))
             }
         }
     }

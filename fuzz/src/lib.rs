@@ -1,0 +1,21 @@
+//! The oracles behind the fuzz targets: plain functions over the crates' public interfaces, one file a room. A target
+//! in `fuzz_targets/` is three lines that call one; `tests/replay.rs` feeds kept inputs to the same functions.
+
+pub mod framing;
+mod framing_operations;
+
+/// framing-core's naive decoder and drivers.
+#[path = "../../framing-core/tests/support/mod.rs"]
+mod support;
+
+/// An oracle: panics if the octets show a fault.
+pub type Oracle = fn(&[u8]);
+
+/// Every target and its oracle; the name is that of the target and of its directory in `testvectors/regressions/`.
+pub const ORACLES: &[(&str, Oracle)] = &[
+    ("preamble", framing::preamble),
+    ("record", framing::record),
+    ("record_round_trip", framing::record_round_trip),
+    ("receiver_splits", framing::receiver_splits),
+    ("initiator_vs_receiver", framing::initiator_vs_receiver),
+];
