@@ -1,0 +1,366 @@
+//! One framing session: envelopes both ways until both sides have ended it.
+
+use core::time::Duration;
+use std::net::SocketAddr;
+
+use framing_core::{
+    ApiMisuse, DecodeError, Fault, Field, Initiator, Limits, Mode, Receiver, Record, Step, initiator,
+    receiver,
+};
+use tokio::time::timeout;
+
+use crate::connection::Connection;
+use crate::error::TransportError;
+use crate::listener::Home;
+
+/// How long the peer may take to end the session too: WCF's default close timeout.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A message as it travels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Envelope {
+    /// What the octets mean is said by the session's [`Channel::content_type`].
+    pub octets: Vec<u8>,
+}
+
+/// What the session's preamble said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) mode: Mode,
+    pub(crate) via: String,
+    pub(crate) content_type: String,
+}
+
+/// A framing session with a peer, as its receiver ([`Listener::accept`](crate::Listener::accept)) or its initiator
+/// ([`connect`](crate::connect)).
+///
+/// A duplex session carries any number of envelopes each way, in any order; a singleton-unsized one carries one each way,
+/// the initiator's first. Dropped without [`close`](Self::close), it breaks off and the peer sees the connection close.
+#[derive(Debug)]
+pub struct Channel {
+    connection: Connection,
+    machine: Machine,
+    session: Session,
+    limits: Limits,
+    /// The envelope that is coming in. Grows with what really arrives.
+    incoming: Vec<u8>,
+    input_ended: bool,
+    output_ended: bool,
+    /// The connection carries nothing more, not even another session.
+    spent: bool,
+    /// A record is half written. INVARIANT: true only inside `send`, or after one that was cancelled.
+    sending: bool,
+    /// Where the connection goes when the session has ended.
+    home: Option<Home>,
+}
+
+impl Channel {
+    pub(crate) fn accepted(
+        connection: Connection,
+        machine: Receiver,
+        session: Session,
+        limits: Limits,
+        home: Home,
+    ) -> Self {
+        Self { home: Some(home), ..Self::new(connection, Machine::Receiver(machine), session, limits) }
+    }
+
+    pub(crate) fn connected(
+        connection: Connection,
+        machine: Initiator,
+        session: Session,
+        limits: Limits,
+    ) -> Self {
+        Self::new(connection, Machine::Initiator(machine), session, limits)
+    }
+
+    fn new(connection: Connection, machine: Machine, session: Session, limits: Limits) -> Self {
+        let incoming = Vec::new();
+        let (input_ended, output_ended, spent, sending) = (false, false, false, false);
+        let home = None;
+        Self {
+            connection,
+            machine,
+            session,
+            limits,
+            incoming,
+            input_ended,
+            output_ended,
+            spent,
+            sending,
+            home,
+        }
+    }
+
+    /// The Via of the preamble: the address that the initiator called.
+    pub fn via(&self) -> &str {
+        &self.session.via
+    }
+
+    /// Duplex or singleton-unsized.
+    pub fn mode(&self) -> Mode {
+        self.session.mode
+    }
+
+    /// The content type of every envelope of this session.
+    pub fn content_type(&self) -> &str {
+        &self.session.content_type
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn peer_addr(&self) -> std::io::Result<SocketAddr> {
+        self.connection.stream().peer_addr()
+    }
+
+    /// The address on this machine that the peer is connected to.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.connection.stream().local_addr()
+    }
+
+    /// Waits for the peer's next envelope; `None` when the peer has ended its half of the session.
+    ///
+    /// # Errors
+    /// [`Fault`](TransportError::Fault): the receiver broke the session off. [`EnvelopeTooLarge`]: an initiator is told so
+    /// with a fault. [`Protocol`](TransportError::Protocol), [`Closed`](TransportError::Closed),
+    /// [`Io`](TransportError::Io): nothing more can come of this session.
+    ///
+    /// # Cancel safety
+    /// Cancelled, nothing is lost: the next call goes on with what has come.
+    ///
+    /// [`EnvelopeTooLarge`]: TransportError::EnvelopeTooLarge
+    pub async fn receive(&mut self) -> Result<Option<Envelope>, TransportError> {
+        while !self.input_ended {
+            if self.spent {
+                return Err(TransportError::Closed);
+            }
+            let Step { consumed, event } = match self.machine.step(self.connection.unread()) {
+                Ok(step) => step,
+                Err(error) => return Err(self.broken_by(error).await),
+            };
+            match event {
+                Incoming::NeedInput => {
+                    if self.connection.fill().await? == 0 {
+                        self.end_of_stream()?;
+                    }
+                    continue;
+                }
+                Incoming::EnvelopeStart => {}
+                Incoming::Payload(octets) => self.incoming.extend_from_slice(octets),
+                Incoming::EnvelopeEnd => {
+                    self.connection.discard(consumed);
+                    return Ok(Some(Envelope { octets: core::mem::take(&mut self.incoming) }));
+                }
+                Incoming::End => self.input_ended = true,
+                Incoming::Fault(fault) => {
+                    self.spent = true;
+                    return Err(TransportError::Fault { uri: fault.uri().to_owned() });
+                }
+            }
+            self.connection.discard(consumed);
+        }
+        Ok(None)
+    }
+
+    fn end_of_stream(&mut self) -> Result<(), TransportError> {
+        self.spent = true;
+        match self.machine.end_of_stream(self.connection.unread()) {
+            Ok(()) => {
+                self.input_ended = true;
+                Ok(())
+            }
+            Err(DecodeError::EndOfStream { .. }) => Err(TransportError::Closed),
+            Err(error) => Err(TransportError::Protocol(error)),
+        }
+    }
+
+    /// Tells an initiator what was wrong, as far as a fault may still be sent.
+    async fn broken_by(&mut self, error: DecodeError) -> TransportError {
+        self.spent = true;
+        if let (Machine::Receiver(machine), Some(fault), false) =
+            (&mut self.machine, error.fault(), self.sending)
+        {
+            let mut octets = vec![0; Record::Fault(fault).encoded_len()];
+            if machine.fault(fault, &mut octets).is_ok() {
+                self.output_ended = true;
+                self.connection.finish_with(&octets).await;
+            }
+        }
+        match error {
+            DecodeError::TooLong { field: Field::SizedEnvelope | Field::UnsizedEnvelope, .. } => {
+                TransportError::EnvelopeTooLarge { limit: self.limits.envelope }
+            }
+            error => TransportError::Protocol(error),
+        }
+    }
+
+    /// Sends an envelope, at least one octet.
+    ///
+    /// # Errors
+    /// [`Misuse`](TransportError::Misuse): the session has no place for it. [`Io`](TransportError::Io): the connection
+    /// broke.
+    ///
+    /// # Cancel safety
+    /// None: a cancelled `send` may have sent a part, and the session can only be dropped.
+    pub async fn send(&mut self, octets: &[u8]) -> Result<(), TransportError> {
+        if self.sending {
+            return Err(HALF_SENT);
+        }
+        let size =
+            u32::try_from(octets.len()).map_err(|_| TransportError::Misuse("an envelope over 31 bits"))?;
+        let mut header = [0; 8];
+        let written = self.machine.envelope(size, &mut header).map_err(misuse)?;
+        let terminator: &[u8] = match self.session.mode {
+            Mode::SINGLETON_UNSIZED => {
+                let mut terminator = [0; 1];
+                self.machine.envelope_end(&mut terminator).map_err(misuse)?;
+                &[0]
+            }
+            _ => &[],
+        };
+        self.sending = true;
+        self.connection.write(&[header.get(..written).unwrap_or_default(), octets, terminator]).await?;
+        self.sending = false;
+        Ok(())
+    }
+
+    /// Ends this side's half of the session: the peer is told that nothing more comes. Receiving goes on.
+    ///
+    /// # Errors
+    /// [`Misuse`](TransportError::Misuse) from the initiator of a singleton session that has sent no envelope;
+    /// [`Io`](TransportError::Io).
+    ///
+    /// # Cancel safety
+    /// Cancelled, it may be called again.
+    pub async fn end(&mut self) -> Result<(), TransportError> {
+        if self.sending {
+            return Err(HALF_SENT);
+        }
+        if !self.output_ended {
+            let mut record = [0; 1];
+            // A clone, because the octet may turn out not to be sent.
+            let mut ended = self.machine.clone();
+            ended.end(&mut record).map_err(misuse)?;
+            match self.connection.write(&[&record]).await {
+                // The peer has ended and did not wait to hear it from us.
+                Err(_) if self.input_ended => self.spent = true,
+                other => other?,
+            }
+            self.machine = ended;
+            self.output_ended = true;
+        }
+        Ok(())
+    }
+
+    /// Ends the session: sends End, discards envelopes that still come, and waits for the peer's End, for a minute at
+    /// most. A receiver's connection may then carry another session, which its listener accepts.
+    ///
+    /// # Errors
+    /// As [`end`](Self::end) and [`receive`](Self::receive); [`TimedOut`](TransportError::TimedOut).
+    ///
+    /// # Cancel safety
+    /// Cancelled, the session is broken off.
+    pub async fn close(mut self) -> Result<(), TransportError> {
+        let ended = async {
+            self.end().await?;
+            while self.receive().await?.is_some() {}
+            Ok(())
+        };
+        timeout(CLOSE_TIMEOUT, ended).await.unwrap_or(Err(TransportError::TimedOut(CLOSE_TIMEOUT)))?;
+        if let Self { spent: false, home: Some(home), connection, session, .. } = self {
+            home.take_back(connection, session.via);
+        }
+        Ok(())
+    }
+}
+
+const HALF_SENT: TransportError = TransportError::Misuse("an envelope was cancelled while it was sent");
+
+fn misuse(misuse: ApiMisuse) -> TransportError {
+    TransportError::Misuse(match misuse {
+        ApiMisuse::Encode(_) => "an envelope has 1 to 2147483647 octets",
+        _ => "the session has no place for this: it has ended, or its one envelope was sent, or none was",
+    })
+}
+
+/// Either role's state machine.
+#[derive(Debug, Clone)]
+enum Machine {
+    Receiver(Receiver),
+    Initiator(Initiator),
+}
+
+/// What both roles' events come to.
+enum Incoming<'a> {
+    NeedInput,
+    EnvelopeStart,
+    Payload(&'a [u8]),
+    EnvelopeEnd,
+    End,
+    Fault(Fault<'a>),
+}
+
+impl Machine {
+    fn step<'a>(&mut self, octets: &'a [u8]) -> Result<Step<Incoming<'a>>, DecodeError> {
+        let (consumed, event) = match self {
+            Self::Receiver(machine) => {
+                let Step { consumed, event } = machine.step(octets)?;
+                let event = match event {
+                    receiver::Event::EnvelopeStart { .. } => Incoming::EnvelopeStart,
+                    receiver::Event::Payload(octets) => Incoming::Payload(octets),
+                    receiver::Event::EnvelopeEnd => Incoming::EnvelopeEnd,
+                    receiver::Event::End | receiver::Event::AwaitingCommand => Incoming::End,
+                    _ => Incoming::NeedInput,
+                };
+                (consumed, event)
+            }
+            Self::Initiator(machine) => {
+                let Step { consumed, event } = machine.step(octets)?;
+                let event = match event {
+                    initiator::Event::EnvelopeStart { .. } => Incoming::EnvelopeStart,
+                    initiator::Event::Payload(octets) => Incoming::Payload(octets),
+                    initiator::Event::EnvelopeEnd => Incoming::EnvelopeEnd,
+                    initiator::Event::End | initiator::Event::AwaitingCommand => Incoming::End,
+                    initiator::Event::Fault(fault) => Incoming::Fault(fault),
+                    _ => Incoming::NeedInput,
+                };
+                (consumed, event)
+            }
+        };
+        Ok(Step { consumed, event })
+    }
+
+    fn end_of_stream(&mut self, left: &[u8]) -> Result<(), DecodeError> {
+        match self {
+            Self::Receiver(machine) => machine.end_of_stream(left).map(drop),
+            Self::Initiator(machine) => machine.end_of_stream(left).map(drop),
+        }
+    }
+
+    fn envelope(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        match self {
+            Self::Receiver(machine) => machine.envelope(size, out),
+            Self::Initiator(machine) => machine.envelope(size, out),
+        }
+    }
+
+    fn envelope_end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        match self {
+            Self::Receiver(machine) => machine.envelope_end(out),
+            Self::Initiator(machine) => machine.envelope_end(out),
+        }
+    }
+
+    fn end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        match self {
+            Self::Receiver(machine) => machine.end(out),
+            Self::Initiator(machine) => machine.end(out),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Opening a session with a service, as its initiator.
+
+use framing_core::initiator::Event;
+use framing_core::{Encoding, Initiator, Preamble, Step};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::address::{Address, Host};
+use crate::channel::{Channel, Session};
+use crate::connection::Connection;
+use crate::error::TransportError;
+use crate::options::ConnectOptions;
+
+/// Opens a session with the service at `via`, `net.tcp://HOST[:PORT]/PATH`: connects, sends the preamble, waits for the
+/// answer. The addresses of a host name are tried one after the other.
+///
+/// # Errors
+/// [`InvalidVia`](TransportError::InvalidVia); [`Unreachable`](TransportError::Unreachable): nobody listens there, or the
+/// name is unknown; [`Fault`](TransportError::Fault): the service refuses, and says why;
+/// [`Protocol`](TransportError::Protocol): it speaks something else; [`Closed`](TransportError::Closed);
+/// [`TimedOut`](TransportError::TimedOut).
+///
+/// # Cancel safety
+/// Cancelled, there is no connection.
+pub async fn connect(via: &str, options: ConnectOptions) -> Result<Channel, TransportError> {
+    let time = options.open_timeout;
+    timeout(time, open(via, options)).await.unwrap_or(Err(TransportError::TimedOut(time)))
+}
+
+async fn open(via: &str, options: ConnectOptions) -> Result<Channel, TransportError> {
+    let invalid = |reason: String| TransportError::InvalidVia { via: via.escape_debug().to_string(), reason };
+    if !options.mode.has_back_channel() {
+        return Err(TransportError::Misuse("over TCP a session is duplex or singleton-unsized"));
+    }
+    let address = Address::parse(via).map_err(|reason| invalid(reason.into()))?;
+    let encoding = Encoding::from_content_type(&options.content_type);
+    let preamble = Preamble { mode: options.mode, via, encoding };
+    let mut machine = Initiator::new(options.limits);
+    let mut octets = vec![0; preamble.encoded_len() + 1];
+    let written = machine.preamble(&preamble, &mut octets).map_err(|error| invalid(error.to_string()))?;
+    // An upgrade would come here, instead of the end of the preamble in the same write.
+    machine
+        .preamble_end(octets.get_mut(written..).unwrap_or_default())
+        .map_err(|error| invalid(error.to_string()))?;
+
+    let stream = dial(&address).await;
+    let stream = stream.map_err(|source| TransportError::Unreachable { via: address.to_string(), source })?;
+    let mut connection = Connection::new(stream)?;
+    connection.write(&[&octets]).await?;
+    await_answer(&mut connection, &mut machine).await?;
+    let session = Session { mode: options.mode, via: via.to_owned(), content_type: options.content_type };
+    Ok(Channel::connected(connection, machine, session, options.limits))
+}
+
+async fn dial(address: &Address) -> std::io::Result<TcpStream> {
+    match address.host() {
+        Host::Name(name) => TcpStream::connect((name.as_str(), address.port())).await,
+        Host::Ip(ip) => TcpStream::connect((*ip, address.port())).await,
+    }
+}
+
+async fn await_answer(connection: &mut Connection, machine: &mut Initiator) -> Result<(), TransportError> {
+    loop {
+        let Step { consumed, event } = machine.step(connection.unread()).map_err(TransportError::Protocol)?;
+        match event {
+            Event::NeedInput(_) => {
+                if connection.fill().await? == 0 {
+                    return Err(TransportError::Closed);
+                }
+            }
+            Event::PreambleAck => {
+                connection.discard(consumed);
+                return Ok(());
+            }
+            Event::Fault(fault) => return Err(TransportError::Fault { uri: fault.uri().to_owned() }),
+            _ => return Err(TransportError::Closed),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! How to listen and how to connect.
+
+use core::fmt;
+use core::time::Duration;
+use std::path::PathBuf;
+
+use framing_core::{Limits, Mode};
+
+/// Which of several registered addresses a Via belongs to when their host names differ (WCF's `HostNameComparisonMode`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HostNameComparison {
+    /// Any host name in the Via will do. Asked first.
+    #[default]
+    StrongWildcard,
+    /// The Via's host name must be the address's. Asked second.
+    Exact,
+    /// Any host name will do. Asked last.
+    WeakWildcard,
+}
+
+impl fmt::Display for HostNameComparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::StrongWildcard => "strong_wildcard",
+            Self::Exact => "exact",
+            Self::WeakWildcard => "weak_wildcard",
+        })
+    }
+}
+
+/// Where and how to listen. Everything has WCF's default, port sharing included: off.
+///
+/// ```
+/// use transport::ListenOptions;
+///
+/// let options = ListenOptions::new("net.tcp://localhost:9000/calculator").port_sharing(true);
+/// ```
+#[derive(Debug, Clone)]
+pub struct ListenOptions {
+    pub(crate) address: String,
+    pub(crate) port_sharing: bool,
+    pub(crate) control: Option<PathBuf>,
+    pub(crate) host_name_comparison: HostNameComparison,
+    pub(crate) modes: Vec<Mode>,
+    pub(crate) content_types: Vec<String>,
+    pub(crate) limits: Limits,
+    pub(crate) preamble_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) max_pending_connections: usize,
+    pub(crate) max_idle_connections: usize,
+}
+
+impl ListenOptions {
+    /// Listens on `address`, `net.tcp://HOST[:PORT]/PATH`. An IP literal as the host means that local address, a name
+    /// (`localhost` too) all of them; the port is 808 if there is none.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            port_sharing: false,
+            control: None,
+            host_name_comparison: HostNameComparison::default(),
+            modes: vec![Mode::DUPLEX, Mode::SINGLETON_UNSIZED],
+            content_types: Vec::new(),
+            limits: Limits::default(),
+            preamble_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(120),
+            max_pending_connections: 512,
+            max_idle_connections: 128,
+        }
+    }
+
+    /// Shares the port with other processes through the port sharing service, instead of owning it.
+    #[must_use]
+    pub fn port_sharing(mut self, shared: bool) -> Self {
+        self.port_sharing = shared;
+        self
+    }
+
+    /// The service's control socket, if it is neither at the default path nor named by `NET_TCP_PORT_SHARING_CONTROL`.
+    #[must_use]
+    pub fn control(mut self, path: impl Into<PathBuf>) -> Self {
+        self.control = Some(path.into());
+        self
+    }
+
+    /// What the host name of the address means on a shared port.
+    #[must_use]
+    pub fn host_name_comparison(mut self, comparison: HostNameComparison) -> Self {
+        self.host_name_comparison = comparison;
+        self
+    }
+
+    /// The modes to accept; both duplex (WCF: buffered) and singleton-unsized (streamed) by default.
+    #[must_use]
+    pub fn modes(mut self, modes: &[Mode]) -> Self {
+        self.modes = modes.to_vec();
+        self
+    }
+
+    /// Accepts this content type; may be called several times. Never called, every content type is accepted and the
+    /// channel says which it is.
+    #[must_use]
+    pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
+        self.content_types.push(content_type.into());
+        self
+    }
+
+    /// What a peer may make this process keep.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Time for a whole preamble, from its first octet on; 30 s by default.
+    #[must_use]
+    pub fn preamble_timeout(mut self, timeout: Duration) -> Self {
+        self.preamble_timeout = timeout;
+        self
+    }
+
+    /// How long a connection may wait for another session after one has ended; 120 s by default.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// Accepted connections whose preamble is not yet complete; 512 by default. Further ones wait unaccepted.
+    #[must_use]
+    pub fn max_pending_connections(mut self, connections: usize) -> Self {
+        self.max_pending_connections = connections.max(1);
+        self
+    }
+
+    /// Connections that wait for another session; 128 by default. Further ones are closed when their session ends.
+    #[must_use]
+    pub fn max_idle_connections(mut self, connections: usize) -> Self {
+        self.max_idle_connections = connections;
+        self
+    }
+}
+
+/// How to open a session.
+#[derive(Debug, Clone)]
+pub struct ConnectOptions {
+    pub(crate) content_type: String,
+    pub(crate) mode: Mode,
+    pub(crate) limits: Limits,
+    pub(crate) open_timeout: Duration,
+}
+
+impl ConnectOptions {
+    /// A duplex session whose envelopes have that content type.
+    pub fn new(content_type: impl Into<String>) -> Self {
+        Self {
+            content_type: content_type.into(),
+            mode: Mode::DUPLEX,
+            limits: Limits::default(),
+            open_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// The mode of the session: duplex or singleton-unsized.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// What the peer may make this process keep.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Time from the first attempt to connect to the peer's answer; 60 s by default.
+    #[must_use]
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.open_timeout = timeout;
+        self
+    }
+}

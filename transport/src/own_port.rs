@@ -1,0 +1,115 @@
+//! Listening on a port of one's own: the same rules as the port sharing service's.
+
+use core::task::{Context, Poll};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::address::{Address, Host};
+
+/// Connections that the kernel keeps while nobody accepts them; it takes its own maximum if that is less.
+const BACKLOG: i32 = 4096;
+
+/// One socket for an IP literal; one for each family for a host name, which means all addresses.
+#[derive(Debug)]
+pub(crate) struct OwnPort {
+    listeners: Vec<TcpListener>,
+    first: usize,
+}
+
+impl OwnPort {
+    pub(crate) fn bind(address: &Address) -> io::Result<Self> {
+        let port = address.port();
+        let listeners = match *address.host() {
+            Host::Ip(ip) => vec![listen(SocketAddr::new(ip, port))?],
+            Host::Name(_) => {
+                let v4 = unless_missing(listen((Ipv4Addr::UNSPECIFIED, port).into()))?;
+                let port = v4.as_ref().map_or(Ok(port), |v4| v4.local_addr().map(|local| local.port()))?;
+                let v6 = unless_missing(listen((Ipv6Addr::UNSPECIFIED, port).into()))?;
+                v4.into_iter().chain(v6).collect()
+            }
+        };
+        if listeners.is_empty() {
+            return Err(Errno::AFNOSUPPORT.into());
+        }
+        Ok(Self { listeners, first: 0 })
+    }
+
+    /// Where it listens.
+    pub(crate) fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Waits for a connection. Those that failed before they were accepted are passed over.
+    ///
+    /// # Cancel safety
+    /// Cancelled, no connection is lost.
+    pub(crate) async fn accept(&mut self) -> io::Result<TcpStream> {
+        loop {
+            match core::future::poll_fn(|cx| self.poll_accept(cx)).await {
+                Err(error) if concerns_one_connection(&error) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The sockets take turns to be asked first.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+        self.first = (self.first + 1) % self.listeners.len();
+        let (later, first) = self.listeners.split_at(self.first);
+        for listener in first.iter().chain(later) {
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                return Poll::Ready(accepted.map(|(stream, _)| stream));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // On Linux this allows to bind beside connections of the past, never beside another listener.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// A machine may have one address family only.
+fn unless_missing(listener: io::Result<TcpListener>) -> io::Result<Option<TcpListener>> {
+    match listener {
+        Err(error)
+            if matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
+        {
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
+/// accept(2): errors that were pending on the new connection, to be treated like "try again".
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::CONNRESET
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+                | Errno::PERM
+                | Errno::TIMEDOUT
+        )
+    )
+}

@@ -1,0 +1,102 @@
+//! Listening on a port that the port sharing service owns: connections come from the accept socket of a registration.
+
+use core::time::Duration;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use handoff::tokio::{AsyncAcceptSocket, AsyncControlConnection};
+use handoff::{HandoffError, Register};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// The broker answers a registration at once; one that is stopped must not hold up the worker's start for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pauses between attempts to register again grow from this …
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// … to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A registration that comes back when the broker does.
+#[derive(Debug)]
+pub(crate) struct SharedPort {
+    control: PathBuf,
+    register: Register,
+    registration: Option<Registration>,
+    /// The one task that registers again. It goes on while nobody calls `accept`, and ends with this value.
+    again: JoinSet<Registration>,
+}
+
+#[derive(Debug)]
+struct Registration {
+    accept_socket: AsyncAcceptSocket,
+    /// Closing it ends the registration.
+    _control: AsyncControlConnection,
+}
+
+impl SharedPort {
+    pub(crate) async fn register(control: PathBuf, register: Register) -> Result<Self, HandoffError> {
+        let registration = Registration::new(&control, &register).await?;
+        Ok(Self { control, register, registration: Some(registration), again: JoinSet::new() })
+    }
+
+    /// Waits for a connection. While the broker is gone it waits for that, too.
+    ///
+    /// # Cancel safety
+    /// Cancelled, no connection is lost.
+    pub(crate) async fn accept(&mut self) -> io::Result<TcpStream> {
+        loop {
+            let Some(registration) = &mut self.registration else {
+                self.registration = self.register_again().await;
+                continue;
+            };
+            match registration.accept_socket.accept().await {
+                Ok(socket) => {
+                    let socket = std::net::TcpStream::from(socket);
+                    socket.set_nonblocking(true)?;
+                    return TcpStream::from_std(socket);
+                }
+                Err(error) if is_at_limit(&error) => return Err(error),
+                Err(_) => self.registration = None,
+            }
+        }
+    }
+
+    async fn register_again(&mut self) -> Option<Registration> {
+        if self.again.is_empty() {
+            self.again.spawn(register_until_done(self.control.clone(), self.register.clone()));
+        }
+        self.again.join_next().await?.ok()
+    }
+}
+
+impl Registration {
+    async fn new(control: &Path, register: &Register) -> Result<Self, HandoffError> {
+        let registered = async {
+            let mut control = AsyncControlConnection::connect(control).await?;
+            let (_id, accept_socket) = control.register(register).await?;
+            Ok(Self { accept_socket, _control: control })
+        };
+        timeout(ANSWER_TIMEOUT, registered)
+            .await
+            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    }
+}
+
+/// Whatever is in the way, a TCP listener would know no error for it: no broker yet, or somebody else at the address.
+async fn register_until_done(control: PathBuf, register: Register) -> Registration {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        sleep(pause).await;
+        if let Ok(registration) = Registration::new(&control, &register).await {
+            return registration;
+        }
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+/// Neither the process nor the system has a descriptor, or no memory for one. What waits keeps waiting.
+pub(crate) fn is_at_limit(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}
