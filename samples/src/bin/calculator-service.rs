@@ -1,0 +1,26 @@
+//! The calculator service of the port sharing sample.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use samples::{service, terminate};
+
+/// Serve the calculator of the port sharing sample
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    options: service::Options,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { options } = Cli::parse();
+    let run = async { service::run(options, terminate::enter_or_signal()?).await };
+    match run.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("calculator-service: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Random numbers that nothing secret depends on, from the standard library's randomly keyed hasher.
+
+use std::hash::{BuildHasher, RandomState};
+
+fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+/// A service number, 1 to 65535.
+pub fn number() -> u16 {
+    let within = random() % u64::from(u16::MAX);
+    u16::try_from(within).unwrap_or_default().saturating_add(1)
+}
+
+/// The name of a message: a random UUID (RFC 9562, version 4).
+pub fn message_id() -> String {
+    let (high, low) = (random() & !0xf000 | 0x4000, random() >> 2 | 1 << 63);
+    let (time, version) = (high >> 16, high & 0xffff);
+    format!(
+        "urn:uuid:{:08x}-{:04x}-{version:04x}-{:04x}-{:012x}",
+        time >> 16,
+        time & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_4_uuid() {
+        for _ in 0..100 {
+            let id = message_id();
+            let groups: Vec<&str> = id.strip_prefix("urn:uuid:").unwrap().split('-').collect();
+            assert_eq!(groups.iter().map(|group| group.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12], "{id}");
+            assert!(groups[2].starts_with('4') && groups[3].starts_with(['8', '9', 'a', 'b']), "{id}");
+        }
+        assert_ne!(message_id(), message_id());
+    }
+}

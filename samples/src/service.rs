@@ -1,0 +1,113 @@
+//! The calculator service: a worker process of the port sharing sample.
+
+use core::future::Future;
+use core::time::Duration;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use transport::{Channel, ListenOptions, Listener};
+
+use crate::calculator;
+use crate::encoding::{Codec, Encoding};
+use crate::message::{Body, Message};
+use crate::{address, random};
+
+/// How long a session may be silent: WCF's default receive timeout.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long accepting pauses when this process has no descriptor left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves the calculator of the port sharing sample.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Number in the service's address; random if not given
+    #[arg(long)]
+    pub number: Option<u16>,
+    /// Host in the service's address; a name means all addresses of this machine
+    #[arg(long, default_value = "localhost")]
+    pub host: String,
+    /// Port in the service's address
+    #[arg(long, default_value_t = 9000)]
+    pub port: u16,
+    /// Listen on the port alone instead of sharing it
+    #[arg(long)]
+    pub no_port_sharing: bool,
+    /// The broker's control socket, if it is not at its usual place
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+}
+
+/// Listens, says so on standard output, and serves until `terminate` completes.
+///
+/// # Errors
+/// The address cannot be listened on, or standard output cannot be written to.
+pub async fn run(options: Options, terminate: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let number = options.number.unwrap_or_else(random::number);
+    let address = address(&options.host, options.port, number);
+    let mut listen = ListenOptions::new(&address).port_sharing(!options.no_port_sharing);
+    for encoding in Encoding::ALL {
+        listen = listen.content_type(encoding.content_type());
+    }
+    if let Some(control) = options.control {
+        listen = listen.control(control);
+    }
+    let listener = Listener::bind(listen).await?;
+    {
+        let mut out = io::stdout().lock();
+        writeln!(out, "Service #{number} listening on {address}.")
+            .and_then(|()| writeln!(out, "Press <ENTER> to terminate service."))
+            .and_then(|()| out.flush())
+            .context("standard output")?;
+    }
+    tokio::select! {
+        () = accept(listener) => {}
+        () = terminate => {}
+    }
+    Ok(())
+}
+
+/// Each session is served by a task of its own.
+async fn accept(mut listener: Listener) {
+    loop {
+        match listener.accept().await {
+            Ok(channel) => drop(tokio::spawn(serve(channel))),
+            Err(error) => {
+                eprintln!("calculator-service: {:#}", anyhow::Error::from(error));
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Answers the requests of one session. A peer that breaks it off concerns nobody else.
+async fn serve(mut channel: Channel) {
+    let Some(encoding) = Encoding::from_content_type(channel.content_type()) else { return };
+    let mut codec = Codec::new(encoding);
+    while let Ok(Ok(received)) = tokio::time::timeout(RECEIVE_TIMEOUT, channel.receive()).await {
+        let Some(envelope) = received else {
+            drop(channel.close().await);
+            return;
+        };
+        let reply = match codec.decode(&envelope.octets) {
+            Ok(request) => calculator::answer(&request),
+            Err(fault) => unaddressed().refuse(fault),
+        };
+        let Ok(octets) = codec.encode(&reply) else { return };
+        if channel.send(&octets).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Stands for a request that could not be read: its answer relates to no message.
+const fn unaddressed() -> Message {
+    Message {
+        action: String::new(),
+        message_id: None,
+        relates_to: None,
+        reply_to: None,
+        to: None,
+        body: Body::Content(None),
+    }
+}
