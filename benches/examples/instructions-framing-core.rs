@@ -1,4 +1,4 @@
-//! Instruction counts of framing-core, for `benches/instructions/run`.
+//! Instruction counts of framing-core, for `benches/instructions/check`.
 
 use std::hint::black_box;
 use std::process::ExitCode;

@@ -13,6 +13,9 @@ enum Stop {
     Wrong(DecodeError),
 }
 
+/// What is known once the Via is complete.
+pub type Head = (Mode, String);
+
 /// The octets not yet decoded, and what was seen.
 struct Reader<'a> {
     octets: &'a [u8],
@@ -64,7 +67,7 @@ impl Reader<'_> {
         self.seen
     }
 
-    fn preamble(&mut self, one_way: bool, head: &mut Option<(Mode, String)>) -> Result<(), Stop> {
+    fn preamble(&mut self, one_way: bool, head: &mut Option<Head>) -> Result<(), Stop> {
         let first = self.octet()?;
         if first != 0 {
             return Err(Stop::Wrong(DecodeError::NotFraming { octet: first }));
