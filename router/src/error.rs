@@ -11,6 +11,11 @@ use crate::{HostNameComparison, Prefix};
 pub enum ViaError {
     /// Nothing, or nothing but white space.
     Empty,
+    /// More than 2048 octets.
+    TooLong {
+        /// How many.
+        octets: usize,
+    },
     /// No scheme followed by a colon, or one with characters a scheme cannot have.
     Scheme,
     /// The scheme is followed by something else than `//`, or the part before the path is malformed.
@@ -28,6 +33,7 @@ pub enum ViaError {
 impl fmt::Display for ViaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::TooLong { octets } => return write!(f, "the URI has {octets} octets, more than 2048"),
             Self::Empty => "the URI is empty",
             Self::Scheme => "the URI has no valid scheme",
             Self::Authority => "the part of the URI behind the scheme is malformed",

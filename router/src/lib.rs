@@ -9,6 +9,7 @@ mod error;
 mod mode;
 mod prefix;
 mod table;
+mod tree;
 mod uri;
 mod via;
 

@@ -1,11 +1,12 @@
 //! A registered address in canonical form.
 
-use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
 use core::net::IpAddr;
 
-use crate::uri;
+use crate::uri::{self, Uri};
 use crate::{HostNameComparison, PrefixError};
 
 /// Longest canonical address the original registers, in octets.
@@ -14,7 +15,7 @@ const LONGEST: usize = 2048;
 /// A registered address: a base address with the mode in which its host is compared.
 ///
 /// Cloning is cheap (the parts are shared). Two prefixes are equal when they are the same entry of a table:
-/// same mode, same port, same segments but for case, and in exact mode the same host.
+/// same mode, same port, same segments but for case, and in exact mode the same host (reference §11).
 ///
 /// ```
 /// use router::{Host, HostNameComparison, Prefix};
@@ -23,21 +24,23 @@ const LONGEST: usize = 2048;
 /// assert_eq!(calc.address(), "net.tcp://localhost:9000/Calc");
 /// assert_eq!(calc.host(), Host::Name("localhost"));
 /// assert_eq!(calc.port(), 9000);
+/// assert_eq!(calc, Prefix::parse("net.tcp://srv1:9000/calc/", HostNameComparison::default())?);
 /// # Ok::<(), router::PrefixError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Prefix {
     parts: Arc<Parts>,
 }
 
-#[derive(Debug)]
 struct Parts {
-    address: String,
-    mode: HostNameComparison,
-    host: String,
+    address: Box<str>,
+    /// The host, then the path.
+    canonical: Box<str>,
+    host_len: usize,
     ip: Option<IpAddr>,
     port: u16,
-    path: String,
+    segments: u16,
+    mode: HostNameComparison,
 }
 
 /// The host of a registered address.
@@ -56,22 +59,33 @@ impl Prefix {
     ///
     /// [`PrefixError`] says which of the original's checks (reference §4.2, §4.3) the address fails.
     pub fn parse(address: &str, mode: HostNameComparison) -> Result<Self, PrefixError> {
-        let uri = uri::parse(address).map_err(PrefixError::Invalid)?;
-        if !uri.net_tcp {
+        let uri = Uri::parse(address).map_err(PrefixError::Invalid)?;
+        if !uri.is_net_tcp() {
             return Err(PrefixError::Scheme);
         }
         if uri.query.is_some() {
             return Err(PrefixError::Query);
         }
-        if uri.fragment {
+        if uri.has_fragment {
             return Err(PrefixError::Fragment);
         }
-        let octets = "net.tcp://:65535".len() + uri.host.len() + uri.path.len();
+        let port = uri.port_or_default();
+        let written_port = if port == uri::DEFAULT_PORT { 0 } else { 1 + digits(port) };
+        let octets = "net.tcp://".len() + uri.host.len() + written_port + uri.path.len();
         if octets > LONGEST {
             return Err(PrefixError::TooLong { octets });
         }
-        let (address, host, path) = (address.to_owned(), uri.host.into_owned(), uri.path.into_owned());
-        Ok(Self { parts: Arc::new(Parts { address, mode, host, ip: uri.ip, port: uri.port, path }) })
+        let segments = uri.path.split('/').filter(|segment| !segment.is_empty()).count();
+        let parts = Parts {
+            address: address.into(),
+            canonical: [&*uri.host, &*uri.path].concat().into(),
+            host_len: uri.host.len(),
+            ip: uri.ip,
+            port,
+            segments: u16::try_from(segments).unwrap_or(u16::MAX),
+            mode,
+        };
+        Ok(Self { parts: Arc::new(parts) })
     }
 
     /// The address as it was written.
@@ -91,7 +105,7 @@ impl Prefix {
     pub fn host(&self) -> Host<'_> {
         match self.parts.ip {
             Some(ip) => Host::Ip(ip),
-            None => Host::Name(&self.parts.host),
+            None => Host::Name(self.host_and_path().0),
         }
     }
 
@@ -104,30 +118,60 @@ impl Prefix {
     /// The canonical, escaped path, beginning with a slash.
     #[must_use]
     pub fn path(&self) -> &str {
-        &self.parts.path
+        self.host_and_path().1
     }
 
-    /// The host as exact addresses are compared.
-    pub(crate) fn host_text(&self) -> &str {
-        &self.parts.host
+    /// How many segments the path has; empty ones do not count.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.parts.segments.into()
+    }
+
+    fn host_and_path(&self) -> (&str, &str) {
+        self.parts.canonical.split_at_checked(self.parts.host_len).unwrap_or_default()
+    }
+
+    /// The text under which a table's tree of this mode holds the address: port, host (exact only), and each
+    /// segment behind a slash, as an ordinal comparison that ignores case sees them.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        let (host, path) = self.host_and_path();
+        let mut key = Vec::with_capacity(2 + self.parts.canonical.len());
+        key.extend_from_slice(&self.parts.port.to_be_bytes());
+        if self.parts.mode == HostNameComparison::Exact {
+            uri::read_folded(host, |octets| key.extend_from_slice(octets));
+        }
+        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+            key.push(b'/');
+            key.extend(segment.bytes().map(|octet| octet.to_ascii_lowercase()));
+        }
+        key
     }
 
     /// Whether a connection to this local address may be given to the registration (reference §10.4).
     pub(crate) fn admits(&self, local: IpAddr) -> bool {
-        self.parts.ip.is_none_or(|ip| ip.is_unspecified() || ip == local)
+        self.admits_all() || self.parts.ip == Some(local)
     }
+
+    /// Whether any connection may: the host is a name, `0.0.0.0` or `[::]`.
+    pub(crate) fn admits_all(&self) -> bool {
+        self.parts.ip.is_none_or(|ip| ip.is_unspecified())
+    }
+}
+
+fn digits(port: u16) -> usize {
+    port.checked_ilog10().unwrap_or(0) as usize + 1
 }
 
 impl PartialEq for Prefix {
     fn eq(&self, other: &Self) -> bool {
-        let segments = |prefix: &Self| -> alloc::vec::Vec<String> {
-            prefix.path().split('/').filter(|s| !s.is_empty()).map(str::to_ascii_lowercase).collect()
-        };
-        self.mode() == other.mode()
-            && self.port() == other.port()
-            && (self.mode() != HostNameComparison::Exact || self.host_text() == other.host_text())
-            && segments(self) == segments(other)
+        self.mode() == other.mode() && self.key() == other.key()
     }
 }
 
 impl Eq for Prefix {}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prefix").field("address", &self.address()).field("mode", &self.mode()).finish()
+    }
+}

@@ -1,16 +1,19 @@
 //! The table of registered addresses.
 
-use alloc::collections::BTreeMap;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use core::fmt;
 use core::net::SocketAddr;
 
+use alloc::sync::Arc;
+
+use crate::tree::Tree;
 use crate::{Conflict, HostNameComparison, Miss, Prefix, Via};
 
 /// Registered addresses with a value each.
 ///
-/// A clone is a snapshot that costs nothing: edit one, hand it to readers, and nobody waits.
+/// A clone costs three reference counts and shares everything with its original: the broker edits a clone and
+/// swaps it in, while lookups go on in the table they have. An edit copies the way to one address, not the table.
+///
+/// A lookup reads each octet of a Via once per mode, whatever the table holds, and allocates nothing.
 ///
 /// ```
 /// use router::{HostNameComparison, Miss, Prefix, RouteTable, Via};
@@ -25,13 +28,19 @@ use crate::{Conflict, HostNameComparison, Miss, Prefix, Via};
 /// assert_eq!(table.lookup(&Via::parse("net.tcp://srv1:9000/calculator")?, local), Err(Miss::NoRegistration));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
 pub struct RouteTable<T> {
-    entries: Arc<BTreeMap<Key, (Prefix, T)>>,
+    strong_wildcards: Tree<Entry<T>>,
+    exact: Tree<Entry<T>>,
+    weak_wildcards: Tree<Entry<T>>,
+    len: usize,
 }
 
-/// Mode, port, host (exact only), lower-case segments.
-type Key = (HostNameComparison, u16, String, Vec<String>);
+struct Entry<T> {
+    prefix: Prefix,
+    value: T,
+    /// Whether a connection to any local address may match.
+    admits_all: bool,
+}
 
 /// The registration a Via belongs to, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +52,8 @@ pub struct Match<'t, T> {
     pub value: &'t T,
     /// The mode whose lookup found it.
     pub mode: HostNameComparison,
-    /// How many segments of the Via's path it matched.
+    /// How many segments of the Via's path it matched: all that the registered address has.
     pub segments: usize,
-}
-
-impl<T> Default for RouteTable<T> {
-    fn default() -> Self {
-        Self { entries: Arc::default() }
-    }
 }
 
 impl<T> RouteTable<T> {
@@ -63,22 +66,26 @@ impl<T> RouteTable<T> {
     /// How many addresses are registered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     /// Whether no address is registered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len == 0
     }
 
     /// The entry of exactly this address: same mode, port and segments, in exact mode the same host.
     #[must_use]
     pub fn get(&self, prefix: &Prefix) -> Option<(&Prefix, &T)> {
-        self.entries.get(&key_of(prefix)).map(|(prefix, value)| (prefix, value))
+        self.tree(prefix.mode()).get(&prefix.key()).map(|entry| (&entry.prefix, &entry.value))
     }
 
     /// Finds the registration that a connection with this Via, accepted on this local address, belongs to.
+    ///
+    /// The modes are asked in order (reference §10.1), each for its longest registered prefix by whole segments.
+    /// A winner whose host is an IP literal other than the local address (and other than `0.0.0.0` and `[::]`)
+    /// empties its mode; shorter prefixes of that mode are not tried.
     ///
     /// # Errors
     ///
@@ -87,30 +94,42 @@ impl<T> RouteTable<T> {
         if !via.is_net_tcp() {
             return Err(Miss::OtherScheme);
         }
-        let mut miss = Miss::NoRegistration;
+        let mut failed = None;
         for mode in HostNameComparison::ALL {
-            let (host, port, path) = match mode {
-                HostNameComparison::Exact => (via.host(), via.port(), via.path()),
-                _ => ("", local.port(), via.wildcard_path()),
-            };
-            let Some(found) = self.longest(mode, host, port, path) else { continue };
-            if found.prefix.admits(local.ip()) {
-                return Ok(found);
+            let mut walk = self.tree(mode).walk();
+            let is_exact = mode == HostNameComparison::Exact;
+            walk.head(&if is_exact { via.port() } else { local.port() }.to_be_bytes());
+            if is_exact {
+                via.read_host(|octets| walk.head(octets));
             }
-            if miss == Miss::NoRegistration {
-                miss = Miss::AddressCheckFailed { prefix: found.prefix.clone(), local: local.ip() };
+            walk.head_ends();
+            via.read_path(is_exact, |octets| walk.path(octets));
+            let Some(entry) = walk.found() else { continue };
+            if entry.admits_all || entry.prefix.admits(local.ip()) {
+                let Entry { prefix, value, .. } = entry;
+                return Ok(Match { prefix, value, mode, segments: prefix.segments() });
             }
+            failed = failed.or(Some(&entry.prefix));
         }
-        Err(miss)
+        Err(failed.map_or(Miss::NoRegistration, |prefix| Miss::AddressCheckFailed {
+            prefix: prefix.clone(),
+            local: local.ip(),
+        }))
     }
 
-    fn longest(&self, mode: HostNameComparison, host: &str, port: u16, path: &str) -> Option<Match<'_, T>> {
-        let mut key = (mode, port, host.into(), segments_of(path));
-        loop {
-            if let Some((prefix, value)) = self.entries.get(&key) {
-                return Some(Match { prefix, value, mode, segments: key.3.len() });
-            }
-            key.3.pop()?;
+    fn tree(&self, mode: HostNameComparison) -> &Tree<Entry<T>> {
+        match mode {
+            HostNameComparison::StrongWildcard => &self.strong_wildcards,
+            HostNameComparison::Exact => &self.exact,
+            HostNameComparison::WeakWildcard => &self.weak_wildcards,
+        }
+    }
+
+    fn tree_mut(&mut self, mode: HostNameComparison) -> &mut Tree<Entry<T>> {
+        match mode {
+            HostNameComparison::StrongWildcard => &mut self.strong_wildcards,
+            HostNameComparison::Exact => &mut self.exact,
+            HostNameComparison::WeakWildcard => &mut self.weak_wildcards,
         }
     }
 }
@@ -122,10 +141,13 @@ impl<T: Clone> RouteTable<T> {
     ///
     /// [`Conflict`] holds the registration that has the address already; the table is unchanged.
     pub fn register(&mut self, prefix: Prefix, value: T) -> Result<(), Conflict<T>> {
-        if let Some((prefix, value)) = self.get(&prefix) {
+        let key = prefix.key();
+        let tree = self.tree_mut(prefix.mode());
+        if let Some(Entry { prefix, value, .. }) = tree.get(&key) {
             return Err(Conflict { prefix: prefix.clone(), value: value.clone() });
         }
-        Arc::make_mut(&mut self.entries).insert(key_of(&prefix), (prefix, value));
+        tree.set(&key, Entry::new(prefix, value));
+        self.len += 1;
         Ok(())
     }
 
@@ -133,21 +155,51 @@ impl<T: Clone> RouteTable<T> {
     ///
     /// Does nothing and returns `None` if the address is not registered.
     pub fn replace(&mut self, prefix: &Prefix, value: T) -> Option<T> {
-        let (_, old) = Arc::make_mut(&mut self.entries).get_mut(&key_of(prefix))?;
-        Some(core::mem::replace(old, value))
+        let key = prefix.key();
+        let tree = self.tree_mut(prefix.mode());
+        let (prefix, old) = tree.get(&key).map(|entry| (entry.prefix.clone(), entry.value.clone()))?;
+        tree.set(&key, Entry::new(prefix, value));
+        Some(old)
     }
 
     /// Takes an address out of the table and returns its value, `None` if it is not registered.
     pub fn unregister(&mut self, prefix: &Prefix) -> Option<T> {
-        Arc::make_mut(&mut self.entries).remove(&key_of(prefix)).map(|(_, value)| value)
+        let entry = self.tree_mut(prefix.mode()).remove(&prefix.key())?;
+        self.len -= 1;
+        Some(Arc::try_unwrap(entry).map_or_else(|entry| entry.value.clone(), |entry| entry.value))
     }
 }
 
-fn key_of(prefix: &Prefix) -> Key {
-    let host = if prefix.mode() == HostNameComparison::Exact { prefix.host_text() } else { "" };
-    (prefix.mode(), prefix.port(), host.into(), segments_of(prefix.path()))
+impl<T> Entry<T> {
+    fn new(prefix: Prefix, value: T) -> Self {
+        Self { admits_all: prefix.admits_all(), prefix, value }
+    }
 }
 
-fn segments_of(path: &str) -> Vec<String> {
-    path.split('/').filter(|segment| !segment.is_empty()).map(str::to_ascii_lowercase).collect()
+impl<T> Default for RouteTable<T> {
+    fn default() -> Self {
+        Self {
+            strong_wildcards: Tree::default(),
+            exact: Tree::default(),
+            weak_wildcards: Tree::default(),
+            len: 0,
+        }
+    }
+}
+
+impl<T> Clone for RouteTable<T> {
+    fn clone(&self) -> Self {
+        Self {
+            strong_wildcards: self.strong_wildcards.clone(),
+            exact: self.exact.clone(),
+            weak_wildcards: self.weak_wildcards.clone(),
+            len: self.len,
+        }
+    }
+}
+
+impl<T> fmt::Debug for RouteTable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteTable").field("len", &self.len).finish_non_exhaustive()
+    }
 }

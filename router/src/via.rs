@@ -3,9 +3,14 @@
 use alloc::borrow::Cow;
 
 use crate::ViaError;
-use crate::uri;
+use crate::uri::{self, Uri};
+
+/// Longest Via in octets: WCF's `ConnectionOrientedTransportDefaults.MaxViaSize`.
+const LONGEST: usize = 2048;
 
 /// A Via, parsed as the original parses it and ready to be looked up.
+///
+/// What is canonical already, as real clients send it, is borrowed from the text; nothing is allocated.
 ///
 /// ```
 /// use router::Via;
@@ -30,11 +35,21 @@ impl<'a> Via<'a> {
     ///
     /// # Errors
     ///
-    /// Says in what way the Via is no absolute URI; the original resets such a connection.
+    /// Says in what way the Via is no absolute URI; the original resets such a connection. A Via of more than
+    /// 2048 octets is refused without a look at it.
     pub fn parse(via: &'a str) -> Result<Self, ViaError> {
-        let uri = uri::parse(via)?;
-        let glued = uri.query.map(|query| Cow::Owned(alloc::format!("{}%3F{query}", uri.path)));
-        Ok(Self { net_tcp: uri.net_tcp, host: uri.host, port: uri.port, path: uri.path, glued })
+        if via.len() > LONGEST {
+            return Err(ViaError::TooLong { octets: via.len() });
+        }
+        if let Some((host, port, path)) = uri::canonical_net_tcp(via) {
+            let (host, path) = (Cow::Borrowed(host), Cow::Borrowed(path));
+            return Ok(Self { net_tcp: true, host, port, path, glued: None });
+        }
+        let uri = Uri::parse(via)?;
+        uri.check_with_port()?;
+        let (net_tcp, port) = (uri.is_net_tcp(), uri.port_or_default());
+        let glued = uri.path_with_query().map(Cow::Owned);
+        Ok(Self { net_tcp, host: uri.host, port, path: uri.path, glued })
     }
 
     /// Whether the scheme is net.tcp; no other scheme matches anything.
@@ -61,9 +76,27 @@ impl<'a> Via<'a> {
         &self.path
     }
 
-    /// The path that wildcard addresses are compared with: a query is part of it, its `?` as `%3F`.
+    /// The path that wildcard addresses are compared with: a query is part of it, its `?` as `%3F`
+    /// (reference §10.5).
     #[must_use]
     pub fn wildcard_path(&self) -> &str {
         self.glued.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Reads the host as an ordinal comparison that ignores case sees it.
+    pub(crate) fn read_host(&self, read: impl FnMut(&[u8])) {
+        uri::read_folded(&self.host, read);
+    }
+
+    /// Reads the path: each segment behind a slash, empty ones left out.
+    pub(crate) fn read_path(&self, is_exact: bool, mut read: impl FnMut(&[u8])) {
+        let path = if is_exact { &self.path } else { self.wildcard_path() };
+        let mut rest = path.as_bytes();
+        while let Some(double) = rest.windows(2).position(|pair| pair == b"//") {
+            let (now, after) = rest.split_at(double);
+            read(now);
+            rest = &after[1..];
+        }
+        read(rest.strip_suffix(b"/").unwrap_or(rest));
     }
 }

@@ -1,0 +1,314 @@
+//! The canonical form of an absolute URI, as System.Uri has it.
+
+mod authority;
+mod ipv4;
+mod ipv6;
+mod name;
+mod path;
+mod scheme;
+mod unicode;
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use crate::ViaError;
+use scheme::{Authority, Scheme};
+
+/// Takes a net.tcp URI apart that is canonical as it is: host, port and path. `None` does not say that it is not.
+///
+/// What clients send ends here.
+pub(crate) fn canonical_net_tcp(text: &str) -> Option<(&str, u16, &str)> {
+    let rest = text.strip_prefix("net.tcp://")?;
+    let host_len = name::canonical_len(rest.as_bytes())?;
+    let (host, rest) = rest.split_at_checked(host_len)?;
+    let (port, path) = match rest.strip_prefix(':') {
+        Some(rest) => authority::plain_port(rest)?,
+        None => (DEFAULT_PORT, rest),
+    };
+    match path {
+        "" => Some((host, port, "/")),
+        _ => (path.starts_with('/') && path::is_canonical(path, true)).then_some((host, port, path)),
+    }
+}
+
+/// Reads a host as an ordinal comparison that ignores case sees it: ASCII in lower case, other characters by
+/// their capitals.
+pub(crate) fn read_folded(host: &str, mut read: impl FnMut(&[u8])) {
+    if host.is_ascii() {
+        let mut octets = host.as_bytes();
+        while let Some(capital) = octets.iter().position(u8::is_ascii_uppercase) {
+            read(&octets[..capital]);
+            read(&[octets[capital].to_ascii_lowercase()]);
+            octets = &octets[capital + 1..];
+        }
+        read(octets);
+        return;
+    }
+    for c in host.chars() {
+        let folded = if c.is_ascii() { c.to_ascii_lowercase() } else { unicode::fold(c) };
+        read(folded.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
+/// An absolute URI taken apart, host and path in canonical form.
+pub(crate) struct Uri<'a> {
+    scheme: &'static Scheme,
+    /// As written.
+    scheme_name: &'a str,
+    pub(crate) host: Cow<'a, str>,
+    pub(crate) ip: Option<IpAddr>,
+    port: Option<u16>,
+    pub(crate) path: Cow<'a, str>,
+    /// Without its `?`.
+    pub(crate) query: Option<&'a str>,
+    pub(crate) has_fragment: bool,
+    rebuilt: bool,
+}
+
+/// The port of a net.tcp URI that writes none.
+pub(crate) const DEFAULT_PORT: u16 = 808;
+
+fn is_white_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+impl<'a> Uri<'a> {
+    /// Parses a URI.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, ViaError> {
+        let text = text.trim_start_matches(is_white_space);
+        if text.is_empty() {
+            return Err(ViaError::Empty);
+        }
+        if let [letter, b':' | b'|', rest @ ..] = text.as_bytes() {
+            // A Windows file name.
+            return match rest {
+                [b'/' | b'\\', ..] if letter.is_ascii_alphabetic() => Ok(Self::file()),
+                _ => Err(ViaError::Scheme),
+            };
+        }
+        let (scheme_name, rest) = text.split_once(':').ok_or(ViaError::Scheme)?;
+        let scheme = Scheme::of(scheme_name).ok_or(ViaError::Scheme)?;
+        // White space is trimmed, but never all of it.
+        let least = rest.chars().next().map_or(0, char::len_utf8);
+        let trimmed = rest.trim_end_matches(is_white_space).len().max(least);
+        Self::parse_rest(scheme, scheme_name, rest, trimmed)
+    }
+
+    fn parse_rest(
+        scheme: &'static Scheme,
+        scheme_name: &'a str,
+        rest: &'a str,
+        trimmed: usize,
+    ) -> Result<Self, ViaError> {
+        let visible = &rest[..trimmed];
+        let slashes = visible.len() - visible.trim_start_matches(['/', '\\']).len();
+        let mut skip = None;
+        if scheme.drive && visible.len() >= 2 && (scheme.share || slashes <= 3) {
+            match visible.as_bytes().get(slashes..) {
+                Some([letter, b':' | b'|', rest @ ..]) if letter.is_ascii_alphabetic() => {
+                    match rest {
+                        [b'/' | b'\\', ..] => return Ok(Self::file()),
+                        _ if scheme.share => return Err(ViaError::Authority),
+                        _ => {}
+                    };
+                }
+                Some([first, ..])
+                    if scheme.share
+                        && slashes >= 2
+                        && slashes != 3
+                        && visible.starts_with("//")
+                        && !matches!(first, b'?' | b'#') =>
+                {
+                    skip = Some(slashes);
+                }
+                _ => {}
+            }
+        }
+        let skip = match scheme.authority {
+            _ if skip.is_some() => skip,
+            Authority::Required if visible.starts_with("//") => Some(2),
+            Authority::Required => return Err(ViaError::Authority),
+            Authority::Optional => (visible.starts_with("//") || matches!(slashes, 2 | 3)).then_some(2),
+            Authority::Direct => Some(0),
+            Authority::None => None,
+        };
+        let Some(skip) = skip else {
+            return Ok(Self::without_authority(scheme, scheme_name, rest, trimmed));
+        };
+        let rebuilt = is_rebuilt(rest);
+        let authority =
+            authority::parse(&rest[skip..], trimmed - skip, scheme, rebuilt).map_err(|error| {
+                let end = visible[skip..].find(['/', '\\', '?', '#']).map_or(visible.len(), |at| skip + at);
+                let user = scheme.is_net_tcp() && visible[skip..end].contains('@');
+                if user { ViaError::UserInfo } else { error }
+            })?;
+        if skip > 2 && authority.host.is_empty() {
+            return Err(ViaError::Host);
+        }
+        let from = skip + authority.len;
+        let (path, query, has_fragment) = split_path(scheme, rest, from, trimmed);
+        let path = if !scheme.is_net_tcp() {
+            other_path(scheme, path, rebuilt)
+        } else if path.starts_with('/') {
+            path::canonical(path, rebuilt)
+        } else {
+            // Anything may follow the bracket of an IPv6 address.
+            path::unrooted(path, rebuilt).ok_or(ViaError::Authority)?
+        };
+        let authority::HostAndPort { host, ip, port, .. } = authority;
+        Ok(Self { scheme, scheme_name, host, ip, port, path, query, has_fragment, rebuilt })
+    }
+
+    fn without_authority(
+        scheme: &'static Scheme,
+        scheme_name: &'a str,
+        rest: &'a str,
+        trimmed: usize,
+    ) -> Self {
+        let (path, query, has_fragment) = split_path(scheme, rest, 0, trimmed);
+        let rebuilt = is_rebuilt(rest);
+        let path =
+            Cow::Owned(path::escape(&path::unescape(path, |octet| rebuilt && path::is_safe(octet), false)));
+        let host = Cow::Borrowed("");
+        Self { scheme, scheme_name, host, ip: None, port: None, path, query, has_fragment, rebuilt }
+    }
+
+    /// A Windows file name, of which only that it is valid matters.
+    fn file() -> Self {
+        Self {
+            scheme: &scheme::FILE,
+            scheme_name: "file",
+            host: Cow::Borrowed(""),
+            ip: None,
+            port: None,
+            path: Cow::Borrowed("/"),
+            query: None,
+            has_fragment: false,
+            rebuilt: false,
+        }
+    }
+
+    pub(crate) fn is_net_tcp(&self) -> bool {
+        self.scheme.is_net_tcp()
+    }
+
+    /// The port of a net.tcp URI.
+    pub(crate) fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(DEFAULT_PORT)
+    }
+
+    /// Path and query as the original's port substitution leaves them: one path, in which the query is text.
+    /// `None` if that is the path itself.
+    pub(crate) fn path_with_query(&self) -> Option<String> {
+        let changed = matches!(self.path, Cow::Owned(_)) && self.path.contains('%');
+        if self.query.is_none() && !changed {
+            return None;
+        }
+        let glued = self.glued();
+        let canonical = path::canonical(&glued, is_rebuilt(&glued) || !self.host.is_ascii());
+        (canonical != self.path).then(|| canonical.into_owned())
+    }
+
+    fn glued(&self) -> String {
+        let mut glued = String::from(&*self.path);
+        if let Some(query) = self.query {
+            glued.push('?');
+            glued.push_str(&path::escape(&if self.rebuilt {
+                path::unescape(query, path::is_safe, true)
+            } else {
+                query.into()
+            }));
+        }
+        path::escape_also(&glued, b"?#")
+    }
+
+    /// Checks that the URI is one after the port substitution too.
+    pub(crate) fn check_with_port(&self) -> Result<(), ViaError> {
+        if self.is_net_tcp() {
+            // Composition can turn a character outside ASCII into one that no name has.
+            let valid =
+                self.ip.is_some() || matches!(self.host, Cow::Borrowed(_)) || name::is_dns(&self.host);
+            return if valid { Ok(()) } else { Err(ViaError::Host) };
+        }
+        if !self.host.is_empty() && !self.scheme.port {
+            return Err(ViaError::NoPortAllowed);
+        }
+        let slashes = match self.scheme.authority {
+            Authority::Required => "//",
+            Authority::Optional if !self.host.is_empty() => "//",
+            _ => "",
+        };
+        let port = if self.host.is_empty() { "" } else { ":1" };
+        let mut path = self.glued();
+        if path.is_empty() {
+            path.push('/');
+        }
+        let slash = if self.host.is_empty() || path.starts_with('/') { "" } else { "/" };
+        let uri = alloc::format!("{}:{slashes}{}{port}{slash}{path}", self.scheme_name, self.host);
+        Uri::parse(&uri).map(|_| ())
+    }
+}
+
+/// Splits what follows the authority into path, query and whether there is a fragment.
+fn split_path<'a>(
+    scheme: &Scheme,
+    rest: &'a str,
+    from: usize,
+    trimmed: usize,
+) -> (&'a str, Option<&'a str>, bool) {
+    // A port can reach into the white space at the end; then nothing is left.
+    let Some(visible) = rest.get(from..trimmed) else { return ("", None, false) };
+    let text = if trimmed < rest.len() && is_rebuilt(rest) { &rest[from..] } else { visible };
+    let (text, fragment) = match text.split_once('#') {
+        Some((text, _)) if scheme.fragment => (text, true),
+        _ => (text, false),
+    };
+    match text.split_once('?') {
+        Some((path, query)) if scheme.query => (path, Some(query), fragment),
+        _ => (text, None, fragment),
+    }
+}
+
+/// Whether the original rebuilds the URI before it looks at path and query, and then forgets to trim it: one that
+/// has escapes of unreserved characters, or of characters outside ASCII.
+fn is_rebuilt(text: &str) -> bool {
+    let escapes = |at: usize| {
+        let octet = text.as_bytes().get(at).filter(|&&octet| octet == b'%');
+        octet.and_then(|_| path::escaped(text.as_bytes().get(at + 1..)?))
+    };
+    let mut run = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        match escapes(at) {
+            Some(octet) if octet.is_ascii() && path::is_unreserved(octet) => return true,
+            Some(octet) if !octet.is_ascii() => {
+                run.push(octet);
+                at += 3;
+                continue;
+            }
+            _ => {}
+        }
+        if run.utf8_chunks().any(|chunk| !chunk.valid().is_empty()) {
+            return true;
+        }
+        run.clear();
+        at += 1;
+    }
+    !text.is_ascii() || run.utf8_chunks().any(|chunk| !chunk.valid().is_empty())
+}
+
+/// The path of another scheme.
+fn other_path<'a>(scheme: &Scheme, path: &'a str, rebuilt: bool) -> Cow<'a, str> {
+    if path.is_empty() && scheme.authority != Authority::Direct {
+        return Cow::Borrowed("/");
+    }
+    let slashes = |octet| scheme.escaped_slashes && matches!(octet, b'/' | b'\\');
+    let unescaped = path::unescape(path, |octet| rebuilt && path::is_safe(octet) || slashes(octet), false);
+    Cow::Owned(path::escape(&if scheme.hierarchical {
+        path::without_dot_segments(&unescaped.replace('\\', "/"))
+    } else {
+        unescaped
+    }))
+}

@@ -1,0 +1,238 @@
+//! The canonical form of a path.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What an octet means in the path of a net.tcp URI.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Stays as it is.
+    Plain,
+    Slash,
+    Dot,
+    Percent,
+    /// Is written as `%` and two digits, or (the back-slash) becomes a slash.
+    Foreign,
+}
+
+static CLASSES: [Class; 256] = classes();
+
+const fn classes() -> [Class; 256] {
+    let mut classes = [Class::Foreign; 256];
+    let mut octet: u8 = 0;
+    while octet < 0x80 {
+        if octet.is_ascii_alphanumeric()
+            || matches!(octet, b'-' | b'_' | b'~')
+            || matches!(octet, b';' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',' | b'[' | b']')
+            || matches!(octet, b'!' | b'\'' | b'(' | b')' | b'*')
+        {
+            classes[octet as usize] = Class::Plain;
+        }
+        octet += 1;
+    }
+    classes[b'/' as usize] = Class::Slash;
+    classes[b'.' as usize] = Class::Dot;
+    classes[b'%' as usize] = Class::Percent;
+    classes
+}
+
+/// The octet that two hexadecimal digits behind a `%` stand for.
+pub(super) fn escaped(digits: &[u8]) -> Option<u8> {
+    let &[high, low, ..] = digits else { return None };
+    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+pub(super) fn is_unreserved(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Whether System.Uri takes the escape of this octet out of a URI that it rebuilds.
+pub(super) fn is_safe(octet: u8) -> bool {
+    is_unreserved(octet) || matches!(octet, b'!' | b'\'' | b'(' | b')' | b'*' | b':')
+}
+
+/// Whether [`canonical`] would return the path as it is. Reads each octet at most twice.
+pub(crate) fn is_canonical(path: &str, rebuilt: bool) -> bool {
+    let octets = path.as_bytes();
+    let mut before = b'/';
+    let mut at = 0;
+    while let Some(&octet) = octets.get(at) {
+        match CLASSES[usize::from(octet)] {
+            Class::Plain | Class::Slash => {}
+            Class::Dot if before == b'/' && is_dot_segment(octets.get(at..).unwrap_or_default()) => {
+                return false;
+            }
+            Class::Dot => {}
+            Class::Percent => match escaped(octets.get(at + 1..).unwrap_or_default()) {
+                Some(octet) if !is_unescaped(octet, rebuilt) => at += 2,
+                _ => return false,
+            },
+            Class::Foreign => return false,
+        }
+        before = octet;
+        at += 1;
+    }
+    true
+}
+
+/// Whether a `.` or `..` segment begins here.
+fn is_dot_segment(rest: &[u8]) -> bool {
+    matches!(rest, [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..])
+}
+
+/// The path of a net.tcp URI as System.Uri's `AbsolutePath` gives it, but for the case of hexadecimal digits,
+/// which no comparison sees (reference §10.3).
+///
+/// `rebuilt` says whether the URI is one that the original rebuilds: then more escapes are taken out.
+pub(crate) fn canonical(path: &str, rebuilt: bool) -> Cow<'_, str> {
+    if is_canonical(path, rebuilt) {
+        return Cow::Borrowed(path);
+    }
+    let unescaped = unescape(path, |octet| is_unescaped(octet, rebuilt), false);
+    Cow::Owned(escape(&without_dot_segments(&unescaped.replace('\\', "/"))))
+}
+
+/// [`canonical`] for a path that begins with something else than a slash.
+///
+/// The original puts a slash in front and then miscounts it when dot segments take the beginning away: the last
+/// character is lost with them, and if none is left it fails (`None`).
+pub(super) fn unrooted(path: &str, rebuilt: bool) -> Option<Cow<'_, str>> {
+    let unescaped = unescape(path, |octet| is_unescaped(octet, rebuilt), false).replace('\\', "/");
+    let mut segments: Vec<&str> = Vec::new();
+    let mut excess = false;
+    let mut rest = unescaped.split('/').enumerate().peekable();
+    while let Some((at, segment)) = rest.next() {
+        let dots = at > 0 && matches!(segment, "." | "..");
+        if !dots {
+            segments.push(segment);
+            continue;
+        }
+        if segment == ".." {
+            excess |= segments.len() == 1;
+            segments.truncate(segments.len().saturating_sub(1).max(1));
+        }
+        if rest.peek().is_none() {
+            segments.push("");
+        }
+    }
+    let (first, others) = segments.split_first()?;
+    let dots = !first.is_empty() && first.bytes().all(|octet| octet == b'.');
+    let joined = others.join("/");
+    let kept = if excess && !first.is_empty() {
+        let mut chars = joined.chars();
+        chars.next_back()?;
+        alloc::format!("/{}", chars.as_str())
+    } else if dots && others.is_empty() {
+        "/".into()
+    } else if dots {
+        let whole = alloc::format!("//{joined}");
+        let mut chars = whole.chars();
+        chars.next_back();
+        chars.as_str().into()
+    } else {
+        alloc::format!("/{}", segments.join("/"))
+    };
+    Some(Cow::Owned(escape(&kept)))
+}
+
+fn is_unescaped(octet: u8, rebuilt: bool) -> bool {
+    is_unreserved(octet) || matches!(octet, b'/' | b'\\') || rebuilt && is_safe(octet)
+}
+
+/// Replaces escapes of the octets that `wanted` names.
+///
+/// A `%` takes the next two characters with it even if they are no digits: in `%%41` nothing is unescaped.
+///
+/// A character outside the basic multilingual plane that IRIs do not have brings a replacement character along.
+pub(crate) fn unescape(text: &str, wanted: impl Fn(u8) -> bool, is_query: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(first) = chars.next() {
+        let rest = chars.as_str();
+        let Some(end) = rest.char_indices().nth(2).map(|(end, _)| end).or_else(|| two_chars(rest)) else {
+            out.push(first);
+            if !is_iri(first, is_query) {
+                out.push('\u{FFFD}');
+            }
+            continue;
+        };
+        match escaped(rest.as_bytes()) {
+            _ if first != '%' => {
+                out.push(first);
+                if !is_iri(first, is_query) {
+                    out.push('\u{FFFD}');
+                }
+            }
+            Some(octet) if octet.is_ascii() && wanted(octet) => {
+                out.push(char::from(octet));
+                chars = rest[end..].chars();
+            }
+            _ => {
+                out.push('%');
+                out.push_str(&rest[..end]);
+                chars = rest[end..].chars();
+            }
+        }
+    }
+    out
+}
+
+/// Whether IRIs have the character, for those outside the basic multilingual plane.
+fn is_iri(c: char, is_query: bool) -> bool {
+    let c = u32::from(c);
+    c < 0x1_0000
+        || c & 0xFFFE != 0xFFFE
+            && (is_query && c >= 0xF_0000 || c < 0xE_0000 || matches!(c, 0xE_1000..0xF_0000))
+}
+
+/// The length of a text of exactly two characters.
+fn two_chars(rest: &str) -> Option<usize> {
+    (rest.chars().count() == 2).then_some(rest.len())
+}
+
+/// Removes `.` segments, and `..` segments with the segment before each (an empty one counts).
+pub(crate) fn without_dot_segments(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let dots = matches!(segment, "." | "..");
+        if segment == ".." && kept.len() > 1 {
+            kept.pop();
+        }
+        if !dots {
+            kept.push(segment);
+        } else if segments.peek().is_none() {
+            kept.push("");
+        }
+    }
+    kept.join("/")
+}
+
+/// Writes every octet that a URI cannot hold as `%` and two digits, a stray `%` among them.
+pub(crate) fn escape(text: &str) -> String {
+    escape_also(text, b"")
+}
+
+/// [`escape`], and the octets of `also` too.
+pub(crate) fn escape_also(text: &str, also: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let octets = text.as_bytes();
+    let mut out = String::with_capacity(text.len() + 16);
+    for (at, &octet) in octets.iter().enumerate() {
+        let keep = match CLASSES[usize::from(octet)] {
+            Class::Percent => escaped(octets.get(at + 1..).unwrap_or_default()).is_some(),
+            Class::Foreign => matches!(octet, b'?' | b'#'),
+            _ => true,
+        };
+        if keep && !also.contains(&octet) {
+            out.push(char::from(octet));
+        } else {
+            out.push('%');
+            out.push(char::from(DIGITS[usize::from(octet >> 4)]));
+            out.push(char::from(DIGITS[usize::from(octet & 15)]));
+        }
+    }
+    out
+}

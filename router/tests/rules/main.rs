@@ -1,0 +1,7 @@
+//! The rules of the Net.TCP Port Sharing Service: the published rows, a naive model, and System.Uri as judge.
+
+mod conflicts;
+mod judge;
+mod model;
+mod rows;
+mod vias;

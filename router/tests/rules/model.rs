@@ -1,0 +1,203 @@
+//! The rules written down naively, straight from reference §10.1 to §10.5: every registration is looked at.
+
+use std::net::{IpAddr, SocketAddr};
+
+use proptest::prelude::*;
+use router::{Host, HostNameComparison, Prefix, RouteTable, Via};
+
+/// What the model knows of a registration.
+#[derive(Clone, Debug)]
+struct Registration {
+    prefix: Prefix,
+    value: usize,
+}
+
+/// §10.2: host and port as the mode compares them, then the segments of the path.
+fn segments(mode: HostNameComparison, host: &str, port: u16, path: &str) -> Vec<String> {
+    let host = match mode {
+        HostNameComparison::StrongWildcard => "+",
+        HostNameComparison::Exact => host,
+        HostNameComparison::WeakWildcard => "*",
+    };
+    let mut segments = vec![host.to_uppercase(), port.to_string()];
+    segments.extend(path.split('/').filter(|segment| !segment.is_empty()).map(str::to_uppercase));
+    segments
+}
+
+fn registered(prefix: &Prefix) -> Vec<String> {
+    let host = match prefix.host() {
+        Host::Name(name) => name.to_owned(),
+        Host::Ip(ip) => ip.to_string(),
+    };
+    segments(prefix.mode(), &host, prefix.port(), prefix.path())
+}
+
+/// §10.1: mode by mode, the longest prefix; §10.4 on each winner; no second choice inside a mode.
+fn scan(table: &[Registration], via: &Via<'_>, local: SocketAddr) -> Option<(usize, usize)> {
+    use HostNameComparison::{Exact, StrongWildcard, WeakWildcard};
+    let host = via.host().trim_matches(['[', ']']);
+    for mode in [StrongWildcard, Exact, WeakWildcard] {
+        let asked = match mode {
+            Exact => segments(mode, host, via.port(), via.path()),
+            _ => segments(mode, host, local.port(), via.wildcard_path()),
+        };
+        let longest = table
+            .iter()
+            .filter(|registration| registration.prefix.mode() == mode)
+            .filter(|registration| asked.starts_with(&registered(&registration.prefix)))
+            .max_by_key(|registration| registered(&registration.prefix).len());
+        let Some(winner) = longest else { continue };
+        let admitted = match winner.prefix.host() {
+            Host::Name(_) => true,
+            Host::Ip(IpAddr::V4(ip)) => ip.is_unspecified() || local.ip() == IpAddr::V4(ip),
+            Host::Ip(IpAddr::V6(ip)) => ip.is_unspecified() || local.ip() == IpAddr::V6(ip),
+        };
+        if admitted {
+            return Some((winner.value, registered(&winner.prefix).len() - 2));
+        }
+    }
+    None
+}
+
+fn mode() -> impl Strategy<Value = HostNameComparison> {
+    prop::sample::select(HostNameComparison::ALL.to_vec())
+}
+
+fn host() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "h",
+        "H",
+        "srv1",
+        "SRV1",
+        "srv1.",
+        "localhost",
+        "127.0.0.1",
+        "127.1",
+        "192.0.2.5",
+        "0.0.0.0",
+        "[::1]",
+        "[0:0::1]",
+        "[::]",
+        "bücher",
+        "BÜCHER",
+    ])
+}
+
+fn port() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["", "", ":", ":808", ":9000", ":9000", ":09000", ":9001"])
+}
+
+/// Paths over few segments that begin alike and differ in case, escapes and slashes.
+fn path() -> impl Strategy<Value = String> {
+    let segment = prop::sample::select(vec![
+        "a", "A", "ab", "aB", "abc", "abcdefgh", "abcdefgH", "abcdefgi", "b", "%61", "%41b", "a%20b",
+        "a%20B", "~", "%7E", "é", "%c3%a9", "%C3%A9", "É", ".", "..", "%2e%2e", "", "!", "%21", "a.b", "a-b",
+        "a_b", "[", "0", "9", "@", "`", "x%3Fx=1",
+    ]);
+    let slash = prop::sample::select(vec!["/", "/", "/", "//", "%2F", "\\"]);
+    prop::collection::vec((slash, segment), 0..6)
+        .prop_map(|pairs| pairs.into_iter().flat_map(|(slash, segment)| [slash, segment]).collect::<String>())
+        .prop_map(
+            |path| if path.starts_with("%2F") || path.starts_with('\\') { format!("/{path}") } else { path },
+        )
+}
+
+fn address() -> impl Strategy<Value = String> {
+    (host(), port(), path()).prop_map(|(host, port, path)| format!("net.tcp://{host}{port}{path}"))
+}
+
+fn asked() -> impl Strategy<Value = (String, SocketAddr)> {
+    let end = prop::sample::select(vec!["", "", "", "?", "?x=1", "/?x=1", "?/a/../b", "#a", "/a?a#b"]);
+    let ip = prop::sample::select(vec!["127.0.0.1", "192.0.2.5", "::1", "203.0.113.9"]);
+    let local_port = prop::sample::select(vec![808, 9000, 9000, 9001]);
+    (address(), end, ip, local_port).prop_map(|(address, end, ip, port)| {
+        (format!("{address}{end}"), SocketAddr::new(ip.parse().expect("an address"), port))
+    })
+}
+
+/// What happens to a table.
+#[derive(Clone, Debug)]
+enum Step {
+    Register(String, HostNameComparison),
+    Unregister(String, HostNameComparison),
+    Replace(String, HostNameComparison),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let register = (address(), mode()).prop_map(|(address, mode)| Step::Register(address, mode));
+    let unregister = (address(), mode()).prop_map(|(address, mode)| Step::Unregister(address, mode));
+    let replace = (address(), mode()).prop_map(|(address, mode)| Step::Replace(address, mode));
+    prop_oneof![6 => register, 2 => unregister, 1 => replace]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_table_answers_as_a_scan_does(
+        steps in prop::collection::vec(step(), 0..24),
+        asked in prop::collection::vec(asked(), 1..8),
+    ) {
+        let mut table = RouteTable::new();
+        let mut model: Vec<Registration> = Vec::new();
+        let mut before = (table.clone(), model.clone());
+        for (value, step) in steps.into_iter().enumerate() {
+            if value % 8 == 0 {
+                before = (table.clone(), model.clone());
+            }
+            let (Step::Register(address, mode) | Step::Unregister(address, mode) | Step::Replace(address, mode)) = &step;
+            let prefix = Prefix::parse(address, *mode).expect("valid addresses only");
+            let same = |registration: &Registration| {
+                registration.prefix.mode() == prefix.mode() && registered(&registration.prefix) == registered(&prefix)
+            };
+            let at = model.iter().position(same);
+            prop_assert_eq!(
+                table.get(&prefix).map(|(_, value)| *value),
+                at.map(|at| model[at].value)
+            );
+            match step {
+                Step::Register(..) => match (table.register(prefix.clone(), value), at) {
+                    (Ok(()), None) => model.push(Registration { prefix, value }),
+                    (Err(conflict), Some(at)) => {
+                        prop_assert_eq!(conflict.value, model[at].value);
+                        prop_assert_eq!(conflict.prefix.address(), model[at].prefix.address());
+                    }
+                    (answer, at) => prop_assert!(false, "{:?}, but the model says {:?}", answer, at),
+                },
+                Step::Unregister(..) => {
+                    prop_assert_eq!(table.unregister(&prefix), at.map(|at| model.remove(at).value));
+                }
+                Step::Replace(..) => {
+                    let old = at.map(|at| core::mem::replace(&mut model[at].value, value));
+                    prop_assert_eq!(table.replace(&prefix, value), old);
+                }
+            }
+            prop_assert_eq!(table.len(), model.len());
+        }
+        for (table, model) in [(table, model), before] {
+            for (text, local) in &asked {
+                let Ok(via) = Via::parse(text) else { continue };
+                let found = table.lookup(&via, *local).ok().map(|found| (*found.value, found.segments));
+                prop_assert_eq!(found, scan(&model, &via, *local), "{} on {}", text, local);
+            }
+        }
+    }
+
+    #[test]
+    fn parsing_never_panics_and_is_idempotent(seed in any::<u64>()) {
+        let text = crate::vias::via(&mut crate::vias::Random::new(seed));
+        if let Ok(via) = Via::parse(&text)
+            && via.is_net_tcp()
+        {
+            let again = format!("net.tcp://{}:{}{}", via.host(), via.port(), via.wildcard_path());
+            let again = Via::parse(&again).expect("canonical Vias are valid");
+            prop_assert_eq!(again.host(), via.host());
+            prop_assert_eq!(again.path(), via.wildcard_path());
+            prop_assert_eq!(again.wildcard_path(), via.wildcard_path());
+        }
+    }
+}
+
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256)
+}
