@@ -1,0 +1,139 @@
+//! The worker process of a run: takes connections, answers their preambles, and closes, holds or fills them.
+
+use std::collections::HashMap;
+use std::io::{self, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
+
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags,
+};
+
+/// Most descriptors of one message.
+const MOST: usize = 32;
+
+/// `worker LETTER accept|tcp|unix PATH close|hold|fill`.
+///
+/// The source is an accept socket on standard input, or a listener of the worker's own, for a relay. A line on standard
+/// output says that it is open, and its port if it has one. Each preamble is answered with a Preamble Ack Record and
+/// the letter; then the connection is closed, held until the other side closes, or filled until it does.
+///
+/// # Errors
+/// When the source cannot be opened or breaks.
+pub(crate) fn main(words: &[String]) -> io::Result<()> {
+    let [letter, source, path, then] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let answer = [0x0B, letter.bytes().next().unwrap_or(b'?')];
+    let (socket, handed) = match source.as_str() {
+        "accept" => (io::stdin().as_fd().try_clone_to_owned()?, true),
+        "tcp" => {
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            println!("{}", listener.local_addr()?.port());
+            (listener.into(), false)
+        }
+        _ => {
+            let listener = UnixListener::bind(path)?;
+            println!("ready");
+            (OwnedFd::from(listener), false)
+        }
+    };
+    if !handed {
+        rustix::net::listen(&socket, 4096)?;
+    }
+    if then == "fill" { fill(&socket, answer) } else { serve(&socket, handed, answer, then == "hold") }
+}
+
+/// One loop over everything, as lean as a worker can be: what it costs is not the contender's.
+fn serve(source: &OwnedFd, handed: bool, answer: [u8; 2], hold: bool) -> io::Result<()> {
+    rustix::io::ioctl_fionbio(source, true)?;
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&epoll, source, epoll::EventData::new_u64(u64::MAX), epoll::EventFlags::IN)?;
+    let mut held: HashMap<RawFd, OwnedFd> = HashMap::new();
+    let mut ready = Vec::with_capacity(64);
+    loop {
+        ready.clear();
+        epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut ready), None)?;
+        for event in &ready {
+            if event.data.u64() == u64::MAX {
+                for connection in if handed { receive(source.as_fd())? } else { accept(source.as_fd())? } {
+                    if !answered(&connection, answer)? || hold {
+                        let number = connection.as_raw_fd();
+                        let data = epoll::EventData::new_u64(u64::try_from(number).unwrap_or(0));
+                        epoll::add(&epoll, &connection, data, epoll::EventFlags::IN)?;
+                        held.insert(number, connection);
+                    }
+                }
+            } else {
+                let number = RawFd::try_from(event.data.u64()).unwrap_or(-1);
+                let Some(connection) = held.get(&number) else { continue };
+                if !matches!(answered(connection, answer), Ok(true)) || !hold {
+                    held.remove(&number); // closing it takes it out of the epoll
+                }
+            }
+        }
+    }
+}
+
+/// Takes the preamble out and answers it; false when there is none yet, an error when there will be none.
+fn answered(connection: &OwnedFd, answer: [u8; 2]) -> io::Result<bool> {
+    let mut octets = [0; 2304];
+    match rustix::net::recv(connection, &mut octets, RecvFlags::DONTWAIT) {
+        Ok((0, _)) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(_) => {
+            rustix::net::send(connection, &answer, SendFlags::NOSIGNAL)?;
+            Ok(true)
+        }
+        Err(Errno::AGAIN) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The sockets of one message of an accept socket.
+fn receive(socket: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
+    let mut versions = [0; MOST];
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut room);
+    let message = rustix::net::recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut versions)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+    )?;
+    if message.bytes == 0 {
+        std::process::exit(0); // the contender has ended
+    }
+    if message.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::Error::other("descriptors were lost"));
+    }
+    let mut sockets = Vec::with_capacity(message.bytes);
+    for part in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = part {
+            sockets.extend(descriptors);
+        }
+    }
+    Ok(sockets)
+}
+
+/// One connection of a listener.
+fn accept(listener: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
+    match rustix::net::accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        Ok(connection) => Ok(vec![connection]),
+        Err(Errno::AGAIN | Errno::CONNABORTED) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Answers each connection's preamble and sends octets until the other side has enough; one connection at a time.
+fn fill(listener: &OwnedFd, answer: [u8; 2]) -> io::Result<()> {
+    let octets = vec![0x55; 1 << 18];
+    loop {
+        // A file reads and writes a socket of either family.
+        let mut connection = std::fs::File::from(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?);
+        let _ = connection.read(&mut [0; 2304])?;
+        connection.write_all(&answer)?;
+        while connection.write_all(&octets).is_ok() {}
+    }
+}
