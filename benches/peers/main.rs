@@ -9,6 +9,7 @@ mod contender;
 mod cost;
 mod load;
 mod report;
+mod start;
 mod worker;
 
 use std::path::PathBuf;
@@ -53,9 +54,11 @@ struct Options {
 
 fn main() -> ExitCode {
     // The same program is every helper process of a run: a worker, or the broker itself.
-    let words: Vec<String> = std::env::args().collect();
+    let mut words: Vec<String> = std::env::args().collect();
     let result = match words.get(1).map(String::as_str) {
         Some("worker") => worker::main(&words[2..]),
+        Some("crowd") => worker::crowd(&words[2..]),
+        Some("broker") => return broker::main_from(words.split_off(1)),
         _ => compare(&Options::parse()),
     };
     match result {
@@ -69,7 +72,7 @@ fn main() -> ExitCode {
 
 fn compare(options: &Options) -> std::io::Result<()> {
     let core = cost::pin(options.core)?;
-    let place = contender::Place::new(options.registrations)?;
+    let place = start::Place::new(options.registrations)?;
     let mut rows = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|kind| wanted(&options.only, kind.name())) {
         match place.start(kind) {

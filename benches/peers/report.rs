@@ -90,7 +90,7 @@ pub(crate) fn print(rows: &[Row], core: usize, in_flight: usize) {
         "| | CPU µs a connection | × | saturated | × | connections/s | p50 µs | p99 µs | s CPU a GiB | octets an idle connection |"
     );
     println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
-    let floor = rows.iter().find(|row| row.contender.kind.is_floor());
+    let floor = rows.iter().find(|row| row.contender.kind.is_reference());
     for row in rows {
         let ratio = |cost: fn(&Row) -> f64| {
             floor.map_or_else(String::new, |floor| format!("{:.2}", cost(row) / cost(floor)))

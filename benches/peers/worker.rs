@@ -6,7 +6,9 @@ use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
+use handoff::{ControlConnection, Register};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{
@@ -16,17 +18,19 @@ use rustix::net::{
 /// Most descriptors of one message.
 const MOST: usize = 32;
 
-/// `worker LETTER accept|tcp|unix PATH close|hold|fill`.
+/// `worker LETTER accept|tcp|unix|broker WHERE close|hold|fill`.
 ///
-/// The source is an accept socket on standard input, or a listener of the worker's own, for a relay. A line on standard
+/// The source is an accept socket on standard input, a listener of the worker's own (for a relay; WHERE is the path of a
+/// Unix one), or a registration (WHERE is the control socket and the address, with a blank between). A line on standard
 /// output says that it is open, and its port if it has one. Each preamble is answered with a Preamble Ack Record and
 /// the letter; then the connection is closed, held until the other side closes, or filled until it does.
 ///
 /// # Errors
 /// When the source cannot be opened or breaks.
 pub(crate) fn main(words: &[String]) -> io::Result<()> {
-    let [letter, source, path, then] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let [letter, source, place, then] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
     let answer = [0x0B, letter.bytes().next().unwrap_or(b'?')];
+    let mut _control = None; // a registration ends with its connection
     let (socket, handed) = match source.as_str() {
         "accept" => (io::stdin().as_fd().try_clone_to_owned()?, true),
         "tcp" => {
@@ -34,8 +38,16 @@ pub(crate) fn main(words: &[String]) -> io::Result<()> {
             println!("{}", listener.local_addr()?.port());
             (listener.into(), false)
         }
+        "broker" => {
+            let (path, address) = place.split_once(' ').ok_or(io::ErrorKind::InvalidInput)?;
+            let mut control = ControlConnection::connect(Path::new(path)).map_err(io::Error::other)?;
+            let (_, socket) = control.register(&Register::new([address])).map_err(io::Error::other)?;
+            _control = Some(control);
+            println!("ready");
+            (OwnedFd::from(socket), true)
+        }
         _ => {
-            let listener = UnixListener::bind(path)?;
+            let listener = UnixListener::bind(place)?;
             println!("ready");
             (OwnedFd::from(listener), false)
         }
@@ -44,6 +56,24 @@ pub(crate) fn main(words: &[String]) -> io::Result<()> {
         rustix::net::listen(&socket, 4096)?;
     }
     if then == "fill" { fill(&socket, answer) } else { serve(&socket, handed, answer, then == "hold") }
+}
+
+/// `crowd CONTROL PORT COUNT`: registers many addresses that nobody connects to, as many in a message as fit, and stays.
+///
+/// # Errors
+/// When the broker refuses.
+pub(crate) fn crowd(words: &[String]) -> io::Result<()> {
+    let [path, port, count] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let count: usize = count.parse().map_err(io::Error::other)?;
+    let mut control = ControlConnection::connect(Path::new(path)).map_err(io::Error::other)?;
+    let addresses: Vec<String> =
+        (0..count).map(|n| format!("net.tcp://localhost:{port}/crowd/{}/{n}", n % 97)).collect();
+    let mut sockets = Vec::new();
+    for some in addresses.chunks(1000) {
+        sockets.push(control.register(&Register::new(some)).map_err(io::Error::other)?);
+    }
+    println!("ready");
+    io::stdin().read(&mut [0]).map(drop)
 }
 
 /// One loop over everything, as lean as a worker can be: what it costs is not the contender's.
