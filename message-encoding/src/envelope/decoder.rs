@@ -1,0 +1,231 @@
+//! The receiving side of a session.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::element::Element;
+use super::error::DecodeError;
+use super::fault::Fault;
+use super::headers::Headers;
+use super::{Encoding, SoapVersion};
+use crate::dictionary::{StringTable, Strings};
+use crate::event::{Event, Reader, ReaderState};
+use crate::{Int31, Quotas};
+
+/// Decodes the envelopes of one direction of a session, in order.
+///
+/// ```
+/// use message_encoding::Quotas;
+/// use message_encoding::envelope::{Decoder, Encoding};
+///
+/// let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::default());
+/// let text = br#"<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><n>1</n></s:Body></s:Envelope>"#;
+/// let mut incoming = decoder.decode(text)?;
+/// let body = incoming.body()?.unwrap();
+/// assert_eq!((body.name(), body.value().to_i64()?), ("n", 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    encoding: Encoding,
+    quotas: Quotas,
+    strings: StringTable,
+    table_left: usize,
+    broken: bool,
+    state: ReaderState,
+    /// A text envelope as records.
+    records: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder for a new session.
+    pub fn new(encoding: Encoding, quotas: Quotas) -> Self {
+        // Room for an ordinary session at once, so that no envelope needs some of its own.
+        let octets = if encoding == Encoding::BinarySession { quotas.max_table_octets.min(4096) } else { 0 };
+        Self {
+            encoding,
+            quotas,
+            strings: StringTable::with_capacity(octets / 32, octets),
+            table_left: quotas.max_table_octets,
+            broken: false,
+            state: ReaderState::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// The encoding of the session.
+    pub const fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The in-band strings so far.
+    pub const fn strings(&self) -> &StringTable {
+        &self.strings
+    }
+
+    /// Decodes an envelope as far as the start of its body. What it gives borrows from `octets`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]. After [`DecodeError::StringTable`] and [`DecodeError::StringTableTooLong`] every later envelope is
+    /// refused too, for it may need the strings.
+    pub fn decode<'a>(&'a mut self, octets: &'a [u8]) -> Result<Incoming<'a>, DecodeError> {
+        let mut reader = self.document(octets)?;
+        let headers = Headers::read(&mut reader)?;
+        Ok(Incoming { headers, reader })
+    }
+
+    /// Decodes an envelope as any document, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Decoder::decode`], but for what is wrong with the document itself.
+    pub fn document<'a>(&'a mut self, octets: &'a [u8]) -> Result<Reader<'a>, DecodeError> {
+        let (octets, strings) = match self.encoding {
+            Encoding::Binary => (octets, Strings::STATIC),
+            Encoding::BinarySession => {
+                let document = self.take_table(octets)?;
+                (document, Strings::with_session(&self.strings))
+            }
+            _ => {
+                self.records.clear();
+                text_to_records(self.encoding, octets, &mut self.records)?;
+                (self.records.as_slice(), Strings::STATIC)
+            }
+        };
+        Ok(Reader::new(&mut self.state, octets, strings, self.quotas))
+    }
+
+    /// Reads the string table in front of a document ([MC-NBFSE] section 2.1) and gives the rest.
+    fn take_table<'a>(&mut self, octets: &'a [u8]) -> Result<&'a [u8], DecodeError> {
+        if self.broken {
+            return Err(DecodeError::SessionBroken);
+        }
+        self.broken = true;
+        let (mut table, document) = split_sized(octets).ok_or(DecodeError::StringTable)?;
+        self.table_left = self
+            .table_left
+            .checked_sub(table.len())
+            .ok_or(DecodeError::StringTableTooLong(self.quotas.max_table_octets))?;
+        while !table.is_empty() {
+            let (string, rest) = split_sized(table).ok_or(DecodeError::StringTable)?;
+            // What is no UTF-8 becomes U+FFFD here, as in WCF, and here only.
+            self.strings.push(&String::from_utf8_lossy(string));
+            table = rest;
+        }
+        self.broken = false;
+        Ok(document)
+    }
+}
+
+/// Octets with their length before them, and the rest.
+fn split_sized(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let size = Int31::decode(octets).ok()?;
+    octets.get(size.octets()..)?.split_at_checked(size.size())
+}
+
+#[cfg(feature = "text")]
+fn text_to_records(encoding: Encoding, octets: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let text = crate::text::decode_characters(encoding, octets)?;
+    crate::text::to_records(&text, out)
+}
+
+#[cfg(not(feature = "text"))]
+fn text_to_records(_: Encoding, _: &[u8], _: &mut Vec<u8>) -> Result<(), DecodeError> {
+    Err(DecodeError::NoTextSupport)
+}
+
+/// An envelope whose headers have been read.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    headers: Headers<'a>,
+    reader: Reader<'a>,
+}
+
+impl<'a> Incoming<'a> {
+    /// What the headers say.
+    pub const fn headers(&self) -> &Headers<'a> {
+        &self.headers
+    }
+
+    /// The action, empty if there is none.
+    pub fn action(&self) -> &str {
+        self.headers.action.as_deref().unwrap_or("")
+    }
+
+    /// The reader, which stands behind the start of the body: for bodies that are not to be kept as a whole.
+    pub fn reader(&mut self) -> &mut Reader<'a> {
+        &mut self.reader
+    }
+
+    /// The headers and the reader, behind the start of the body.
+    pub fn into_parts(self) -> (Headers<'a>, Reader<'a>) {
+        (self.headers, self.reader)
+    }
+
+    /// Reads what the body contains, if anything, and the rest of the envelope. Only its first element is kept.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the document there.
+    pub fn body(&mut self) -> Result<Option<Element>, DecodeError> {
+        let element = match self.reader.next_child()? {
+            Some(name) => {
+                let element = Element::read(&mut self.reader, name)?;
+                while self.reader.next_child()?.is_some() {
+                    self.reader.skip()?;
+                }
+                Some(element)
+            }
+            None => None,
+        };
+        self.finish()?;
+        Ok(element)
+    }
+
+    /// Reads what the body contains, and the rest of the envelope: `Err` inside if that is a fault.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the document there.
+    pub fn reply(&mut self) -> Result<Result<Option<Element>, Fault>, DecodeError> {
+        let soap = self.headers.soap;
+        match self.reader.next_child()? {
+            Some(name) if name.is(soap.namespace(), "Fault") => {
+                let fault = self.fault(soap)?;
+                Ok(Err(fault))
+            }
+            Some(name) => {
+                let element = Element::read(&mut self.reader, name)?;
+                while self.reader.next_child()?.is_some() {
+                    self.reader.skip()?;
+                }
+                self.finish()?;
+                Ok(Ok(Some(element)))
+            }
+            None => {
+                self.finish()?;
+                Ok(Ok(None))
+            }
+        }
+    }
+
+    fn fault(&mut self, soap: SoapVersion) -> Result<Fault, DecodeError> {
+        let fault = Fault::read(&mut self.reader, soap)?;
+        while self.reader.next_child()?.is_some() {
+            self.reader.skip()?;
+        }
+        self.finish()?;
+        Ok(fault)
+    }
+
+    /// Reads the end of the envelope and what is behind the end of the body.
+    fn finish(&mut self) -> Result<(), DecodeError> {
+        while let Some(event) = self.reader.next()? {
+            if let Event::Start(_) = event {
+                self.reader.skip()?;
+            }
+        }
+        Ok(())
+    }
+}

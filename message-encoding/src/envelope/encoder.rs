@@ -1,0 +1,220 @@
+//! The sending side of a session.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::element::Element;
+use super::error::EncodeError;
+use super::fault::Fault;
+use super::headers::{Addressing, MessageId};
+use super::words::{
+    ACTION, ADDRESS, ADDRESSING_WORD, ANONYMOUS, ANONYMOUS_WORD, BODY, DISPATCHER_FAULT_ACTION, ENVELOPE,
+    FAULT_ACTION, HEADER, MESSAGE_ID, MUST_UNDERSTAND, NO_ADDRESSING_WORD, RELATES_TO, REPLY_TO,
+    SOAP_11_WORD, SOAP_12_WORD, TO,
+};
+use super::{Encoding, SoapVersion};
+use crate::dictionary::{StaticString, WriterTable};
+use crate::event::{Word, WriteError, Writer};
+use crate::{Int31, Quotas, Value};
+
+/// A message to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// Which headers it gets.
+    pub addressing: Addressing,
+    /// What is to be done, or was.
+    pub action: String,
+    /// Its identity. A message that has one wants an answer.
+    pub message_id: Option<MessageId<'static>>,
+    /// The identity of the message that it answers.
+    pub relates_to: Option<MessageId<'static>>,
+    /// Where it goes.
+    pub to: Option<String>,
+    /// What it says: a fault, or an element, if anything.
+    pub body: Result<Option<Element>, Fault>,
+}
+
+impl Outgoing {
+    /// A request with WS-Addressing, to be answered.
+    pub fn request(action: &str, to: &str, message_id: MessageId<'static>, body: Element) -> Self {
+        Self {
+            addressing: Addressing::Wsa10,
+            action: action.into(),
+            message_id: Some(message_id),
+            relates_to: None,
+            to: Some(to.into()),
+            body: Ok(Some(body)),
+        }
+    }
+
+    /// The action that goes with a fault.
+    pub fn fault_action(fault: &Fault) -> &'static str {
+        if fault.is_internal() { DISPATCHER_FAULT_ACTION } else { FAULT_ACTION }
+    }
+}
+
+/// Encodes the envelopes of one direction of a session, in order.
+///
+/// ```
+/// use message_encoding::Quotas;
+/// use message_encoding::envelope::{Addressing, Decoder, Element, Encoder, Encoding, Outgoing};
+///
+/// let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::default());
+/// let message = Outgoing {
+///     addressing: Addressing::Wsa10,
+///     action: "urn:calculator/Add".into(),
+///     message_id: None,
+///     relates_to: None,
+///     to: None,
+///     body: Ok(Some(Element::new("urn:calculator", "Add").child("n1", 1))),
+/// };
+/// let (mut first, mut second) = (Vec::new(), Vec::new());
+/// encoder.encode(&message, &mut first)?;
+/// encoder.encode(&message, &mut second)?;
+/// assert!(second.len() < first.len()); // the strings went with the first
+///
+/// let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::default());
+/// assert_eq!(decoder.decode(&first)?.body()?, message.body.clone()?);
+/// assert_eq!(decoder.decode(&second)?.action(), "urn:calculator/Add");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    encoding: Encoding,
+    table: WriterTable,
+    /// The document of an envelope that gets something before it, or becomes text.
+    document: Vec<u8>,
+}
+
+impl Encoder {
+    /// An encoder for a new session. Of the quotas only that of the string tables matters: it is the peer's.
+    pub fn new(encoding: Encoding, quotas: Quotas) -> Self {
+        Self { encoding, table: WriterTable::new(quotas.max_table_octets), document: Vec::new() }
+    }
+
+    /// The encoding of the session.
+    pub const fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Appends an envelope to `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`]; nothing was appended then.
+    pub fn encode(&mut self, message: &Outgoing, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let soap = self.encoding.soap();
+        self.encode_with(out, |writer| write_envelope(writer, message, soap))
+    }
+
+    /// Appends a document that `write` writes, whatever it is, as an envelope of the session.
+    ///
+    /// # Errors
+    ///
+    /// What `write` gives, and what [`Encoder::encode`] does.
+    pub fn encode_with(
+        &mut self,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Writer<'_>) -> Result<(), WriteError>,
+    ) -> Result<(), EncodeError> {
+        match self.encoding {
+            Encoding::Binary => {
+                let before = out.len();
+                write(&mut Writer::new(out, None)).inspect_err(|_| out.truncate(before))?;
+            }
+            Encoding::BinarySession => {
+                self.document.clear();
+                // New strings are announced with this envelope or, if it fails, with the next one.
+                write(&mut Writer::new(&mut self.document, Some(&mut self.table)))?;
+                let size = self.table.fresh_octets();
+                Int31::encode_padded(size, Int31::of(size).map_or(5, Int31::octets), out);
+                self.table.take_fresh(out);
+                out.extend_from_slice(&self.document);
+            }
+            encoding => {
+                self.document.clear();
+                write(&mut Writer::new(&mut self.document, None))?;
+                let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>");
+                if encoding != Encoding::Soap11Utf8 && encoding != Encoding::Soap12Utf8 {
+                    text = String::from("<?xml version=\"1.0\" encoding=\"utf-16\"?>");
+                }
+                crate::text::push_records(&self.document, &mut text)?;
+                crate::text::encode_characters(encoding, &text, out);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_envelope(writer: &mut Writer<'_>, message: &Outgoing, soap: SoapVersion) -> Result<(), WriteError> {
+    let wsa = message.addressing == Addressing::Wsa10;
+    writer.start("s", ENVELOPE)?;
+    writer.declare("s", if soap == SoapVersion::Soap12 { SOAP_12_WORD } else { SOAP_11_WORD })?;
+    if wsa {
+        writer.declare("a", ADDRESSING_WORD)?;
+        writer.start("s", HEADER)?;
+        write_headers(writer, message)?;
+        writer.end()?;
+    } else if message.relates_to.is_none() && !message.action.is_empty() && message.to.is_some() {
+        writer.start("s", HEADER)?;
+        write_plain_headers(writer, message)?;
+        writer.end()?;
+    }
+    writer.start("s", BODY)?;
+    match &message.body {
+        Ok(Some(element)) => element.write(writer, "")?,
+        Ok(None) => {}
+        Err(fault) => fault.write(writer, soap)?,
+    }
+    writer.end()?;
+    writer.end()
+}
+
+fn write_headers(writer: &mut Writer<'_>, message: &Outgoing) -> Result<(), WriteError> {
+    header(writer, ACTION, Word::InBand(&message.action), true)?;
+    if let Some(id) = &message.relates_to {
+        writer.start("a", RELATES_TO)?;
+        writer.text(id.value())?;
+        writer.end()?;
+    }
+    if let Some(id) = &message.message_id {
+        writer.start("a", MESSAGE_ID)?;
+        writer.text(id.value())?;
+        writer.end()?;
+        writer.start("a", REPLY_TO)?;
+        header(writer, ADDRESS, Word::Static(ANONYMOUS_WORD), false)?;
+        writer.end()?;
+    }
+    match message.to.as_deref() {
+        Some(ANONYMOUS) => header(writer, TO, Word::Static(ANONYMOUS_WORD), true),
+        Some(to) => header(writer, TO, Word::InBand(to), true),
+        None => Ok(()),
+    }
+}
+
+fn header(
+    writer: &mut Writer<'_>,
+    name: StaticString,
+    text: Word<'_>,
+    must_understand: bool,
+) -> Result<(), WriteError> {
+    writer.start("a", name)?;
+    if must_understand {
+        writer.attribute("s", MUST_UNDERSTAND, Value::Int(1))?;
+    }
+    writer.text_word(text)?;
+    writer.end()
+}
+
+/// The two headers of a request without WS-Addressing.
+fn write_plain_headers(writer: &mut Writer<'_>, message: &Outgoing) -> Result<(), WriteError> {
+    for (name, text) in [(ACTION, Some(&message.action)), (TO, message.to.as_ref())] {
+        let Some(text) = text else { continue };
+        writer.start("", name)?;
+        writer.attribute("s", MUST_UNDERSTAND, Value::Int(1))?;
+        writer.declare("", NO_ADDRESSING_WORD)?;
+        writer.text_word(Word::InBand(text))?;
+        writer.end()?;
+    }
+    Ok(())
+}

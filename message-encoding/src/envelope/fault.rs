@@ -1,0 +1,252 @@
+//! SOAP faults, 1.1 and 1.2.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::fmt;
+
+use super::element::Element;
+use super::words::{
+    CODE, DETAIL, DISPATCHER, FAULT, FAULT_CODE, FAULT_DETAIL, FAULT_STRING, REASON, SUBCODE, TEXT, VALUE,
+};
+use super::{ADDRESSING, SoapVersion};
+use crate::Value;
+use crate::event::{ReadError, Reader, WriteError, Writer};
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Code {
+    /// The message is wrong: `Sender` in SOAP 1.2, `Client` in 1.1.
+    Sender,
+    /// The service has failed: `Receiver`, `Server`.
+    Receiver,
+    /// A header that must be understood was not.
+    MustUnderstand,
+    /// The version of SOAP is another one.
+    VersionMismatch,
+    /// Something else, or a code that SOAP does not have, as Mono sends.
+    Other,
+}
+
+/// What a service answers when it cannot give a reply ([SOAP 1.2 Part 1] section 5.4, [SOAP 1.1] section 4.4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// Whose fault it is.
+    pub code: Code,
+    /// What fault it is: a namespace and a name.
+    pub subcode: Option<(String, String)>,
+    /// What has happened, for people.
+    pub reason: String,
+    /// What has happened, for programs.
+    pub detail: Option<Box<Element>>,
+}
+
+impl Fault {
+    /// A fault of the sender.
+    pub fn sender(reason: impl Into<String>) -> Self {
+        Self { code: Code::Sender, subcode: None, reason: reason.into(), detail: None }
+    }
+
+    /// A fault of the receiver.
+    pub fn receiver(reason: impl Into<String>) -> Self {
+        Self { code: Code::Receiver, subcode: None, reason: reason.into(), detail: None }
+    }
+
+    /// The fault with a subcode.
+    #[must_use]
+    pub fn with_subcode(self, namespace: &str, name: &str) -> Self {
+        Self { subcode: Some((namespace.to_string(), name.to_string())), ..self }
+    }
+
+    /// The fault with a detail.
+    #[must_use]
+    pub fn with_detail(self, detail: Element) -> Self {
+        Self { detail: Some(Box::new(detail)), ..self }
+    }
+
+    /// What WCF answers when no operation has the action of a message.
+    pub fn action_not_supported(action: &str) -> Self {
+        let mut reason = String::from("no operation has the action '");
+        reason.push_str(action);
+        reason.push('\'');
+        Self::sender(reason).with_subcode(ADDRESSING, "ActionNotSupported")
+    }
+
+    /// What WCF answers when an operation has failed in a way that is no business of the client.
+    pub fn internal() -> Self {
+        Self::receiver("the service has failed").with_subcode(DISPATCHER, "InternalServiceFault")
+    }
+
+    /// Whether the dispatcher's action goes with it.
+    pub(super) fn is_internal(&self) -> bool {
+        self.subcode.as_ref().is_some_and(|(namespace, _)| namespace == DISPATCHER)
+    }
+
+    /// Writes the fault as the content of a body, where the prefix `s` stands for SOAP.
+    pub(super) fn write(&self, writer: &mut Writer<'_>, soap: SoapVersion) -> Result<(), WriteError> {
+        writer.start("s", FAULT)?;
+        match soap {
+            SoapVersion::Soap12 => {
+                writer.start("s", CODE)?;
+                writer.start("s", VALUE)?;
+                writer.qualified_name("s", self.code.name(soap).into())?;
+                writer.end()?;
+                if let Some((namespace, name)) = &self.subcode {
+                    writer.start("s", SUBCODE)?;
+                    writer.start("s", VALUE)?;
+                    writer.declare("a", namespace.as_str())?;
+                    writer.qualified_name("a", name.as_str().into())?;
+                    writer.end()?;
+                    writer.end()?;
+                }
+                writer.end()?;
+                writer.start("s", REASON)?;
+                writer.start("s", TEXT)?;
+                self.reason_text(writer)?;
+                writer.end()?;
+            }
+            SoapVersion::Soap11 => {
+                writer.start("", FAULT_CODE)?;
+                match &self.subcode {
+                    Some((namespace, name)) => {
+                        writer.declare("a", namespace.as_str())?;
+                        writer.qualified_name("a", name.as_str().into())?;
+                    }
+                    None => writer.qualified_name("s", self.code.name(soap).into())?,
+                }
+                writer.end()?;
+                writer.start("", FAULT_STRING)?;
+                self.reason_text(writer)?;
+            }
+        }
+        if let Some(detail) = &self.detail {
+            match soap {
+                SoapVersion::Soap12 => writer.start("s", DETAIL)?,
+                SoapVersion::Soap11 => writer.start("", FAULT_DETAIL)?,
+            }
+            detail.write(writer, "")?;
+            writer.end()?;
+        }
+        writer.end()
+    }
+
+    /// The reason, its language and the end of its element.
+    fn reason_text(&self, writer: &mut Writer<'_>) -> Result<(), WriteError> {
+        writer.attribute("xml", "lang", Value::from("en-US"))?;
+        writer.text(Value::from(self.reason.as_str()))?;
+        writer.end()
+    }
+
+    /// Reads the fault whose start was the reader's last event, with its end.
+    pub(super) fn read(reader: &mut Reader<'_>, soap: SoapVersion) -> Result<Self, ReadError> {
+        let mut fault = Self { code: Code::Other, subcode: None, reason: String::new(), detail: None };
+        while let Some(part) = reader.next_child()? {
+            match (part.local, soap) {
+                ("Code", SoapVersion::Soap12) => fault.read_code(reader, soap)?,
+                ("Reason", SoapVersion::Soap12) => fault.read_reason(reader)?,
+                ("faultcode", SoapVersion::Soap11) => fault.read_code_name(reader, soap)?,
+                ("faultstring", SoapVersion::Soap11) => fault.reason = reader.read_text()?.into_owned(),
+                ("Detail", SoapVersion::Soap12) | ("detail", SoapVersion::Soap11) => {
+                    fault.detail = first_child(reader)?.map(Box::new);
+                }
+                _ => reader.skip()?,
+            }
+        }
+        Ok(fault)
+    }
+
+    fn read_code(&mut self, reader: &mut Reader<'_>, soap: SoapVersion) -> Result<(), ReadError> {
+        while let Some(part) = reader.next_child()? {
+            match part.local {
+                "Value" => self.read_code_name(reader, soap)?,
+                "Subcode" => {
+                    while let Some(part) = reader.next_child()? {
+                        // Subcodes may have subcodes; the first one is kept.
+                        match part.local {
+                            "Value" => self.subcode = Some(read_name(reader)?),
+                            _ => reader.skip()?,
+                        }
+                    }
+                }
+                _ => reader.skip()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn read_code_name(&mut self, reader: &mut Reader<'_>, soap: SoapVersion) -> Result<(), ReadError> {
+        let (namespace, name) = read_name(reader)?;
+        match Code::of(&namespace, &name, soap) {
+            Some(code) => self.code = code,
+            None => self.subcode = Some((namespace, name)),
+        }
+        Ok(())
+    }
+
+    fn read_reason(&mut self, reader: &mut Reader<'_>) -> Result<(), ReadError> {
+        while let Some(text) = reader.next_child()? {
+            match text.local {
+                "Text" if self.reason.is_empty() => self.reason = reader.read_text()?.into_owned(),
+                _ => reader.skip()?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)?;
+        match &self.subcode {
+            Some((_, name)) => write!(f, " ({name})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for Fault {}
+
+impl Code {
+    fn name(self, soap: SoapVersion) -> &'static str {
+        match (self, soap) {
+            (Self::Sender, SoapVersion::Soap12) => "Sender",
+            (Self::Sender, SoapVersion::Soap11) => "Client",
+            (Self::Receiver | Self::Other, SoapVersion::Soap12) => "Receiver",
+            (Self::Receiver | Self::Other, SoapVersion::Soap11) => "Server",
+            (Self::MustUnderstand, _) => "MustUnderstand",
+            (Self::VersionMismatch, _) => "VersionMismatch",
+        }
+    }
+
+    fn of(namespace: &str, name: &str, soap: SoapVersion) -> Option<Self> {
+        let codes = [Self::Sender, Self::Receiver, Self::MustUnderstand, Self::VersionMismatch];
+        codes.into_iter().find(|code| namespace == soap.namespace() && code.name(soap) == name)
+    }
+}
+
+/// A qualified name in a text: its namespace, as the prefix has it in the element, and its local name.
+fn read_name(reader: &mut Reader<'_>) -> Result<(String, String), ReadError> {
+    let mut text = String::new();
+    let mut namespace = None;
+    // The prefix stands for what it does inside of the element: look it up before the end.
+    while let Some(value) = reader.next_text()? {
+        value.push_text(&mut text)?;
+        let prefix = text.trim_start().split_once(':').map(|(prefix, _)| prefix);
+        namespace = prefix.and_then(|prefix| reader.namespace(prefix)).map(String::from);
+    }
+    let text = text.trim();
+    let local = text.split_once(':').map_or(text, |(_, local)| local);
+    Ok((namespace.unwrap_or_default(), local.to_string()))
+}
+
+fn first_child(reader: &mut Reader<'_>) -> Result<Option<Element>, ReadError> {
+    let mut first = None;
+    while let Some(name) = reader.next_child()? {
+        if first.is_none() {
+            first = Some(Element::read(reader, name)?);
+        } else {
+            reader.skip()?;
+        }
+    }
+    Ok(first)
+}

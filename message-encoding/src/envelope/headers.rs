@@ -1,0 +1,184 @@
+//! The headers of an envelope: WS-Addressing 1.0, as far as a service needs it.
+
+use alloc::borrow::Cow;
+use core::fmt;
+
+use super::error::DecodeError;
+use super::words::{ADDRESSING, NO_ADDRESSING};
+use super::{SOAP_11, SOAP_12, SoapVersion};
+use crate::Value;
+use crate::event::{Event, Name, ReadError, Reader};
+use crate::value::Uuid;
+
+/// Where the headers of a message are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Addressing {
+    /// WS-Addressing 1.0 (`http://www.w3.org/2005/08/addressing`).
+    Wsa10,
+    /// None: WCF's own `Action` and `To` in requests, nothing in replies.
+    None,
+}
+
+/// The identity of a message: a GUID nearly always.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MessageId<'a> {
+    /// `urn:uuid:…`.
+    Uuid(Uuid),
+    /// Any other URI.
+    Other(Cow<'a, str>),
+}
+
+impl MessageId<'_> {
+    /// The same identity, borrowing nothing.
+    pub fn into_owned(self) -> MessageId<'static> {
+        match self {
+            Self::Uuid(id) => MessageId::Uuid(id),
+            Self::Other(id) => MessageId::Other(Cow::Owned(id.into_owned())),
+        }
+    }
+
+    pub(super) fn value(&self) -> Value<'_> {
+        match self {
+            Self::Uuid(id) => Value::UniqueId(*id),
+            Self::Other(id) => Value::String(id),
+        }
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for MessageId<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        match text.strip_prefix("urn:uuid:").map(str::parse) {
+            Some(Ok(id)) => Self::Uuid(id),
+            _ => Self::Other(text),
+        }
+    }
+}
+
+impl fmt::Display for MessageId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uuid(id) => write!(f, "urn:uuid:{id}"),
+            Self::Other(id) => f.write_str(id),
+        }
+    }
+}
+
+/// What the headers of an envelope say. Texts borrow from the envelope where they are UTF-8 there.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Headers<'a> {
+    /// The version of SOAP, told by the namespace of the envelope.
+    pub soap: SoapVersion,
+    /// Which headers there were; none if there were none.
+    pub addressing: Addressing,
+    /// What is to be done, or was.
+    pub action: Option<Cow<'a, str>>,
+    /// The identity of the message.
+    pub message_id: Option<MessageId<'a>>,
+    /// The identity of the message that this one answers.
+    pub relates_to: Option<MessageId<'a>>,
+    /// Where an answer should go.
+    pub reply_to: Option<Cow<'a, str>>,
+    /// Where the message goes.
+    pub to: Option<Cow<'a, str>>,
+    /// A header that is none of these and must be understood.
+    pub not_understood: Option<Name<'a>>,
+}
+
+impl<'a> Headers<'a> {
+    /// Reads an envelope as far as the start of its body.
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let envelope = loop {
+            match reader.next()? {
+                Some(Event::Start(name)) => break name,
+                Some(Event::Comment(_)) => {}
+                Some(Event::Text(value)) if value.is_white_space() => {}
+                _ => return Err(DecodeError::NotSoap),
+            }
+        };
+        let soap = match envelope.namespace {
+            SOAP_12 => SoapVersion::Soap12,
+            SOAP_11 => SoapVersion::Soap11,
+            _ => return Err(DecodeError::NotSoap),
+        };
+        if envelope.local != "Envelope" {
+            return Err(DecodeError::NotSoap);
+        }
+        let mut headers = Self {
+            soap,
+            addressing: Addressing::None,
+            action: None,
+            message_id: None,
+            relates_to: None,
+            reply_to: None,
+            to: None,
+            not_understood: None,
+        };
+        let mut part = reader.next_child()?;
+        if let Some(name) = part
+            && name.is(soap.namespace(), "Header")
+        {
+            while let Some(header) = reader.next_child()? {
+                headers.header(reader, header)?;
+            }
+            part = reader.next_child()?;
+        }
+        match part {
+            Some(name) if name.is(soap.namespace(), "Body") => Ok(headers),
+            _ => Err(DecodeError::NotSoap),
+        }
+    }
+
+    fn header(&mut self, reader: &mut Reader<'a>, name: Name<'a>) -> Result<(), ReadError> {
+        let wsa = match name.namespace {
+            ADDRESSING => true,
+            NO_ADDRESSING => false,
+            _ => return self.other(reader, name),
+        };
+        if wsa {
+            self.addressing = Addressing::Wsa10;
+        }
+        match name.local {
+            "Action" => self.action = Some(reader.read_text()?),
+            "To" => self.to = Some(reader.read_text()?),
+            "MessageID" => self.message_id = Some(read_id(reader)?),
+            "RelatesTo" => self.relates_to = Some(read_id(reader)?),
+            "ReplyTo" => self.reply_to = read_address(reader)?,
+            // Also WS-Addressing: faults go where replies go, and where a message came from does not matter.
+            "FaultTo" | "From" => reader.skip()?,
+            _ => return self.other(reader, name),
+        }
+        Ok(())
+    }
+
+    fn other(&mut self, reader: &mut Reader<'a>, name: Name<'a>) -> Result<(), ReadError> {
+        let namespace = self.soap.namespace();
+        let must = reader.attributes().any(|attribute| {
+            attribute.name.is(namespace, "mustUnderstand") && attribute.value.to_bool() == Ok(true)
+        });
+        if must && self.not_understood.is_none() {
+            self.not_understood = Some(name);
+        }
+        reader.skip()
+    }
+}
+
+fn read_id<'a>(reader: &mut Reader<'a>) -> Result<MessageId<'a>, ReadError> {
+    match reader.read_unique_id()? {
+        Ok(id) => Ok(MessageId::Uuid(id)),
+        Err(text) => Ok(text.into()),
+    }
+}
+
+/// The address within an endpoint reference.
+fn read_address<'a>(reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, ReadError> {
+    let mut address = None;
+    while let Some(name) = reader.next_child()? {
+        if name.local == "Address" {
+            address = Some(reader.read_text()?);
+        } else {
+            reader.skip()?;
+        }
+    }
+    Ok(address)
+}

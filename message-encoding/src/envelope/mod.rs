@@ -1,0 +1,100 @@
+//! SOAP envelopes as WCF sends them over net.tcp, in every encoding that MC-NMF has a number for but MTOM.
+//!
+//! An [`Encoder`] and a [`Decoder`] live as long as a framing session, one for each direction: with the encoding
+//! [`Encoding::BinarySession`] they carry the in-band dictionary of that direction. A text envelope is read by the same
+//! interface: its XML becomes records first.
+
+mod decoder;
+mod element;
+mod encoder;
+mod error;
+mod fault;
+mod headers;
+mod service;
+mod words;
+
+pub use decoder::{Decoder, Incoming};
+pub use element::{Content, Element, Scalar};
+pub use encoder::{Encoder, Outgoing};
+pub use error::{DecodeError, EncodeError};
+pub use fault::{Code, Fault};
+pub use headers::{Addressing, Headers, MessageId};
+pub use service::{Service, answer};
+pub use words::{ADDRESSING, ANONYMOUS, FAULT_ACTION, SOAP_11, SOAP_12};
+
+/// How an envelope is encoded: what a Known Encoding Record of the framing says ([MC-NMF] section 2.2.3.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// SOAP 1.1, UTF-8 text: 0.
+    Soap11Utf8 = 0,
+    /// SOAP 1.1, UTF-16 text with a byte order mark: 1.
+    Soap11Utf16 = 1,
+    /// SOAP 1.1, UTF-16LE text: 2.
+    Soap11Utf16Le = 2,
+    /// SOAP 1.2, UTF-8 text: 3.
+    Soap12Utf8 = 3,
+    /// SOAP 1.2, UTF-16 text with a byte order mark: 4.
+    Soap12Utf16 = 4,
+    /// SOAP 1.2, UTF-16LE text: 5.
+    Soap12Utf16Le = 5,
+    /// SOAP 1.2, binary with the static dictionary: 7.
+    Binary = 7,
+    /// SOAP 1.2, binary with the static and an in-band dictionary: 8.
+    BinarySession = 8,
+}
+
+impl Encoding {
+    /// The encoding with this number on the wire; nothing for MTOM (6) and unknown ones.
+    pub const fn from_known(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Soap11Utf8,
+            1 => Self::Soap11Utf16,
+            2 => Self::Soap11Utf16Le,
+            3 => Self::Soap12Utf8,
+            4 => Self::Soap12Utf16,
+            5 => Self::Soap12Utf16Le,
+            7 => Self::Binary,
+            8 => Self::BinarySession,
+            _ => return None,
+        })
+    }
+
+    /// The number on the wire.
+    pub const fn known(self) -> u8 {
+        self as u8
+    }
+
+    /// Whether envelopes are .NET Binary XML.
+    pub const fn is_binary(self) -> bool {
+        matches!(self, Self::Binary | Self::BinarySession)
+    }
+
+    /// The version of SOAP that goes with it.
+    pub const fn soap(self) -> SoapVersion {
+        match self {
+            Self::Soap11Utf8 | Self::Soap11Utf16 | Self::Soap11Utf16Le => SoapVersion::Soap11,
+            _ => SoapVersion::Soap12,
+        }
+    }
+}
+
+/// A version of SOAP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SoapVersion {
+    /// SOAP 1.1.
+    Soap11,
+    /// SOAP 1.2.
+    Soap12,
+}
+
+impl SoapVersion {
+    /// The namespace of its envelope.
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Self::Soap11 => SOAP_11,
+            Self::Soap12 => SOAP_12,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The names of SOAP and WS-Addressing, and their ids in the static dictionary.
+
+use crate::dictionary::StaticString;
+
+/// The namespace of SOAP 1.1.
+pub const SOAP_11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
+/// The namespace of SOAP 1.2.
+pub const SOAP_12: &str = "http://www.w3.org/2003/05/soap-envelope";
+/// The namespace of WS-Addressing 1.0.
+pub const ADDRESSING: &str = "http://www.w3.org/2005/08/addressing";
+/// The address of whoever sent the message: the other end of the session.
+pub const ANONYMOUS: &str = "http://www.w3.org/2005/08/addressing/anonymous";
+/// The action of a fault that the application means ([WS-Addressing 1.0 SOAP binding] section 6).
+pub const FAULT_ACTION: &str = "http://www.w3.org/2005/08/addressing/soap/fault";
+/// The action of a fault that WCF's dispatcher gives when the application has failed.
+pub(super) const DISPATCHER_FAULT_ACTION: &str =
+    "http://schemas.microsoft.com/net/2005/12/windowscommunicationfoundation/dispatcher/fault";
+/// The namespace of the fault codes that go with it.
+pub(super) const DISPATCHER: &str =
+    "http://schemas.microsoft.com/net/2005/12/windowscommunicationfoundation/dispatcher";
+/// Where WCF puts action and address if a binding has no WS-Addressing.
+pub(super) const NO_ADDRESSING: &str = "http://schemas.microsoft.com/ws/2005/05/addressing/none";
+
+macro_rules! words {
+    ($($name:ident = $id:literal;)*) => {
+        $(pub(super) const $name: StaticString = StaticString::known($id);)*
+    };
+}
+
+words! {
+    MUST_UNDERSTAND = 0;
+    ENVELOPE = 2;
+    SOAP_12_WORD = 4;
+    ADDRESSING_WORD = 6;
+    HEADER = 8;
+    ACTION = 10;
+    TO = 12;
+    BODY = 14;
+    RELATES_TO = 18;
+    ANONYMOUS_WORD = 20;
+    MESSAGE_ID = 26;
+    ADDRESS = 42;
+    REPLY_TO = 44;
+    FAULT = 134;
+    CODE = 142;
+    REASON = 144;
+    TEXT = 146;
+    DETAIL = 152;
+    VALUE = 154;
+    SUBCODE = 156;
+    NO_ADDRESSING_WORD = 878;
+    SOAP_11_WORD = 962;
+    FAULT_CODE = 966;
+    FAULT_STRING = 968;
+    FAULT_DETAIL = 972;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ids_are_those_of_the_names() {
+        for (word, name) in [
+            (MUST_UNDERSTAND, "mustUnderstand"),
+            (ENVELOPE, "Envelope"),
+            (SOAP_12_WORD, SOAP_12),
+            (ADDRESSING_WORD, ADDRESSING),
+            (HEADER, "Header"),
+            (ACTION, "Action"),
+            (TO, "To"),
+            (BODY, "Body"),
+            (RELATES_TO, "RelatesTo"),
+            (ANONYMOUS_WORD, ANONYMOUS),
+            (MESSAGE_ID, "MessageID"),
+            (ADDRESS, "Address"),
+            (REPLY_TO, "ReplyTo"),
+            (FAULT, "Fault"),
+            (CODE, "Code"),
+            (REASON, "Reason"),
+            (TEXT, "Text"),
+            (DETAIL, "Detail"),
+            (VALUE, "Value"),
+            (SUBCODE, "Subcode"),
+            (NO_ADDRESSING_WORD, NO_ADDRESSING),
+            (SOAP_11_WORD, SOAP_11),
+            (FAULT_CODE, "faultcode"),
+            (FAULT_STRING, "faultstring"),
+            (FAULT_DETAIL, "detail"),
+        ] {
+            assert_eq!(word.as_str(), name);
+        }
+    }
+}

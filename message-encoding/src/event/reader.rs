@@ -1,0 +1,321 @@
+//! A reader of documents that are there as a whole.
+
+use alloc::borrow::Cow;
+
+use super::scope::Source;
+use super::state::{Next, ReaderState};
+use super::{Attribute, Event, Name, ReadError};
+use crate::dictionary::Strings;
+use crate::record::ArrayType;
+use crate::{Quotas, RecordError, Value};
+
+/// Reads the events of a document.
+///
+/// ```
+/// use message_encoding::dictionary::Strings;
+/// use message_encoding::event::{Event, Reader, ReaderState};
+/// use message_encoding::{Quotas, Value};
+///
+/// let document = [0x40, 0x01, b'r', 0x04, 0x01, b'a', 0x82, 0x89, 0x2A]; // <r a="1">42</r>
+/// let mut state = ReaderState::new();
+/// let mut reader = Reader::new(&mut state, &document, Strings::STATIC, Quotas::default());
+/// let Some(Event::Start(name)) = reader.next()? else { panic!() };
+/// assert_eq!(name.local, "r");
+/// assert_eq!(reader.attributes().next().unwrap().value, Value::Int(1));
+/// assert_eq!(reader.next()?, Some(Event::Text(Value::Int(42))));
+/// assert_eq!(reader.next()?, Some(Event::End));
+/// assert_eq!(reader.next()?, None);
+/// # Ok::<(), message_encoding::event::ReadError>(())
+/// ```
+#[derive(Debug)]
+pub struct Reader<'a> {
+    state: &'a mut ReaderState,
+    source: Source<'a>,
+    quotas: Quotas,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of `octets` that looks ids up in `strings`. What `state` was used for before is forgotten.
+    pub fn new(state: &'a mut ReaderState, octets: &'a [u8], strings: Strings<'a>, quotas: Quotas) -> Self {
+        state.reset();
+        if u32::try_from(octets.len()).is_err() {
+            state.failed = Some(ReadError::DocumentTooLong);
+        }
+        Self { state, source: Source { octets, strings }, quotas }
+    }
+
+    /// The next event, nothing at the end of the document.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; from then on always the same one.
+    #[allow(clippy::should_implement_trait)]
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<Event<'a>>, ReadError> {
+        if let Some(error) = self.state.failed {
+            return Err(error);
+        }
+        self.state.step(self.source, &self.quotas).map_err(|error| {
+            let error = match error {
+                ReadError::Record(RecordError::NeedMore(_)) => ReadError::UnexpectedEnd,
+                error => error,
+            };
+            self.state.failed = Some(error);
+            error
+        })
+    }
+
+    /// The attributes and namespace declarations of the element that started last, in the order of the document.
+    #[inline]
+    pub fn attributes(&self) -> Attributes<'_, 'a> {
+        Attributes { state: self.state, source: self.source, index: 0 }
+    }
+
+    /// How many octets of the document have been read.
+    pub fn position(&self) -> usize {
+        self.state.position
+    }
+
+    /// How many elements are open.
+    pub fn depth(&self) -> usize {
+        self.state.scopes.depth()
+    }
+
+    /// The quotas that the reader keeps.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
+    /// The namespace that `prefix` stands for here, for names in texts.
+    pub fn namespace(&self, prefix: &str) -> Option<&'a str> {
+        let inline = crate::record::Inline::new(prefix.as_bytes())?;
+        let found = self.state.scopes.namespace(crate::record::Prefix::Inline(inline)).ok()?;
+        self.source.str_of(found).ok()
+    }
+
+    /// The items of an array, all at once: to be called when the event before was the start of an element. Nothing if that is
+    /// no array, or its second item or a later one.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::UnexpectedEnd`], and [`ReadError::ArrayTooLong`] before anything is read.
+    pub fn array(&mut self) -> Result<Option<Array<'a>>, ReadError> {
+        let Next::Item(item, count) = self.state.next else { return Ok(None) };
+        let count = count as usize;
+        if count > self.quotas.max_array_length {
+            return Err(self.fail(ReadError::ArrayTooLong(self.quotas.max_array_length)));
+        }
+        let start = self.state.position;
+        let end = count.checked_mul(item.octets()).and_then(|size| size.checked_add(start));
+        let Some(octets) = end.and_then(|end| self.source.octets.get(start..end)) else {
+            return Err(self.fail(ReadError::UnexpectedEnd));
+        };
+        self.state.position += octets.len();
+        // Its end is the next event.
+        self.state.next = Next::ItemEnd(item, 1);
+        Ok(Some(Array { item, octets }))
+    }
+
+    /// Reads the text up to the end of the element that started last. Comments in it are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::StringTooLong`] before a text is put together that exceeds the quota; [`ReadError::Unexpected`] if an
+    /// element stands there.
+    pub fn read_text(&mut self) -> Result<Cow<'a, str>, ReadError> {
+        let first = self.next_text()?;
+        self.text_from(first)
+    }
+
+    /// Reads a text as a GUID if it is one record that is one, else as a string.
+    pub(crate) fn read_unique_id(&mut self) -> Result<Result<crate::value::Uuid, Cow<'a, str>>, ReadError> {
+        let first = self.next_text()?;
+        if let (Some(Value::UniqueId(id)), Next::End) = (first, self.state.next) {
+            self.next()?;
+            return Ok(Ok(id));
+        }
+        self.text_from(first).map(Err)
+    }
+
+    /// The text whose first part is `next`.
+    fn text_from(&mut self, mut next: Option<Value<'a>>) -> Result<Cow<'a, str>, ReadError> {
+        let mut whole = Cow::Borrowed("");
+        let mut units = 0_usize;
+        let quota = self.quotas.max_string_content_length;
+        while let Some(value) = next {
+            // Most texts are one record, well below the quota; only others are counted exactly.
+            let bound = units.saturating_add(value.text_bound());
+            let text = if bound <= quota || !needs_counting(&value) {
+                value.text().map_err(|error| self.fail(error.into()))?
+            } else {
+                return Err(self.fail(ReadError::StringTooLong(quota)));
+            };
+            units = if bound <= quota { bound } else { units + text.encode_utf16().count() };
+            if units > quota {
+                return Err(self.fail(ReadError::StringTooLong(quota)));
+            }
+            if whole.is_empty() {
+                whole = text;
+            } else {
+                whole.to_mut().push_str(&text);
+            }
+            next = self.next_text()?;
+        }
+        Ok(whole)
+    }
+
+    /// Reads the text up to the end of the element that started last as one value: typed if it is one record, else a
+    /// string is to be read by [`Reader::read_text`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Unexpected`] if there is an element, or more than one text.
+    pub fn read_value(&mut self) -> Result<Value<'a>, ReadError> {
+        let value = self.next_text()?.unwrap_or(Value::Empty);
+        match self.next_text()? {
+            None => Ok(value),
+            Some(_) => Err(self.fail(ReadError::Unexpected("a single value"))),
+        }
+    }
+
+    /// Reads octets up to the end of the element that started last: borrowed if they are one record, put together else.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::ArrayTooLong`] before octets are put together that exceed the quota; [`ReadError::Unexpected`] if an
+    /// element stands there.
+    pub fn read_bytes(&mut self) -> Result<Cow<'a, [u8]>, ReadError> {
+        let mut whole = Cow::Borrowed(&[][..]);
+        let quota = self.quotas.max_array_length;
+        while let Some(value) = self.next_text()? {
+            let length = match value {
+                Value::Bytes(octets) => octets.len(),
+                value => value.text_bound() / 4 * 3,
+            };
+            if length.saturating_add(whole.len()) > quota {
+                return Err(self.fail(ReadError::ArrayTooLong(quota)));
+            }
+            let octets = value.to_bytes().map_err(|error| self.fail(error.into()))?;
+            if whole.is_empty() {
+                whole = octets;
+            } else {
+                whole.to_mut().extend_from_slice(&octets);
+            }
+        }
+        Ok(whole)
+    }
+
+    /// Reads over what the element that started last contains, and its end.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the document there.
+    pub fn skip(&mut self) -> Result<(), ReadError> {
+        let mut open = 1_usize;
+        while open > 0 {
+            match self.next()? {
+                Some(Event::Start(_)) => open += 1,
+                Some(Event::End) => open -= 1,
+                Some(_) => {}
+                None => return Err(self.fail(ReadError::UnexpectedEnd)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next child of an element: its name, or nothing at the end of the element. Comments and white space between the
+    /// children are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Unexpected`] if a text stands there.
+    #[inline]
+    pub fn next_child(&mut self) -> Result<Option<Name<'a>>, ReadError> {
+        loop {
+            match self.next()? {
+                Some(Event::Start(name)) => return Ok(Some(name)),
+                Some(Event::End) => return Ok(None),
+                Some(Event::Comment(_)) => {}
+                Some(Event::Text(value)) if value.is_white_space() => {}
+                Some(Event::Text(_)) => return Err(self.fail(ReadError::Unexpected("an element"))),
+                None => return Err(self.fail(ReadError::UnexpectedEnd)),
+            }
+        }
+    }
+
+    /// The next text of an element, or nothing at its end.
+    #[inline]
+    pub(crate) fn next_text(&mut self) -> Result<Option<Value<'a>>, ReadError> {
+        loop {
+            match self.next()? {
+                Some(Event::Text(value)) => return Ok(Some(value)),
+                Some(Event::Comment(_)) => {}
+                Some(Event::End) => return Ok(None),
+                Some(Event::Start(_)) => return Err(self.fail(ReadError::Unexpected("a text"))),
+                None => return Err(self.fail(ReadError::UnexpectedEnd)),
+            }
+        }
+    }
+
+    fn fail(&mut self, error: ReadError) -> ReadError {
+        self.state.failed = Some(error);
+        error
+    }
+}
+
+/// Whether the bound of a text is far from its length: UTF-8 may have three octets a unit.
+fn needs_counting(value: &Value<'_>) -> bool {
+    !matches!(value, Value::Chars(_) | Value::String(_))
+}
+
+/// The attributes of a start tag.
+#[derive(Clone, Debug)]
+pub struct Attributes<'s, 'a> {
+    state: &'s ReaderState,
+    source: Source<'a>,
+    index: usize,
+}
+
+impl<'s, 'a> Attributes<'s, 'a> {
+    pub(super) fn new(state: &'s ReaderState, source: Source<'a>) -> Self {
+        Self { state, source, index: 0 }
+    }
+}
+
+impl<'a> Iterator for Attributes<'_, 'a> {
+    type Item = Attribute<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Attribute<'a>> {
+        let attribute = self.state.held(self.index, self.source)?;
+        self.index += 1;
+        Some(attribute)
+    }
+}
+
+/// The items of an array, as they lie in the document.
+#[derive(Clone, Copy, Debug)]
+pub struct Array<'a> {
+    item: ArrayType,
+    octets: &'a [u8],
+}
+
+impl<'a> Array<'a> {
+    /// The type of the items.
+    pub const fn item(&self) -> ArrayType {
+        self.item
+    }
+
+    /// The items, each little-endian, without gaps.
+    pub const fn octets(&self) -> &'a [u8] {
+        self.octets
+    }
+
+    /// The items one by one.
+    pub fn values(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
+        let item = self.item;
+        self.octets
+            .chunks_exact(item.octets())
+            .filter_map(move |octets| Value::of(item.item(octets).ok()?, Strings::STATIC))
+    }
+}

@@ -1,0 +1,234 @@
+//! Which elements are open and what their prefixes stand for.
+//!
+//! A prefix gets a number when it is declared: 0 for none, 1 to 26 for the letters, others from a map. `current` has the
+//! innermost binding of each number, and each binding knows the one it hides. So no look-up searches the open elements: the
+//! time does not depend on how many declarations a hostile document makes.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::{ReadError, XML_NAMESPACE};
+use crate::ValueError;
+use crate::dictionary::Strings;
+use crate::record::{Inline, Letter, Prefix, StringRef};
+
+const LETTERS: usize = 26;
+
+/// What a document is read from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) octets: &'a [u8],
+    pub(super) strings: Strings<'a>,
+}
+
+/// A string of the document, without its lifetime.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ref {
+    /// The empty string.
+    Empty,
+    /// The namespace of `xml`.
+    Xml,
+    /// A prefix of one letter.
+    Letter(Letter),
+    /// Octets of the document from … to ….
+    Span(u32, u32),
+    /// A dictionary string.
+    Id(u32),
+}
+
+impl<'a> Source<'a> {
+    /// Remembers a string of a record that was decoded from this source and ends at `end`.
+    #[inline]
+    pub(super) fn keep(self, string: StringRef<'a>, end: usize) -> Result<Ref, ReadError> {
+        match string {
+            StringRef::Inline(inline) => Ok(Self::span(inline, end)),
+            StringRef::Dictionary(id) => match self.strings.get(id.value()) {
+                Some(_) => Ok(Ref::Id(id.value())),
+                None => Err(ReadError::UnknownString(id.value())),
+            },
+        }
+    }
+
+    #[inline]
+    fn span(inline: Inline<'_>, end: usize) -> Ref {
+        Ref::Span((end - inline.octets().len()) as u32, end as u32)
+    }
+
+    /// The octets of a string.
+    #[inline]
+    pub(super) fn octets_of(self, string: Ref) -> &'a [u8] {
+        match string {
+            Ref::Empty => &[],
+            Ref::Xml => XML_NAMESPACE.as_bytes(),
+            Ref::Letter(letter) => letter.as_str().as_bytes(),
+            Ref::Span(start, end) => self.octets.get(start as usize..end as usize).unwrap_or_default(),
+            Ref::Id(id) => self.strings.get(id).unwrap_or_default().as_bytes(),
+        }
+    }
+
+    /// The string.
+    #[inline]
+    pub(super) fn str_of(self, string: Ref) -> Result<&'a str, ReadError> {
+        match string {
+            Ref::Span(..) => core::str::from_utf8(self.octets_of(string))
+                .map_err(|_| ReadError::Value(ValueError::InvalidUtf8)),
+            Ref::Empty => Ok(""),
+            Ref::Xml => Ok(XML_NAMESPACE),
+            Ref::Letter(letter) => Ok(letter.as_str()),
+            Ref::Id(id) => Ok(self.strings.get(id).unwrap_or_default()),
+        }
+    }
+}
+
+/// One declaration that is in scope.
+#[derive(Clone, Copy, Debug)]
+struct Binding {
+    number: u32,
+    /// The binding that this one hides, plus one; 0 for none.
+    hidden: u32,
+    /// Where the prefix stands in the document.
+    prefix: (u32, u32),
+    uri: Ref,
+}
+
+/// An open element.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// How many bindings there were before it.
+    bindings: u32,
+    /// Where its start tag ends in the document.
+    tag_end: u32,
+}
+
+/// The open elements and the bindings in scope.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scopes {
+    elements: Vec<Open>,
+    bindings: Vec<Binding>,
+    /// By number: the innermost binding, plus one.
+    current: Vec<u32>,
+    longer: BTreeMap<Box<[u8]>, u32>,
+    free: Vec<u32>,
+}
+
+impl Scopes {
+    /// Scopes with room for an ordinary envelope.
+    pub(super) fn with_capacity() -> Self {
+        Self {
+            elements: Vec::with_capacity(16),
+            bindings: Vec::with_capacity(16),
+            current: Vec::with_capacity(32),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.elements.clear();
+        self.bindings.clear();
+        self.current.clear();
+        self.current.resize(1 + LETTERS, 0);
+        self.longer.clear();
+        self.free.clear();
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// How many bindings there are: what [`Scopes::declare`] compares with to find a second one of an element.
+    pub(super) fn bindings(&self) -> usize {
+        self.bindings.len()
+    }
+
+    /// Where the start tag of the innermost open element ends: nothing from there on is remembered here.
+    pub(super) fn kept(&self) -> usize {
+        self.elements.last().map_or(0, |open| open.tag_end as usize)
+    }
+
+    /// Opens an element with the bindings made since there were `before`.
+    pub(super) fn open(&mut self, before: usize, tag_end: usize) {
+        self.elements.push(Open { bindings: before as u32, tag_end: tag_end as u32 });
+    }
+
+    /// Closes the innermost element.
+    pub(super) fn close(&mut self, source: Source<'_>) -> Result<(), ReadError> {
+        let open = self.elements.pop().ok_or(ReadError::SurplusEnd)?;
+        self.undo(open.bindings as usize, source);
+        Ok(())
+    }
+
+    /// Forgets the bindings made since there were `count`.
+    pub(super) fn undo(&mut self, count: usize, source: Source<'_>) {
+        while self.bindings.len() > count {
+            let Some(binding) = self.bindings.pop() else { return };
+            self.current[binding.number as usize] = binding.hidden;
+            if binding.hidden == 0 && binding.number as usize > LETTERS {
+                self.longer.remove(source.octets_of(Ref::Span(binding.prefix.0, binding.prefix.1)));
+                self.free.push(binding.number);
+            }
+        }
+    }
+
+    /// Binds a prefix to `uri`, for an element before which there were `before` bindings. `span` says where the prefix
+    /// stands in the document.
+    #[inline]
+    pub(super) fn declare(
+        &mut self,
+        prefix: &[u8],
+        span: (u32, u32),
+        uri: Ref,
+        before: usize,
+    ) -> Result<(), ReadError> {
+        let number = match number_of(prefix) {
+            Some(number) => number,
+            None => self.number_of_longer(prefix),
+        };
+        let hidden = self.current[number as usize];
+        if hidden as usize > before {
+            return Err(ReadError::DuplicateAttribute);
+        }
+        self.bindings.push(Binding { number, hidden, prefix: span, uri });
+        self.current[number as usize] = self.bindings.len() as u32;
+        Ok(())
+    }
+
+    fn number_of_longer(&mut self, prefix: &[u8]) -> u32 {
+        if let Some(&number) = self.longer.get(prefix) {
+            return number;
+        }
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.current.push(0);
+            self.current.len() as u32 - 1
+        });
+        self.longer.insert(prefix.into(), number);
+        number
+    }
+
+    /// The namespace that a prefix stands for.
+    #[inline]
+    pub(super) fn namespace(&self, prefix: Prefix<'_>) -> Result<Ref, ReadError> {
+        let octets = prefix.octets();
+        let number = match number_of(octets) {
+            Some(number) => Some(number),
+            None => self.longer.get(octets).copied(),
+        };
+        let binding = number.map_or(0, |number| self.current[number as usize]);
+        match (binding, octets) {
+            (0, []) => Ok(Ref::Empty),
+            (0, b"xml") => Ok(Ref::Xml),
+            (0, _) => Err(ReadError::UndeclaredPrefix),
+            (binding, _) => Ok(self.bindings[binding as usize - 1].uri),
+        }
+    }
+}
+
+/// The number of a prefix that has a fixed one.
+#[inline]
+fn number_of(prefix: &[u8]) -> Option<u32> {
+    match prefix {
+        [] => Some(0),
+        [letter @ b'a'..=b'z'] => Some(u32::from(letter - b'a') + 1),
+        _ => None,
+    }
+}

@@ -1,0 +1,222 @@
+//! What a reader remembers between two events: a machine that both readers drive.
+
+use alloc::vec::Vec;
+
+use super::scope::{Scopes, Source};
+use super::start_tag::{Held, Tag, skip_list, unknown_string};
+use super::{Event, ReadError};
+use crate::record::{ArrayType, Record, Text};
+use crate::value::List;
+use crate::{Int31, Quotas, RecordError, Value};
+
+/// The memory of a reader: the open elements, the prefixes in scope, the attributes of the last start tag.
+///
+/// One that has been used keeps its room, so a session that reads envelope after envelope with one state does not
+/// allocate. It holds nothing of a document but positions in it: at most 36 octets for each octet of the document.
+#[derive(Clone, Debug)]
+pub struct ReaderState {
+    pub(super) position: usize,
+    pub(super) scopes: Scopes,
+    pub(super) attributes: Vec<Held>,
+    pub(super) tag: Tag,
+    pub(super) root_seen: bool,
+    pub(super) next: Next,
+    pub(super) failed: Option<ReadError>,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A record.
+    Record,
+    /// The end that came with a text.
+    End,
+    /// The start of the next item of an array, of which so many are left.
+    ItemStart(ArrayType, u32),
+    /// The value of an item.
+    Item(ArrayType, u32),
+    /// The end of an item.
+    ItemEnd(ArrayType, u32),
+    /// More of a text that is read in pieces ([`StreamReader`](super::StreamReader) only).
+    Piece(Piece),
+}
+
+/// The rest of a long text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) kind: PieceKind,
+    pub(super) left: usize,
+    pub(super) end: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PieceKind {
+    Chars,
+    Unicode,
+    Bytes,
+}
+
+impl Default for ReaderState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ReaderState {
+    /// A state with room for an ordinary envelope: 16 open elements, 16 declarations, 8 attributes in a tag.
+    pub fn new() -> Self {
+        let mut scopes = Scopes::with_capacity();
+        scopes.clear();
+        Self {
+            position: 0,
+            scopes,
+            attributes: Vec::with_capacity(8),
+            tag: Tag::default(),
+            root_seen: false,
+            next: Next::Record,
+            failed: None,
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.position = 0;
+        self.scopes.clear();
+        self.attributes.clear();
+        self.root_seen = false;
+        self.next = Next::Record;
+        self.failed = None;
+    }
+
+    /// The next event. Only [`RecordError::NeedMore`] leaves everything as it was.
+    #[inline]
+    pub(super) fn step<'a>(
+        &mut self,
+        source: Source<'a>,
+        quotas: &Quotas,
+    ) -> Result<Option<Event<'a>>, ReadError> {
+        match self.next {
+            Next::Record => self.record(source, quotas),
+            Next::End => self.end(source),
+            Next::ItemStart(item, left) => {
+                self.next = Next::Item(item, left);
+                self.tag.name(source).map(|name| Some(Event::Start(name)))
+            }
+            Next::Item(item, left) => {
+                let text = item.item(&source.octets[self.position..])?;
+                self.position += item.octets();
+                self.next = Next::ItemEnd(item, left);
+                self.text_event(text, source)
+            }
+            Next::ItemEnd(item, left) if left > 1 => {
+                self.next = Next::ItemStart(item, left - 1);
+                Ok(Some(Event::End))
+            }
+            Next::ItemEnd(..) => self.end(source),
+            // Only a stream reader makes pieces, and it takes them itself.
+            Next::Piece(_) => Err(ReadError::UnexpectedEnd),
+        }
+    }
+
+    fn record<'a>(&mut self, source: Source<'a>, quotas: &Quotas) -> Result<Option<Event<'a>>, ReadError> {
+        let at = self.position;
+        let Some(&kind) = source.octets.get(at) else {
+            let done = self.scopes.depth() == 0;
+            return if done { Ok(None) } else { Err(RecordError::NeedMore(1).into()) };
+        };
+        match kind {
+            0x40..=0x77 => {
+                self.start_tag(source, at, quotas)?;
+                return self.tag.name(source).map(|name| Some(Event::Start(name)));
+            }
+            0x03 => return self.array(source, quotas),
+            _ => {}
+        }
+        let (record, used) = Record::decode(&source.octets[at..])?;
+        match record {
+            Record::EndElement => {
+                self.position = at + used;
+                self.end(source)
+            }
+            Record::Text { text, end } => {
+                if self.scopes.depth() == 0 {
+                    check_outside_root(text, end)?;
+                }
+                self.position = at + used;
+                self.next = if end { Next::End } else { Next::Record };
+                self.text_event(text, source)
+            }
+            Record::StartList => {
+                let list = List::new(&source.octets[at + used..], source.strings);
+                let (end_at, end) = skip_list(source, at + used)?;
+                self.position = end_at;
+                self.next = if end { Next::End } else { Next::Record };
+                Ok(Some(Event::Text(Value::List(list))))
+            }
+            Record::Comment(comment) => {
+                self.position = at + used;
+                Ok(Some(Event::Comment(comment.as_str()?)))
+            }
+            _ => Err(RecordError::UnknownRecord(kind).into()),
+        }
+    }
+
+    #[inline]
+    fn text_event<'a>(&self, text: Text<'a>, source: Source<'a>) -> Result<Option<Event<'a>>, ReadError> {
+        match Value::of(text, source.strings) {
+            Some(value) => Ok(Some(Event::Text(value))),
+            None => Err(unknown_string(text)),
+        }
+    }
+
+    #[inline]
+    fn end<'a>(&mut self, source: Source<'_>) -> Result<Option<Event<'a>>, ReadError> {
+        self.next = Next::Record;
+        self.scopes.close(source)?;
+        Ok(Some(Event::End))
+    }
+
+    /// Reads an array as far as its first item: the element, which must be empty, the type and the number.
+    fn array<'a>(&mut self, source: Source<'a>, quotas: &Quotas) -> Result<Option<Event<'a>>, ReadError> {
+        let at = self.position;
+        self.start_tag(source, at + 1, quotas)?;
+        let header = self.array_header(source);
+        match header {
+            Ok((item, count)) => self.next = Next::Item(item, count),
+            Err(error) => {
+                // Everything as before, in case there will be more octets.
+                self.scopes.close(source)?;
+                self.root_seen = self.scopes.depth() > 0;
+                self.position = at;
+                return Err(error);
+            }
+        }
+        self.tag.name(source).map(|name| Some(Event::Start(name)))
+    }
+
+    fn array_header(&mut self, source: Source<'_>) -> Result<(ArrayType, u32), ReadError> {
+        let octet = |at: usize| source.octets.get(at).copied().ok_or(RecordError::NeedMore(1));
+        if octet(self.position)? != 0x01 {
+            return Err(ReadError::ArrayElement);
+        }
+        let item = ArrayType::decode(octet(self.position + 1)?)?;
+        let count = Int31::decode(&source.octets[self.position + 2..])?;
+        if count.value() == 0 {
+            return Err(ReadError::EmptyArray);
+        }
+        self.position += 2 + count.octets();
+        Ok((item, count.value()))
+    }
+}
+
+/// Which texts may stand outside of the root element: white space, and, as .NET has it, typed values that do not end an
+/// element (those that do are refused there, before or after their value).
+fn check_outside_root(text: Text<'_>, end: bool) -> Result<(), ReadError> {
+    let allowed = match text {
+        Text::Chars(..) | Text::Unicode(..) | Text::Bytes(..) => {
+            Value::of(text, crate::dictionary::Strings::STATIC).is_some_and(|value| value.is_white_space())
+        }
+        Text::Empty | Text::Dictionary(_) | Text::QName(..) => true,
+        _ => !end,
+    };
+    if allowed { Ok(()) } else { Err(ReadError::TextOutsideRoot) }
+}

@@ -1,0 +1,224 @@
+//! A reader of documents that come in pieces: the body of a streamed message.
+
+use alloc::vec::Vec;
+
+use super::reader::Attributes;
+use super::scope::Source;
+use super::state::{Next, Piece, PieceKind, ReaderState};
+use super::{Event, ReadError};
+use crate::dictionary::Strings;
+use crate::record::Width;
+use crate::{Quotas, RecordError, Value};
+
+/// Reads the events of a document as its octets arrive.
+///
+/// It keeps the start tags of the open elements and the octets not read yet, nothing else: a text longer than
+/// `max_bytes_per_read` comes as several text events, none of which ends within a character; pieces of byte strings are multiples of
+/// three octets. The same octets give the same events however they are split.
+///
+/// ```
+/// use message_encoding::dictionary::Strings;
+/// use message_encoding::event::{Event, Progress, StreamReader};
+/// use message_encoding::{Quotas, Value};
+///
+/// let mut reader = StreamReader::new(Quotas::default());
+/// reader.push(&[0x40, 0x01]);
+/// assert!(matches!(reader.next(Strings::STATIC)?, Progress::NeedInput(_)));
+/// reader.push(&[b'r', 0x83]);
+/// reader.finish();
+/// assert!(matches!(reader.next(Strings::STATIC)?, Progress::Event(Event::Start(_))));
+/// assert_eq!(reader.next(Strings::STATIC)?, Progress::Event(Event::Text(Value::Int(1))));
+/// # Ok::<(), message_encoding::event::ReadError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StreamReader {
+    state: ReaderState,
+    octets: Vec<u8>,
+    quotas: Quotas,
+    finished: bool,
+}
+
+/// What a [`StreamReader`] has to say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Progress<'a> {
+    /// An event.
+    Event(Event<'a>),
+    /// Nothing before at least so many more octets are there.
+    NeedInput(usize),
+    /// The document is at its end.
+    Done,
+}
+
+/// What a piece of a text leaves of `max_bytes_per_read`: the record type and length of the rest, as .NET counts.
+const HEADER: usize = 5;
+
+impl StreamReader {
+    /// A reader that keeps `quotas`. Pieces of texts have at least a few octets, however small the quota is.
+    pub fn new(quotas: Quotas) -> Self {
+        Self { state: ReaderState::new(), octets: Vec::new(), quotas, finished: false }
+    }
+
+    /// Adds the next octets of the document.
+    ///
+    /// Call [`StreamReader::next`] until it needs input before: what was read by then makes room.
+    pub fn push(&mut self, octets: &[u8]) {
+        self.discard();
+        self.octets.extend_from_slice(octets);
+        if u32::try_from(self.octets.len()).is_err() {
+            self.state.failed = Some(ReadError::DocumentTooLong);
+        }
+    }
+
+    /// Says that the document is complete.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// How many octets it keeps at the moment.
+    pub fn buffered(&self) -> usize {
+        self.octets.len()
+    }
+
+    /// The attributes of the element that started last.
+    pub fn attributes<'a>(&'a self, strings: Strings<'a>) -> Attributes<'a, 'a> {
+        Attributes::new(&self.state, Source { octets: &self.octets, strings })
+    }
+
+    /// The next event.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; from then on always the same one.
+    pub fn next<'a>(&'a mut self, strings: Strings<'a>) -> Result<Progress<'a>, ReadError> {
+        if let Some(error) = self.state.failed {
+            return Err(error);
+        }
+        let source = Source { octets: &self.octets, strings };
+        let step = match piece(&mut self.state, source, &self.quotas) {
+            Ok(Some(value)) => Ok(Some(Event::Text(value))),
+            Ok(None) => self.state.step(source, &self.quotas),
+            Err(error) => Err(error),
+        };
+        let error = match step {
+            Ok(Some(event)) => return Ok(Progress::Event(event)),
+            Ok(None) if self.finished => return Ok(Progress::Done),
+            Ok(None) => return Ok(Progress::NeedInput(1)),
+            Err(ReadError::Record(RecordError::NeedMore(more))) if !self.finished => {
+                match self.too_much_for_one_read(more) {
+                    None => return Ok(Progress::NeedInput(more)),
+                    Some(error) => error,
+                }
+            }
+            Err(ReadError::Record(RecordError::NeedMore(_))) => ReadError::UnexpectedEnd,
+            Err(error) => error,
+        };
+        self.state.failed = Some(error);
+        Err(error)
+    }
+
+    /// Whether one record, or a start tag, would have to be kept that exceeds what may be read at once: a name, a comment,
+    /// a list. Texts never do, they come in pieces.
+    fn too_much_for_one_read(&self, more: usize) -> Option<ReadError> {
+        let quota = self.quotas.max_bytes_per_read.max(self.quotas.max_string_content_length);
+        let kept = self.octets.len() - self.state.position;
+        let exceeded = kept.saturating_add(more) > quota.saturating_add(HEADER);
+        exceeded.then_some(ReadError::StringTooLong(quota))
+    }
+
+    /// Drops what was read, but for the start tags of open elements.
+    fn discard(&mut self) {
+        let kept = self.state.scopes.kept();
+        if self.state.position > kept {
+            self.octets.drain(kept..self.state.position);
+            self.state.position = kept;
+        }
+    }
+}
+
+/// The next piece of a long text, if one is due.
+fn piece<'a>(
+    state: &mut ReaderState,
+    source: Source<'a>,
+    quotas: &Quotas,
+) -> Result<Option<Value<'a>>, ReadError> {
+    let limit = quotas.max_bytes_per_read.saturating_sub(HEADER).max(2 * HEADER);
+    let (piece, at) = match state.next {
+        Next::Piece(piece) => (piece, state.position),
+        Next::Record => match long_text(state, source, limit)? {
+            Some(found) => found,
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    let wanted = match piece.kind {
+        _ if piece.left <= limit => piece.left,
+        PieceKind::Bytes => limit - limit % 3,
+        PieceKind::Chars => limit - HEADER,
+        PieceKind::Unicode => (limit - HEADER) & !1,
+    };
+    let there = source.octets.get(at..).unwrap_or_default();
+    if there.len() < wanted {
+        return Err(RecordError::NeedMore(wanted - there.len()).into());
+    }
+    let mut octets = &there[..wanted];
+    if wanted < piece.left {
+        octets = match piece.kind {
+            PieceKind::Bytes => octets,
+            PieceKind::Chars => before_last_char(octets),
+            PieceKind::Unicode => before_high_surrogate(octets),
+        };
+    }
+    let value = match piece.kind {
+        PieceKind::Bytes => Value::Bytes(octets),
+        PieceKind::Chars => Value::Chars(octets),
+        PieceKind::Unicode => Value::Unicode(octets),
+    };
+    if state.scopes.depth() == 0 && !value.is_white_space() {
+        return Err(ReadError::TextOutsideRoot);
+    }
+    state.position = at + octets.len();
+    let left = piece.left - octets.len();
+    state.next = match (left, piece.end) {
+        (0, true) => Next::End,
+        (0, false) => Next::Record,
+        _ => Next::Piece(Piece { left, ..piece }),
+    };
+    Ok(Some(value))
+}
+
+/// The header of a text that is longer than `limit`, and where its octets begin.
+fn long_text(
+    state: &ReaderState,
+    source: Source<'_>,
+    limit: usize,
+) -> Result<Option<(Piece, usize)>, ReadError> {
+    let Some(&kind) = source.octets.get(state.position) else { return Ok(None) };
+    let (piece, first) = match kind {
+        0x98..=0x9D => (PieceKind::Chars, 0x98),
+        0x9E..=0xA3 => (PieceKind::Bytes, 0x9E),
+        0xB6..=0xBB => (PieceKind::Unicode, 0xB6),
+        _ => return Ok(None),
+    };
+    let width = [Width::One, Width::Two, Width::Four][usize::from((kind - first) / 2)];
+    let mut cursor = crate::record::Cursor::new(&source.octets[state.position + 1..]);
+    let left = cursor.length(width, piece == PieceKind::Unicode)?;
+    let found = Piece { kind: piece, left, end: kind & 1 == 1 };
+    Ok((left > limit).then_some((found, state.position + 1 + cursor.position)))
+}
+
+/// All but the last character, which may go on behind the piece. What is no UTF-8 is left as it is.
+fn before_last_char(octets: &[u8]) -> &[u8] {
+    let start = octets.iter().rposition(|octet| octet & 0xC0 != 0x80);
+    match start {
+        Some(start) if start > 0 => &octets[..start],
+        _ => octets,
+    }
+}
+
+/// All but a first half of a surrogate pair at the end.
+fn before_high_surrogate(octets: &[u8]) -> &[u8] {
+    match octets {
+        [rest @ .., _, high] if (0xD8..0xDC).contains(high) && !rest.is_empty() => rest,
+        _ => octets,
+    }
+}

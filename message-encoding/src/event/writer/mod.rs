@@ -1,0 +1,414 @@
+//! Writes documents, with the records that .NET's writer chooses for the same calls.
+
+mod text;
+mod window;
+
+use alloc::vec::Vec;
+use core::fmt;
+
+pub use text::ArrayItems;
+use window::Window;
+
+use crate::Value;
+use crate::dictionary::{StaticString, WriterTable};
+use crate::record::Letter;
+
+/// A string that a writer writes as a name, a namespace or a text.
+///
+/// Only what is said to be a dictionary string becomes an id: as in .NET, a plain string is written inline even if a
+/// dictionary has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word<'a> {
+    /// Written inline.
+    Plain(&'a str),
+    /// Written as its static id.
+    Static(StaticString),
+    /// Given an id in the in-band dictionary of the session, and inline where there is no session or its table is full.
+    InBand(&'a str),
+}
+
+impl Word<'_> {
+    /// The string.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Plain(string) | Self::InBand(string) => string,
+            Self::Static(string) => string.as_str(),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Word<'a> {
+    fn from(string: &'a str) -> Self {
+        Self::Plain(string)
+    }
+}
+
+impl From<StaticString> for Word<'_> {
+    fn from(string: StaticString) -> Self {
+        Self::Static(string)
+    }
+}
+
+/// Why something cannot be written. The document is as it was before the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// No element is open.
+    NoOpenElement,
+    /// An attribute or declaration must come right behind the start of its element.
+    NotInStartTag,
+    /// A comment may not contain `--` or end with `-`.
+    Comment,
+    /// A string or byte string has 2<sup>31</sup> octets or more.
+    TooLong,
+    /// A text was to be written that is none.
+    Value(crate::ValueError),
+    /// A list stands in a list, or a qualified name.
+    InList,
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoOpenElement => f.write_str("no element is open"),
+            Self::NotInStartTag => f.write_str("an attribute stands behind the content of its element"),
+            Self::Comment => f.write_str("a comment contains -- or ends with -"),
+            Self::TooLong => f.write_str("a string has 2^31 octets or more"),
+            Self::Value(error) => error.fmt(f),
+            Self::InList => f.write_str("a list may hold neither lists nor qualified names"),
+        }
+    }
+}
+
+impl core::error::Error for WriteError {}
+
+impl From<crate::ValueError> for WriteError {
+    fn from(error: crate::ValueError) -> Self {
+        Self::Value(error)
+    }
+}
+
+/// Appends a document to a buffer.
+///
+/// Names are not checked, and neither are prefixes or whether two attributes have one name: what the caller says is written.
+///
+/// ```
+/// use message_encoding::Value;
+/// use message_encoding::event::Writer;
+///
+/// let mut document = Vec::new();
+/// let mut writer = Writer::new(&mut document, None);
+/// writer.start("", "r")?;
+/// writer.attribute("", "a", Value::Bool(true))?;
+/// writer.text(Value::Int(42))?;
+/// writer.end()?;
+/// assert_eq!(document, [0x40, 1, b'r', 0x04, 1, b'a', 0x86, 0x89, 42]);
+/// # Ok::<(), message_encoding::event::WriteError>(())
+/// ```
+#[derive(Debug)]
+pub struct Writer<'w> {
+    out: Window<'w>,
+    table: Option<&'w mut WriterTable>,
+    depth: usize,
+    /// Where the declarations of the start tag begin that is being written; attributes go before them.
+    tag: Option<usize>,
+    /// Up to two octets that wait for the third of a base64 group.
+    held: Held,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    octets: [u8; 2],
+    count: usize,
+}
+
+impl<'w> Writer<'w> {
+    /// A writer that appends to `out` and gives in-band strings their ids in `table`, if there is a session.
+    pub fn new(out: &'w mut Vec<u8>, table: Option<&'w mut WriterTable>) -> Self {
+        Self { out: Window::new(out), table, depth: 0, tag: None, held: Held::default() }
+    }
+
+    /// How many elements are open.
+    pub const fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Starts an element.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::TooLong`].
+    pub fn start<'s>(&mut self, prefix: &str, local: impl Into<Word<'s>>) -> Result<(), WriteError> {
+        let local = local.into();
+        check(prefix)?;
+        check(local.as_str())?;
+        self.flush_bytes();
+        self.named(0x40, prefix, local);
+        self.depth += 1;
+        self.tag = Some(self.out.position());
+        Ok(())
+    }
+
+    /// Declares a prefix, or the default namespace if it is empty, for the element that was just started.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NotInStartTag`], [`WriteError::TooLong`].
+    pub fn declare<'s>(&mut self, prefix: &str, namespace: impl Into<Word<'s>>) -> Result<(), WriteError> {
+        let namespace = namespace.into();
+        check(prefix)?;
+        check(namespace.as_str())?;
+        self.tag.ok_or(WriteError::NotInStartTag)?;
+        let id = self.id(namespace);
+        self.out.octet(0x08 + u8::from(!prefix.is_empty()) + 2 * u8::from(id.is_some()));
+        if !prefix.is_empty() {
+            self.out.name(prefix);
+        }
+        match id {
+            Some(id) => self.out.int31(id),
+            None => self.out.name(namespace.as_str()),
+        }
+        Ok(())
+    }
+
+    /// Adds an attribute to the element that was just started. Declarations come behind all attributes, in whatever order
+    /// the calls are.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NotInStartTag`], [`WriteError::TooLong`], or what is wrong with the value.
+    pub fn attribute<'s>(
+        &mut self,
+        prefix: &str,
+        local: impl Into<Word<'s>>,
+        value: Value<'_>,
+    ) -> Result<(), WriteError> {
+        self.attribute_with(prefix, local.into(), |writer| writer.value(value, false))
+    }
+
+    /// Adds an attribute whose value is a dictionary string.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NotInStartTag`], [`WriteError::TooLong`].
+    pub fn attribute_word<'s>(
+        &mut self,
+        prefix: &str,
+        local: impl Into<Word<'s>>,
+        value: Word<'_>,
+    ) -> Result<(), WriteError> {
+        self.attribute_with(prefix, local.into(), |writer| writer.word(value, false))
+    }
+
+    /// Adds an attribute whose value is a list.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NotInStartTag`], or what is wrong with a value.
+    pub fn attribute_list<'s>(
+        &mut self,
+        prefix: &str,
+        local: impl Into<Word<'s>>,
+        values: &[Value<'_>],
+    ) -> Result<(), WriteError> {
+        self.attribute_with(prefix, local.into(), |writer| writer.items(values))
+    }
+
+    fn attribute_with(
+        &mut self,
+        prefix: &str,
+        local: Word<'_>,
+        value: impl FnOnce(&mut Self) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
+        let declarations = self.tag.ok_or(WriteError::NotInStartTag)?;
+        check(prefix)?;
+        check(local.as_str())?;
+        let before = self.out.position();
+        self.named(0x04, prefix, local);
+        let written = value(self);
+        self.out.no_text();
+        if let Err(error) = written {
+            self.out.truncate(before);
+            return Err(error);
+        }
+        self.tag = Some(self.out.move_before(before, declarations));
+        Ok(())
+    }
+
+    /// Writes a text. An empty string writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::TooLong`], or what is wrong with the value.
+    pub fn text(&mut self, value: Value<'_>) -> Result<(), WriteError> {
+        match value {
+            Value::Bytes(octets) => self.bytes(octets),
+            value if value == Value::Empty || is_empty_text(&value) => {
+                self.content();
+                Ok(())
+            }
+            value => {
+                self.content();
+                self.value(value, true)
+            }
+        }
+    }
+
+    /// Writes a dictionary string as a text.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::TooLong`].
+    pub fn text_word(&mut self, word: Word<'_>) -> Result<(), WriteError> {
+        self.content();
+        self.word(word, true)
+    }
+
+    /// Writes values as one text, with a space between two.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::InList`], or what is wrong with a value.
+    pub fn list(&mut self, values: &[Value<'_>]) -> Result<(), WriteError> {
+        self.content();
+        self.items(values)
+    }
+
+    /// Writes a qualified name as a text: one record if the prefix is a letter and the name a dictionary string, else three texts.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::TooLong`].
+    pub fn qualified_name(&mut self, prefix: &str, local: Word<'_>) -> Result<(), WriteError> {
+        check(local.as_str())?;
+        self.content();
+        if prefix.is_empty() {
+            return self.word(local, true);
+        }
+        match (Letter::of(prefix), self.id(local)) {
+            (Some(letter), Some(id)) => {
+                self.out.text_octet(0xBC);
+                self.out.octet(letter.index());
+                self.out.int31(id);
+                Ok(())
+            }
+            (_, id) => {
+                self.value(Value::String(prefix), true)?;
+                self.value(Value::String(":"), true)?;
+                match id {
+                    Some(id) => {
+                        self.out.text_octet(0xAA);
+                        self.out.int31(id);
+                        Ok(())
+                    }
+                    None => self.value(Value::String(local.as_str()), true),
+                }
+            }
+        }
+    }
+
+    /// Writes a comment.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Comment`], [`WriteError::TooLong`].
+    pub fn comment(&mut self, comment: &str) -> Result<(), WriteError> {
+        if comment.contains("--") || comment.ends_with('-') {
+            return Err(WriteError::Comment);
+        }
+        check(comment)?;
+        self.content();
+        self.out.octet(0x02);
+        self.out.no_text();
+        self.out.name(comment);
+        Ok(())
+    }
+
+    /// Ends the innermost open element: together with its last text, where .NET does that.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NoOpenElement`].
+    pub fn end(&mut self) -> Result<(), WriteError> {
+        self.depth = self.depth.checked_sub(1).ok_or(WriteError::NoOpenElement)?;
+        self.content();
+        if !self.out.merge_end() {
+            self.out.octet(0x01);
+            self.out.no_text();
+        }
+        Ok(())
+    }
+
+    /// Writes an array: an element of the name for each item, in the form of one. No items write nothing.
+    ///
+    /// `namespaces` are declared in the element, as [`Writer::declare`] would.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::TooLong`].
+    pub fn array<'s>(
+        &mut self,
+        prefix: &str,
+        local: impl Into<Word<'s>>,
+        namespaces: &[(&str, Word<'_>)],
+        items: ArrayItems<'_>,
+    ) -> Result<(), WriteError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.content();
+        self.out.octet(0x03);
+        self.out.no_text();
+        self.start(prefix, local)?;
+        for &(prefix, namespace) in namespaces {
+            self.declare(prefix, namespace)?;
+        }
+        self.end()?;
+        self.array_items(items)
+    }
+
+    /// Ends the start tag and writes octets that were held back: content follows.
+    fn content(&mut self) {
+        self.tag = None;
+        self.flush_bytes();
+    }
+
+    /// An element or attribute record; `short` is the first of its types.
+    fn named(&mut self, short: u8, prefix: &str, local: Word<'_>) {
+        let id = self.id(local);
+        let form = 2 * u8::from(id.is_some());
+        let (dictionary_letters, letters) = if short == 0x40 { (0x44, 0x5E) } else { (0x0C, 0x26) };
+        match Letter::of(prefix) {
+            _ if prefix.is_empty() => self.out.octet(short + form),
+            Some(letter) => {
+                self.out.octet(letter.index() + if id.is_some() { dictionary_letters } else { letters });
+            }
+            None => {
+                self.out.octet(short + 1 + form);
+                self.out.name(prefix);
+            }
+        }
+        self.out.no_text();
+        match id {
+            Some(id) => self.out.int31(id),
+            None => self.out.name(local.as_str()),
+        }
+    }
+
+    /// The id of a word, if it has one.
+    fn id(&mut self, word: Word<'_>) -> Option<u32> {
+        match word {
+            Word::Plain(_) => None,
+            Word::Static(string) => Some(string.id()),
+            Word::InBand(string) => self.table.as_mut()?.id_of(string),
+        }
+    }
+}
+
+fn is_empty_text(value: &Value<'_>) -> bool {
+    matches!(value, Value::String("") | Value::Chars([]) | Value::Unicode([]))
+}
+
+fn check(string: &str) -> Result<(), WriteError> {
+    if string.len() > crate::Int31::MAX as usize { Err(WriteError::TooLong) } else { Ok(()) }
+}

@@ -1,0 +1,175 @@
+//! From events to text XML.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::envelope::EncodeError;
+use crate::event::{Event, ReadError, Reader, ReaderState};
+use crate::{Quotas, Value};
+
+/// Writes events as XML, on one line or indented.
+///
+/// It says what the events say, for people and for text encodings: adjacent texts run into one, and what a number was on
+/// the wire no longer shows.
+#[derive(Clone, Debug, Default)]
+pub struct XmlPrinter {
+    open: Vec<String>,
+    /// The start tag is not closed yet.
+    in_tag: bool,
+    indent: Option<usize>,
+    /// Per open element: whether it has had a text, and whether it has had an element.
+    mixed: Vec<(bool, bool)>,
+    fault: Option<char>,
+}
+
+impl XmlPrinter {
+    /// A printer that adds no white space.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A printer that puts each element that contains elements on lines of its own, `spaces` further in.
+    pub fn indented(spaces: usize) -> Self {
+        Self { indent: Some(spaces), ..Self::default() }
+    }
+
+    /// Appends the next event of `reader` to `out`: false at the end of the document.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]: what the reader gives, or a value that has no text.
+    pub fn event(&mut self, reader: &mut Reader<'_>, out: &mut String) -> Result<bool, ReadError> {
+        match reader.next()? {
+            None => return Ok(false),
+            Some(Event::Start(name)) => {
+                self.before_child(out);
+                let mut tag = String::from(name.prefix);
+                if !name.prefix.is_empty() {
+                    tag.push(':');
+                }
+                tag.push_str(name.local);
+                out.push('<');
+                out.push_str(&tag);
+                for attribute in reader.attributes() {
+                    out.push(' ');
+                    if !attribute.name.prefix.is_empty() {
+                        out.push_str(attribute.name.prefix);
+                        out.push(':');
+                    }
+                    out.push_str(attribute.name.local);
+                    out.push_str("=\"");
+                    self.escaped(&attribute.value, true, out)?;
+                    out.push('"');
+                }
+                self.open.push(tag);
+                self.mixed.push((false, false));
+                self.in_tag = true;
+            }
+            Some(Event::Text(value)) => {
+                self.close_tag(out);
+                if let Some((text, _)) = self.mixed.last_mut() {
+                    *text = true;
+                }
+                self.escaped(&value, false, out)?;
+            }
+            Some(Event::Comment(comment)) => {
+                self.before_child(out);
+                out.push_str("<!--");
+                // Binary XML has comments that text cannot have.
+                let mut last = ' ';
+                for unit in comment.chars() {
+                    if unit == '-' && last == '-' {
+                        out.push(' ');
+                    }
+                    out.push(unit);
+                    last = unit;
+                }
+                if last == '-' {
+                    out.push(' ');
+                }
+                out.push_str("-->");
+            }
+            Some(Event::End) => {
+                let (text, child) = self.mixed.pop().unwrap_or_default();
+                let tag = self.open.pop().unwrap_or_default();
+                if self.in_tag {
+                    self.in_tag = false;
+                    out.push_str("/>");
+                } else {
+                    if child && !text {
+                        self.line(out);
+                    }
+                    out.push_str("</");
+                    out.push_str(&tag);
+                    out.push('>');
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn before_child(&mut self, out: &mut String) {
+        self.close_tag(out);
+        let text = self.mixed.last().is_some_and(|(text, _)| *text);
+        if let Some((_, child)) = self.mixed.last_mut() {
+            *child = true;
+        }
+        if !text && !out.is_empty() {
+            self.line(out);
+        }
+    }
+
+    fn line(&self, out: &mut String) {
+        if let Some(spaces) = self.indent {
+            out.push('\n');
+            (0..spaces * self.open.len()).for_each(|_| out.push(' '));
+        }
+    }
+
+    fn close_tag(&mut self, out: &mut String) {
+        if core::mem::take(&mut self.in_tag) {
+            out.push('>');
+        }
+    }
+
+    fn escaped(&mut self, value: &Value<'_>, attribute: bool, out: &mut String) -> Result<(), ReadError> {
+        for unit in value.text()?.chars() {
+            match unit {
+                '&' => out.push_str("&amp;"),
+                '<' => out.push_str("&lt;"),
+                '>' => out.push_str("&gt;"),
+                '"' if attribute => out.push_str("&quot;"),
+                '\r' => out.push_str("&#xD;"),
+                '\n' if attribute => out.push_str("&#xA;"),
+                '\t' if attribute => out.push_str("&#x9;"),
+                '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}' => {
+                    self.fault = self.fault.or(Some(unit));
+                    // Shown as what it is called; text XML cannot have it.
+                    out.push_str("&#x");
+                    out.push_str(&alloc::format!("{:X};", u32::from(unit)));
+                }
+                unit => out.push(unit),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends the rest of a document as XML.
+///
+/// # Errors
+///
+/// As [`XmlPrinter::event`]; what was before stays in `out`.
+pub fn print(printer: &mut XmlPrinter, reader: &mut Reader<'_>, out: &mut String) -> Result<(), ReadError> {
+    while printer.event(reader, out)? {}
+    Ok(())
+}
+
+/// Appends a document that was written as records, without a session.
+pub(crate) fn push_records(records: &[u8], out: &mut String) -> Result<(), EncodeError> {
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, records, crate::dictionary::Strings::STATIC, Quotas::MAX);
+    let mut printer = XmlPrinter::new();
+    print(&mut printer, &mut reader, out).map_err(EncodeError::Read)?;
+    printer.fault.map_or(Ok(()), |unit| Err(EncodeError::Character(unit)))
+}

@@ -1,0 +1,432 @@
+//! What a text or an attribute says, typed, and the text it is shown as.
+
+mod base64;
+mod date_time;
+mod decimal;
+mod number;
+mod uuid;
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::String;
+use core::fmt::{self, Write};
+
+pub use date_time::{DateTime, DateTimeKind, TimeSpan};
+pub use decimal::Decimal;
+pub use uuid::Uuid;
+
+use crate::dictionary::Strings;
+use crate::record::{Letter, Record, Text};
+
+/// A value of a document. It borrows from the document and its dictionaries.
+///
+/// ```
+/// use message_encoding::Value;
+///
+/// assert_eq!(Value::Double(15.99).text()?, "15.99");
+/// assert_eq!(Value::Bytes(&[1, 2, 3]).text()?, "AQID");
+/// assert_eq!(Value::from("12").to_i64()?, 12);
+/// # Ok::<(), message_encoding::ValueError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Value<'a> {
+    /// Nothing.
+    Empty,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number of any width.
+    Int(i64),
+    /// A whole number without sign.
+    UInt(u64),
+    /// A number of four octets.
+    Float(f32),
+    /// A number of eight octets.
+    Double(f64),
+    /// A decimal number.
+    Decimal(Decimal),
+    /// A point in time.
+    DateTime(DateTime),
+    /// A span of time.
+    TimeSpan(TimeSpan),
+    /// A GUID.
+    Uuid(Uuid),
+    /// A GUID as `urn:uuid:…`.
+    UniqueId(Uuid),
+    /// Characters that came as UTF-8 and were not looked at yet.
+    Chars(&'a [u8]),
+    /// Characters that came as UTF-16, little-endian, and were not looked at yet.
+    Unicode(&'a [u8]),
+    /// A string: from a dictionary, or of a text document.
+    String(&'a str),
+    /// Octets.
+    Bytes(&'a [u8]),
+    /// A prefix and a local name.
+    QName(Letter, &'a str),
+    /// A list of values that are one text, with a space between two.
+    List(List<'a>),
+}
+
+/// Why a value cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// A text is no UTF-8 (overlong forms and surrogates are none).
+    InvalidUtf8,
+    /// A text is no UTF-16: it has half of a surrogate pair.
+    InvalidUtf16,
+    /// A time is no day of the years 1 to 9999.
+    DateOutOfRange,
+    /// A qualified name stands in a list, where nothing says what it is the name of.
+    QNameInList,
+    /// The value is no … (what was asked for).
+    NotOfType(&'static str),
+}
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidUtf8 => f.write_str("a text is no UTF-8"),
+            Self::InvalidUtf16 => f.write_str("a text is no UTF-16"),
+            Self::DateOutOfRange => f.write_str("a time is not within the years 1 to 9999"),
+            Self::QNameInList => f.write_str("a qualified name stands in a list"),
+            Self::NotOfType(wanted) => write!(f, "a value is no {wanted}"),
+        }
+    }
+}
+
+impl core::error::Error for ValueError {}
+
+impl<'a> Value<'a> {
+    /// The value of a text record, or nothing if its dictionary string is unknown.
+    #[inline]
+    pub(crate) fn of(text: Text<'a>, strings: Strings<'a>) -> Option<Self> {
+        Some(match text {
+            Text::Zero => Self::Int(0),
+            Text::One => Self::Int(1),
+            Text::False => Self::Bool(false),
+            Text::True => Self::Bool(true),
+            Text::Int8(value) => Self::Int(i64::from(value)),
+            Text::Int16(value) => Self::Int(i64::from(value)),
+            Text::Int32(value) => Self::Int(i64::from(value)),
+            Text::Int64(value) => Self::Int(value),
+            Text::UInt64(value) => Self::UInt(value),
+            Text::Float(value) => Self::Float(value),
+            Text::Double(value) => Self::Double(value),
+            Text::Decimal(value) => Self::Decimal(value),
+            Text::DateTime(value) => Self::DateTime(value),
+            Text::TimeSpan(value) => Self::TimeSpan(value),
+            Text::Chars(_, octets) => Self::Chars(octets),
+            Text::Unicode(_, octets) => Self::Unicode(octets),
+            Text::Bytes(_, octets) => Self::Bytes(octets),
+            Text::Empty => Self::Empty,
+            Text::Dictionary(id) => Self::String(strings.get(id.value())?),
+            Text::UniqueId(value) => Self::UniqueId(value),
+            Text::Uuid(value) => Self::Uuid(value),
+            Text::Bool(octet) => Self::Bool(octet != 0),
+            Text::QName(prefix, local) => Self::QName(prefix, strings.get(local.value())?),
+        })
+    }
+
+    /// The value as XML shows it, borrowed where the document has it as it is shown.
+    ///
+    /// A local time is shown as a reader in UTC has it; see [`DateTime::text_at`].
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError`], all but [`ValueError::NotOfType`].
+    pub fn text(&self) -> Result<Cow<'a, str>, ValueError> {
+        Ok(match *self {
+            Self::Empty => Cow::Borrowed(""),
+            Self::Bool(value) => Cow::Borrowed(if value { "true" } else { "false" }),
+            Self::String(value) => Cow::Borrowed(value),
+            Self::Chars(octets) => {
+                Cow::Borrowed(core::str::from_utf8(octets).map_err(|_| ValueError::InvalidUtf8)?)
+            }
+            _ => {
+                let mut text = String::new();
+                self.push_text(&mut text)?;
+                Cow::Owned(text)
+            }
+        })
+    }
+
+    /// Appends the text of the value to `out`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Value::text`]; `out` may have got some of the text then.
+    pub fn push_text(&self, out: &mut String) -> Result<(), ValueError> {
+        // Writing to a String cannot fail.
+        let _ = match *self {
+            Self::Empty | Self::Bool(_) | Self::String(_) | Self::Chars(_) => {
+                out.push_str(&self.text()?);
+                Ok(())
+            }
+            Self::Int(value) => write!(out, "{value}"),
+            Self::UInt(value) => write!(out, "{value}"),
+            Self::Decimal(value) => write!(out, "{value}"),
+            Self::TimeSpan(value) => write!(out, "{value}"),
+            Self::Uuid(value) => write!(out, "{value}"),
+            Self::UniqueId(value) => write!(out, "urn:uuid:{value}"),
+            Self::QName(prefix, local) => write!(out, "{}:{local}", prefix.as_str()),
+            Self::Float(value) => {
+                number::push_float(out, value);
+                Ok(())
+            }
+            Self::Double(value) => {
+                number::push_double(out, value);
+                Ok(())
+            }
+            Self::DateTime(value) => {
+                out.push_str(&value.text()?);
+                Ok(())
+            }
+            Self::Unicode(octets) => {
+                out.reserve(octets.len() / 2);
+                for unit in char::decode_utf16(
+                    octets.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])),
+                ) {
+                    out.push(unit.map_err(|_| ValueError::InvalidUtf16)?);
+                }
+                Ok(())
+            }
+            Self::Bytes(octets) => {
+                base64::push(out, octets);
+                Ok(())
+            }
+            Self::List(list) => {
+                for (index, value) in list.enumerate() {
+                    if index > 0 {
+                        out.push(' ');
+                    }
+                    match value {
+                        Self::QName(..) => return Err(ValueError::QNameInList),
+                        value => value.push_text(out)?,
+                    }
+                }
+                Ok(())
+            }
+        };
+        Ok(())
+    }
+
+    /// The value as a boolean: also `1`, `0`, and the texts `true`, `false`, `1` and `0`.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], or what the text of the value gives.
+    pub fn to_bool(&self) -> Result<bool, ValueError> {
+        match self.text()?.trim_matches(XML_SPACE) {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err(ValueError::NotOfType("boolean")),
+        }
+    }
+
+    /// The value as a whole number.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], or what the text of the value gives.
+    pub fn to_i64(&self) -> Result<i64, ValueError> {
+        match *self {
+            Self::Int(value) => Ok(value),
+            _ => self.parse("64-bit integer"),
+        }
+    }
+
+    /// The value as a floating-point number; `INF`, `-INF` and `NaN` are some.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], or what the text of the value gives.
+    pub fn to_f64(&self) -> Result<f64, ValueError> {
+        match *self {
+            Self::Double(value) => Ok(value),
+            Self::Float(value) => Ok(f64::from(value)),
+            Self::Int(value) if value.unsigned_abs() < 1 << 53 => Ok(value as f64),
+            _ => match self.text()?.trim_matches(XML_SPACE) {
+                "INF" => Ok(f64::INFINITY),
+                "-INF" => Ok(f64::NEG_INFINITY),
+                "NaN" => Ok(f64::NAN),
+                // Rust also takes names of infinities that XML does not have.
+                text if text
+                    .bytes()
+                    .all(|octet| matches!(octet, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) =>
+                {
+                    text.parse().map_err(|_| ValueError::NotOfType("number"))
+                }
+                _ => Err(ValueError::NotOfType("number")),
+            },
+        }
+    }
+
+    /// The value as octets; a text is read as base64.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], or what the text of the value gives.
+    pub fn to_bytes(&self) -> Result<Cow<'a, [u8]>, ValueError> {
+        match *self {
+            Self::Bytes(octets) => Ok(Cow::Borrowed(octets)),
+            _ => base64::decode(&self.text()?).map(Cow::Owned).ok_or(ValueError::NotOfType("base64")),
+        }
+    }
+
+    /// The value as a GUID, also with `urn:uuid:` before it.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], or what the text of the value gives.
+    pub fn to_uuid(&self) -> Result<Uuid, ValueError> {
+        match *self {
+            Self::Uuid(value) | Self::UniqueId(value) => Ok(value),
+            _ => {
+                let text = self.text()?;
+                let text = text.trim_matches(XML_SPACE);
+                text.strip_prefix("urn:uuid:").unwrap_or(text).parse()
+            }
+        }
+    }
+
+    fn parse<T: core::str::FromStr>(&self, wanted: &'static str) -> Result<T, ValueError> {
+        self.text()?.trim_matches(XML_SPACE).parse().map_err(|_| ValueError::NotOfType(wanted))
+    }
+
+    /// How many UTF-16 units the text has at most; .NET counts its quotas in these.
+    pub(crate) fn text_bound(&self) -> usize {
+        match *self {
+            Self::Empty => 0,
+            Self::Chars(octets) => octets.len(),
+            Self::Unicode(octets) => octets.len() / 2,
+            Self::String(value) => value.len(),
+            Self::Bytes(octets) => octets.len().div_ceil(3).saturating_mul(4),
+            Self::QName(_, local) => local.len() + 2,
+            Self::List(list) => list.fold(0, |sum: usize, value| sum.saturating_add(value.text_bound() + 1)),
+            // A decimal with scale 255 has the longest text.
+            _ => 300,
+        }
+    }
+
+    /// Whether the value is white space, as XML has it, or nothing.
+    pub(crate) fn is_white_space(&self) -> bool {
+        match *self {
+            Self::Empty => true,
+            Self::Chars(octets) => octets.iter().all(|&octet| XML_SPACE.contains(&char::from(octet))),
+            Self::String(value) => value.chars().all(|unit| XML_SPACE.contains(&unit)),
+            Self::Unicode(octets) => {
+                octets.chunks_exact(2).all(|unit| unit[1] == 0 && XML_SPACE.contains(&char::from(unit[0])))
+            }
+            Self::Bytes(octets) => octets.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+/// What XML counts as white space.
+pub(crate) const XML_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::String(value)
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<f64> for Value<'_> {
+    fn from(value: f64) -> Self {
+        Self::Double(value)
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+/// The values of a list, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct List<'a> {
+    octets: &'a [u8],
+    strings: Strings<'a>,
+}
+
+impl<'a> List<'a> {
+    /// The list whose text records are `octets`, which were read before.
+    pub(crate) const fn new(octets: &'a [u8], strings: Strings<'a>) -> Self {
+        Self { octets, strings }
+    }
+}
+
+impl<'a> Iterator for List<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        let (Record::Text { text, .. }, used) = Record::decode(self.octets).ok()? else { return None };
+        self.octets = &self.octets[used..];
+        Value::of(text, self.strings)
+    }
+}
+
+impl PartialEq for List<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.eq_by_value(*other)
+    }
+}
+
+impl List<'_> {
+    fn eq_by_value(self, other: List<'_>) -> bool {
+        let shown = |list: List<'_>| Value::List(list).text().map(Cow::into_owned);
+        shown(self) == shown(other)
+    }
+}
+
+/// A value that keeps no document: what a service remembers of one.
+impl Value<'_> {
+    /// The text of the value as a string of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Value::text`].
+    pub fn to_text(&self) -> Result<String, ValueError> {
+        match self.text()? {
+            Cow::Borrowed(text) => Ok(text.to_owned()),
+            Cow::Owned(text) => Ok(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn conversions_read_typed_values_and_texts_alike() {
+        assert_eq!(Value::from(" -7\n").to_i64(), Ok(-7));
+        assert_eq!(Value::Double(3.0).to_i64(), Ok(3));
+        assert_eq!(Value::Double(3.5).to_i64(), Err(ValueError::NotOfType("64-bit integer")));
+        assert_eq!(Value::from("1e2").to_f64(), Ok(100.0));
+        assert_eq!(Value::from("-INF").to_f64(), Ok(f64::NEG_INFINITY));
+        assert!(Value::from("infinity").to_f64().is_err());
+        assert!(Value::from("nan").to_f64().is_err());
+        assert_eq!(Value::Int(1).to_bool(), Ok(true));
+        assert_eq!(Value::from("AQI=").to_bytes().unwrap().as_ref(), [1, 2]);
+        let id = Uuid::from_octets([7; 16]);
+        assert_eq!(Value::from(Value::UniqueId(id).text().unwrap().as_ref()).to_uuid(), Ok(id));
+        assert_eq!(Value::UInt(u64::MAX).to_string_for_test(), u64::MAX.to_string());
+    }
+
+    impl Value<'_> {
+        fn to_string_for_test(self) -> String {
+            self.to_text().unwrap()
+        }
+    }
+}
