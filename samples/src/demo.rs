@@ -47,8 +47,10 @@ async fn steps(folder: &Path) -> anyhow::Result<()> {
     say(
         "1. A broker: the port sharing service. It listens where its workers ask it to, and so far nobody does.",
     )?;
-    let mut broker =
-        Process::start("broker", &[BROKER.into(), "--control".into(), control.display().to_string()])?;
+    let mut broker = Process::start(
+        "broker",
+        &[BROKER, "--log-level", "warn", "--control", &control.display().to_string()].map(String::from),
+    )?;
     broker.until_exists(&control).await?;
     say(&format!("   Process {}, control socket {}", broker.pid, control.display()))?;
 

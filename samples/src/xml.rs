@@ -17,7 +17,7 @@ pub struct Element {
     /// Attributes except namespace declarations: namespace, local name, value.
     pub attributes: Vec<(String, String, String)>,
     /// Child elements in the order of the document.
-    pub children: Vec<Element>,
+    pub children: Vec<Self>,
     /// All text directly inside the element.
     pub text: String,
 }

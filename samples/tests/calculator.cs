@@ -1,0 +1,92 @@
+// The calculator of the original sample as a WCF program, service or client, for the interoperability tests.
+//
+//   calculator.exe service BINDING ADDRESS LISTEN-URI    prints "ready"; ends when its standard input does
+//   calculator.exe client  BINDING ADDRESS               prints the four results, or the exception and status 1
+//
+// BINDING: text = SOAP 1.2 as UTF-8 text; net-tcp = NetTcpBinding without security.
+// A service behind a relay has the public ADDRESS, which it compares with the To header, and a private LISTEN-URI.
+
+using System;
+using System.Globalization;
+using System.ServiceModel;
+using System.ServiceModel.Channels;
+using System.Text;
+using System.Threading;
+
+[ServiceContract(Namespace = "http://Microsoft.ServiceModel.Samples")]
+public interface ICalculator
+{
+    [OperationContract] double Add(double n1, double n2);
+    [OperationContract] double Subtract(double n1, double n2);
+    [OperationContract] double Multiply(double n1, double n2);
+    [OperationContract] double Divide(double n1, double n2);
+}
+
+public class Calculator : ICalculator
+{
+    public double Add(double n1, double n2) { return n1 + n2; }
+    public double Subtract(double n1, double n2) { return n1 - n2; }
+    public double Multiply(double n1, double n2) { return n1 * n2; }
+    public double Divide(double n1, double n2) { return n1 / n2; }
+}
+
+public static class Program
+{
+    public static int Main(string[] args)
+    {
+        CultureInfo.DefaultThreadCurrentCulture = CultureInfo.InvariantCulture;
+        Thread.CurrentThread.CurrentCulture = CultureInfo.InvariantCulture;
+        Binding binding = NewBinding(args[1]);
+        return args[0] == "service" ? Serve(binding, args[2], args[3]) : Call(binding, args[2]);
+    }
+
+    static Binding NewBinding(string name)
+    {
+        switch (name)
+        {
+            case "text":
+                return new CustomBinding(
+                    new TextMessageEncodingBindingElement(MessageVersion.Soap12WSAddressing10, Encoding.UTF8),
+                    new TcpTransportBindingElement());
+            case "net-tcp":
+                return new NetTcpBinding(SecurityMode.None);
+            default:
+                throw new ArgumentException("unknown binding " + name);
+        }
+    }
+
+    static int Serve(Binding binding, string address, string listenUri)
+    {
+        var host = new ServiceHost(typeof(Calculator));
+        host.AddServiceEndpoint(typeof(ICalculator), binding, new Uri(address), new Uri(listenUri));
+        host.Open();
+        Console.WriteLine("ready");
+        Console.In.ReadToEnd();
+        Environment.Exit(0); // Close would wait for open channels.
+        return 0;
+    }
+
+    static int Call(Binding binding, string address)
+    {
+        // A client that gets no answer waits for ever: it ignores its open timeout.
+        new Timer(_ => { Console.WriteLine("deadline"); Environment.Exit(3); }, null, 20000, Timeout.Infinite);
+        try
+        {
+            var factory = new ChannelFactory<ICalculator>(binding, new EndpointAddress(address));
+            ICalculator calculator = factory.CreateChannel();
+            Console.WriteLine("Add(100,15.99) = {0}", calculator.Add(100, 15.99));
+            Console.WriteLine("Subtract(145,76.54) = {0}", calculator.Subtract(145, 76.54));
+            Console.WriteLine("Multiply(9,81.25) = {0}", calculator.Multiply(9, 81.25));
+            Console.WriteLine("Divide(22,7) = {0}", calculator.Divide(22, 7));
+            ((IClientChannel)calculator).Close();
+            Environment.Exit(0);
+            return 0;
+        }
+        catch (Exception exception)
+        {
+            Console.WriteLine("{0}: {1}", exception.GetType().Name, exception.Message);
+            Environment.Exit(1);
+            return 1;
+        }
+    }
+}
