@@ -1,0 +1,195 @@
+//! The control socket: its file, who may use it, and what both ends make of each other's messages.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use handoff::{
+    ControlConnection, ControlListener, ControlOptions, ControlPeer, HandoffError, MAX_MESSAGE, Malformed,
+    Refused, RefusedReason, Register, Reply, Request, accept_pair,
+};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+fn listen() -> (tempfile::TempDir, ControlListener) {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = ControlListener::bind(&folder.path().join("control"), &ControlOptions::default()).unwrap();
+    (folder, listener)
+}
+
+/// A worker and the broker's end of its connection.
+fn pair() -> (tempfile::TempDir, ControlConnection, ControlPeer) {
+    let (folder, listener) = listen();
+    let worker = ControlConnection::connect(listener.path()).unwrap();
+    let peer = listener.accept().unwrap();
+    (folder, worker, peer)
+}
+
+fn send_raw(socket: impl AsFd, octets: &[u8], descriptors: &[BorrowedFd<'_>]) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    sendmsg(socket, &[IoSlice::new(octets)], &mut control, SendFlags::empty()).unwrap();
+}
+
+fn malformed(peer: &ControlPeer) -> Malformed {
+    peer.receive().unwrap().expect("a request").expect_err("a malformed request")
+}
+
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn the_file_has_the_mode_and_group_asked_for_and_nothing_else_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made/control");
+    let group = folder.path().metadata().unwrap().gid();
+    let listener = ControlListener::bind(&path, &ControlOptions::default().with_group(group)).unwrap();
+    let file = path.metadata().unwrap();
+    assert_eq!((file.permissions().mode() & 0o7777, file.gid()), (0o660, group));
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    listener.remove();
+    assert!(!path.exists());
+}
+
+#[test]
+fn one_broker_listens_at_a_path() {
+    let (_folder, first) = listen();
+    let path = first.path().to_owned();
+    let second = ControlListener::bind(&path, &ControlOptions::default());
+    assert!(matches!(second, Err(HandoffError::AlreadyRunning { .. })), "{second:?}");
+    first.accept().unwrap(); // the second one's question whether somebody listens
+    ControlConnection::connect(&path).unwrap();
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+
+    drop(first); // as after a kill, the file stays
+    assert!(matches!(ControlConnection::connect(&path), Err(HandoffError::NoBroker { .. })));
+    let next = ControlListener::bind(&path, &ControlOptions::default()).unwrap();
+    ControlConnection::connect(&path).unwrap();
+    drop(next);
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "").unwrap();
+    let taken = ControlListener::bind(&path, &ControlOptions::default());
+    assert!(matches!(taken, Err(HandoffError::NoSocket { .. })), "{taken:?}");
+    assert!(path.is_file());
+}
+
+#[test]
+fn a_removed_path_of_another_broker_stays() {
+    let (_folder, first) = listen();
+    let path = first.path().to_owned();
+    std::fs::remove_file(&path).unwrap();
+    let second = ControlListener::bind(&path, &ControlOptions::default()).unwrap();
+    first.remove();
+    assert!(path.exists());
+    second.remove();
+}
+
+#[test]
+fn no_broker_is_told_with_what_to_do() {
+    let error = ControlConnection::connect(Path::new("/nowhere/control")).unwrap_err().to_string();
+    assert!(error.contains("no port sharing broker runs at /nowhere/control"), "{error}");
+    assert!(error.contains("systemctl enable --now net-tcp-port-sharing"), "{error}");
+}
+
+#[test]
+fn the_kernel_says_who_the_worker_is() {
+    let (_folder, _worker, peer) = pair();
+    let credentials = peer.credentials();
+    assert_eq!(credentials.pid, std::process::id());
+    assert_eq!(credentials.uid, rustix::process::geteuid().as_raw());
+    assert_eq!(credentials.gid, rustix::process::getegid().as_raw());
+}
+
+#[test]
+fn the_files_mode_keeps_others_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = folder.path().join("control");
+    let _listener = ControlListener::bind(&path, &ControlOptions::default().with_group(0)).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child_of_another_user", "--ignored"]).env("TEST_CONTROL", &path);
+    match command.uid(65_534).gid(65_534).status() {
+        Ok(status) => assert!(status.success()),
+        Err(error) => println!("skipped: not root, or the test is not readable for others ({error})"),
+    }
+}
+
+#[test]
+#[ignore = "runs as another user"]
+fn child_of_another_user() {
+    let path = std::env::var_os("TEST_CONTROL").unwrap();
+    let denied = ControlConnection::connect(path.as_ref());
+    assert!(matches!(denied, Err(HandoffError::AccessDenied { .. })), "{denied:?}");
+}
+
+#[test]
+fn a_registration_is_answered_with_a_descriptor_or_a_reason() {
+    let (_folder, mut worker, peer) = pair();
+    let broker = std::thread::spawn(move || {
+        let (_sender, socket) = accept_pair().unwrap();
+        let refused =
+            Refused { reason: RefusedReason::FailedToListen, address: None, message: "port 1".into() };
+        for (reply, descriptor) in [
+            (Reply::Registered { id: 3 }, Some(socket.as_fd())),
+            (Reply::Registered { id: 4 }, None),
+            (Reply::Refused(refused), None),
+            (Reply::Unregistered { id: 3 }, None),
+            (Reply::Unregistered { id: 3 }, None),
+            (Reply::Unregistered { id: 3 }, None),
+        ] {
+            assert!(matches!(
+                peer.receive(),
+                Ok(Some(Ok(Request::Register(_) | Request::Unregister { .. })))
+            ));
+            peer.send(&reply, descriptor).unwrap();
+        }
+    });
+    let register = Register::new(["net.tcp://localhost:1/a"]);
+    assert_eq!(worker.register(&register).unwrap().0, 3);
+    assert!(matches!(worker.register(&register), Err(HandoffError::DescriptorMissing)));
+    let Err(HandoffError::Refused(refused)) = worker.register(&register) else { panic!() };
+    assert_eq!((refused.reason, refused.to_string().as_str()), (RefusedReason::FailedToListen, "port 1"));
+    worker.unregister(3).unwrap();
+    assert!(matches!(worker.unregister(4), Err(HandoffError::Malformed(_))), "answers another request");
+    assert!(matches!(worker.register(&register), Err(HandoffError::Malformed(_))));
+    broker.join().unwrap();
+    assert!(matches!(worker.register(&register), Err(HandoffError::Closed)));
+}
+
+#[test]
+fn a_broker_that_does_not_answer_is_left_after_the_timeout() {
+    let (_folder, mut worker, _peer) = pair();
+    worker.set_timeout(Some(Duration::from_millis(20))).unwrap();
+    let Err(HandoffError::Io(error)) = worker.register(&Register::new(["a"])) else { panic!() };
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn over_long_messages_and_unexpected_descriptors_are_malformed() {
+    let (_folder, worker, peer) = pair();
+    let before = open_descriptors();
+    for count in 1..=4 {
+        send_raw(&worker, br#"{"unregister": {"id": 1}}"#, &vec![worker.as_fd(); count]);
+        malformed(&peer);
+    }
+    assert_eq!(open_descriptors(), before, "they were closed");
+    send_raw(&worker, &[b' '; MAX_MESSAGE + 1], &[]);
+    assert_eq!(malformed(&peer).to_string(), "malformed message: over 65536 octets");
+    let mut longest = br#"{"unregister": {"id": 1}}"#.to_vec();
+    longest.resize(MAX_MESSAGE, b' ');
+    send_raw(&worker, &longest, &[]);
+    assert_eq!(peer.receive().unwrap(), Some(Ok(Request::Unregister { id: 1 })));
+    send_raw(&worker, b"GET / HTTP/1.1\r\n", &[]);
+    malformed(&peer);
+    drop(worker);
+    assert_eq!(peer.receive().unwrap(), None);
+}
