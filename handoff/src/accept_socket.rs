@@ -294,6 +294,19 @@ pub fn receive(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, Accep
     }
 }
 
+/// Looks at the first message and leaves it queued: `into` gets a copy of each of its sockets. False if none waits.
+///
+/// # Errors
+/// [`AcceptError`].
+pub fn peek(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, AcceptError> {
+    match receive_message(socket, into, RecvFlags::PEEK)? {
+        Message::None => Ok(false),
+        Message::Whole => Ok(true),
+        Message::Truncated => Err(AcceptError::TooManyOpenFiles),
+        Message::Malformed => Err(AcceptError::Malformed),
+    }
+}
+
 enum Message {
     None,
     Whole,

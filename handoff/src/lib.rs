@@ -5,6 +5,7 @@
 //! - [`message`]: the JSON messages of the control socket, one object per `SOCK_SEQPACKET` message.
 //! - [`control`]: where the control socket is, and both of its ends.
 //! - [`accept_socket`]: the pair whose messages carry TCP sockets (`SCM_RIGHTS`) from the broker to a worker.
+//! - [`environment`]: what `broker exec` tells the preloaded library.
 //! - `tokio` (feature `tokio`): the same two sockets for asynchronous programs.
 //!
 //! A whole worker and the broker's side of it:
@@ -45,6 +46,7 @@
 
 pub mod accept_socket;
 pub mod control;
+pub mod environment;
 mod error;
 pub mod message;
 #[cfg(feature = "tokio")]

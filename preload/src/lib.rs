@@ -1,1 +1,28 @@
-//! Makes an unmodified program's listener a registration of the port sharing broker (LD_PRELOAD).
+//! Makes an unmodified program's listener a registration of the port sharing broker (`LD_PRELOAD`, set by `broker exec`).
+//!
+//! A `bind` to a port of one of the addresses registers them, and the descriptor becomes a *listener* of ours:
+//!
+//! - [`listener`]: what stands behind one. The program's descriptor is an epoll instance that holds the accept socket, so its
+//!   readiness is the accept socket's, and stays the program's while the accept socket changes: when the broker dies the
+//!   accept socket is taken out (the listener is quiet), when it is back the new one is put in. All processes that inherited
+//!   the listener share the epoll instance, and its state, in a memfd.
+//! - [`table`]: which descriptors are listeners. One load tells for any other socket that it is none.
+//! - [`accept`]: `accept` is one message of the accept socket.
+//! - [`reconnect`]: registers again when the broker is back, on a thread that lives only meanwhile.
+//! - [`options`]: the original TCP socket, never bound, answers for options; what differs from a fresh socket is set on each
+//!   accepted one.
+//! - [`address`]: what a dual-stack listener shows of IPv4 connections.
+//! - [`interpose`]: the functions of the C library that are replaced; [`next`] the originals.
+//!
+//! No lock is taken and nothing is allocated in `close`, `dup`, `fork` or `fcntl`; a child of `vfork` changes no state.
+
+mod accept;
+mod address;
+mod descriptor;
+mod interpose;
+mod listener;
+mod next;
+mod options;
+mod reconnect;
+mod settings;
+mod table;

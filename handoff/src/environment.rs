@@ -1,0 +1,10 @@
+//! What `broker exec` tells the preloaded library, beside [`CONTROL_VARIABLE`](crate::CONTROL_VARIABLE).
+
+/// The addresses the program's listeners are registered under, separated by spaces.
+pub const ADDRESSES_VARIABLE: &str = "NET_TCP_PORT_SHARING_ADDRESSES";
+
+/// `host_name_comparison` of the registrations; not set: the default.
+pub const HOST_NAME_COMPARISON_VARIABLE: &str = "NET_TCP_PORT_SHARING_HOST_NAME_COMPARISON";
+
+/// The library's file name.
+pub const LIBRARY: &str = "libnet_tcp_port_sharing.so";

@@ -1,0 +1,195 @@
+//! `accept` of a listener: one message of the accept socket.
+
+use core::ffi::c_int;
+use core::sync::atomic::Ordering;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+
+use handoff::AcceptError;
+use handoff::accept_socket::{Sockets, receive};
+use libc::{sockaddr, sockaddr_in6, socklen_t};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, socket_timeout};
+use rustix::net::{RecvFlags, recv};
+
+use crate::descriptor::{borrow, set_close_on_exec};
+use crate::listener::{Behind, Listener};
+use crate::{address, next, reconnect};
+
+enum Taken {
+    Socket(OwnedFd),
+    /// None waits.
+    None,
+    /// None waits, and the broker is gone.
+    Ended,
+}
+
+/// The next connection of `program`, a descriptor of `listener`.
+///
+/// # Errors
+/// Those of `accept4`.
+///
+/// # Safety
+/// `address` points to `*length` writable octets, or is null.
+pub(crate) unsafe fn accept(
+    listener: &'static Listener,
+    program: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+    flags: c_int,
+) -> Result<c_int, Errno> {
+    if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
+        return Err(Errno::INVAL);
+    }
+    let epoch = listener.epoch();
+    loop {
+        if listener.shared().listening.load(Ordering::Acquire) == 0 {
+            return Err(Errno::INVAL);
+        }
+        let taken = listener.exclusively(|| take(listener))?;
+        if let Taken::Socket(socket) = taken {
+            // SAFETY: passed on.
+            return unsafe { finish(listener, socket, address, length, flags) };
+        }
+        let ended = matches!(taken, Taken::Ended);
+        if ended {
+            reconnect::start(listener, epoch);
+        }
+        if fcntl_getfl(borrow(program))?.contains(OFlags::NONBLOCK) {
+            return Err(Errno::AGAIN);
+        }
+        wait(listener, program, ended)?;
+        if listener.epoch() != epoch {
+            return Err(Errno::BADF);
+        }
+    }
+}
+
+fn take(listener: &Listener) -> Result<Taken, Errno> {
+    let mut sockets = Sockets::default();
+    loop {
+        listener.refresh();
+        let generation = listener.generation();
+        match receive(borrow(listener.descriptor(Behind::Accept)), &mut sockets) {
+            // one socket per message was asked for
+            Ok(true) => return Ok(sockets.drain().next().map_or(Taken::None, Taken::Socket)),
+            Ok(false) => return Ok(Taken::None),
+            Err(AcceptError::TooManyOpenFiles) => return Err(Errno::MFILE),
+            Err(AcceptError::Closed) => {
+                let shared = listener.shared();
+                if shared.shut.load(Ordering::Acquire) == 1 {
+                    return Err(Errno::INVAL);
+                }
+                if shared.generation.load(Ordering::Acquire) == generation {
+                    listener.quiet();
+                    return Ok(Taken::Ended);
+                }
+                listener.refresh();
+                if listener.generation() == generation {
+                    // the newer accept socket could not be had: no room for it
+                    return Err(Errno::MFILE);
+                }
+            }
+            Err(AcceptError::Malformed) => {}
+            Err(error) => return Err(Errno::from_io_error(&error.into()).unwrap_or(Errno::IO)),
+        }
+    }
+}
+
+/// Until there may be a connection.
+fn wait(listener: &Listener, program: c_int, ended: bool) -> Result<(), Errno> {
+    if !ended {
+        let accept = borrow(listener.descriptor(Behind::Accept));
+        return recv(accept, &mut [0; 1], RecvFlags::PEEK).map(drop);
+    }
+    let timeout = socket_timeout(borrow(listener.descriptor(Behind::Original)), Timeout::Recv)?;
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    match poll(&mut [PollFd::from_borrowed_fd(borrow(program), PollFlags::IN)], timeout.as_ref())? {
+        0 => Err(Errno::AGAIN),
+        _ => Ok(()),
+    }
+}
+
+/// Makes it what `accept4` of the program's own listener would have given.
+///
+/// # Safety
+/// As [`accept`].
+unsafe fn finish(
+    listener: &Listener,
+    socket: OwnedFd,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+    flags: c_int,
+) -> Result<c_int, Errno> {
+    let number = socket.as_raw_fd();
+    let shared = listener.shared();
+    shared.options.apply(number);
+    if shared.dual_stack.load(Ordering::Relaxed) == 1
+        && address::option(number, libc::SOL_SOCKET, libc::SO_DOMAIN) == Some(libc::AF_INET)
+    {
+        address::mark(number);
+    }
+    if !address.is_null() {
+        if length.is_null() {
+            return Err(Errno::FAULT);
+        }
+        // SAFETY: passed on; `peer` writes at most `*length` octets.
+        let peer = unsafe { peer(number, address, length) };
+        // as the kernel says of a connection that was reset while it was queued
+        peer.map_err(|_| Errno::CONNABORTED)?;
+    }
+    // it arrives non-blocking and closed on exec
+    if flags & libc::SOCK_NONBLOCK == 0 {
+        fcntl_setfl(&socket, fcntl_getfl(&socket)?.difference(OFlags::NONBLOCK))?;
+    }
+    if flags & libc::SOCK_CLOEXEC == 0 {
+        set_close_on_exec(number, false);
+    }
+    Ok(socket.into_raw_fd())
+}
+
+/// # Safety
+/// `address` points to `*length` writable octets.
+pub(crate) unsafe fn peer(
+    socket: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> Result<(), Errno> {
+    // SAFETY: passed on.
+    unsafe { name(next::getpeername.get(), socket, address, length) }
+}
+
+/// A `getsockname` or `getpeername` that maps what came through a dual-stack listener.
+///
+/// # Safety
+/// `function` is one of the two; `address` points to `*length` writable octets, or what the kernel refuses.
+pub(crate) unsafe fn name(
+    function: unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int,
+    socket: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> Result<(), Errno> {
+    if !address::is_marked(socket) {
+        // SAFETY: the program's own arguments.
+        return match unsafe { function(socket, address, length) } {
+            0 => Ok(()),
+            _ => Err(Errno::from_raw_os_error(next::errno())),
+        };
+    }
+    if address.is_null() || length.is_null() {
+        return Err(Errno::FAULT);
+    }
+    let mut buffer = [0u8; size_of::<sockaddr_in6>()];
+    let mut written = address::length_of(&buffer);
+    // SAFETY: the buffer is that long.
+    if unsafe { function(socket, buffer.as_mut_ptr().cast(), &raw mut written) } != 0 {
+        return Err(Errno::from_raw_os_error(next::errno()));
+    }
+    // SAFETY: the kernel has written `written` octets, at most the buffer's; the rest is the caller's promise.
+    unsafe {
+        let Some(value) = address::read(buffer.as_ptr().cast(), written) else { return Err(Errno::INVAL) };
+        address::write(address::mapped(value), address, length);
+    }
+    Ok(())
+}

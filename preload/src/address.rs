@@ -1,0 +1,188 @@
+//! Socket addresses of the C interface, and `::ffff:` for what a dual-stack listener accepted.
+//!
+//! A connection over IPv4 that came through a dual-stack listener is a real AF_INET socket, but the program must see mapped
+//! addresses from `accept`, `getpeername` and `getsockname` alike. Which sockets these are the kernel remembers: such a socket
+//! has IP_MULTICAST_ALL off, which means nothing to TCP and stays with it through dup, fork, exec and descriptor passing.
+
+use core::ffi::c_int;
+use core::mem;
+use core::ptr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use libc::{sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
+
+use crate::next;
+
+const IP_MULTICAST_ALL: c_int = 49;
+
+/// Whether a marked socket may be in this process.
+static MARKED: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn expect_marked() {
+    MARKED.store(true, Ordering::Relaxed);
+}
+
+/// Marks an AF_INET socket that came through a dual-stack listener.
+pub(crate) fn mark(socket: c_int) {
+    let off: c_int = 0;
+    // SAFETY: `off` outlives the call, and the length is its own.
+    unsafe {
+        next::setsockopt.get()(
+            socket,
+            libc::IPPROTO_IP,
+            IP_MULTICAST_ALL,
+            (&raw const off).cast(),
+            length_of(&off),
+        )
+    };
+}
+
+pub(crate) fn is_marked(socket: c_int) -> bool {
+    MARKED.load(Ordering::Relaxed) && has_mark(socket)
+}
+
+/// Also when no marked socket is expected; false for what is no AF_INET socket.
+pub(crate) fn has_mark(socket: c_int) -> bool {
+    let mut value: c_int = 1;
+    let mut length = length_of(&value);
+    // SAFETY: both outlive the call, and the length is the value's.
+    let result = unsafe {
+        next::getsockopt.get()(
+            socket,
+            libc::IPPROTO_IP,
+            IP_MULTICAST_ALL,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    result == 0 && value == 0 && domain(socket) == Some(libc::AF_INET)
+}
+
+fn domain(socket: c_int) -> Option<c_int> {
+    option(socket, libc::SOL_SOCKET, libc::SO_DOMAIN)
+}
+
+/// An option that is an int.
+pub(crate) fn option(socket: c_int, level: c_int, name: c_int) -> Option<c_int> {
+    let mut value: c_int = 0;
+    let mut length = length_of(&value);
+    // SAFETY: both outlive the call, and the length is the value's.
+    let result =
+        unsafe { next::getsockopt.get()(socket, level, name, (&raw mut value).cast(), &raw mut length) };
+    (result == 0).then_some(value)
+}
+
+pub(crate) fn length_of<T>(_: &T) -> socklen_t {
+    mem::size_of::<T>() as socklen_t
+}
+
+/// An IPv4 or IPv6 address of the program; none if it is another family or too short.
+///
+/// # Safety
+/// `address` is null or points to `length` octets.
+pub(crate) unsafe fn read(address: *const sockaddr, length: socklen_t) -> Option<SocketAddr> {
+    if address.is_null() || (length as usize) < mem::size_of::<sockaddr_in>() {
+        return None;
+    }
+    // SAFETY: at least a sockaddr_in is readable there, alignment is not assumed.
+    let family = unsafe { ptr::read_unaligned(address).sa_family };
+    match c_int::from(family) {
+        libc::AF_INET => {
+            // SAFETY: as above.
+            let v4 = unsafe { ptr::read_unaligned(address.cast::<sockaddr_in>()) };
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 if length as usize >= mem::size_of::<sockaddr_in6>() => {
+            // SAFETY: a sockaddr_in6 is readable there, alignment is not assumed.
+            let v6 = unsafe { ptr::read_unaligned(address.cast::<sockaddr_in6>()) };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), v6.sin6_flowinfo, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// Gives the program an address, as the kernel does: cut off at `*length`, which becomes the whole length.
+///
+/// # Safety
+/// `address` points to `*length` writable octets, or both are null.
+pub(crate) unsafe fn write(value: SocketAddr, address: *mut sockaddr, length: *mut socklen_t) {
+    if address.is_null() || length.is_null() {
+        return;
+    }
+    match value {
+        SocketAddr::V4(v4) => {
+            let raw = sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: passed on.
+            unsafe { write_raw(&raw, address, length) };
+        }
+        SocketAddr::V6(v6) => {
+            let raw = sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            // SAFETY: passed on.
+            unsafe { write_raw(&raw, address, length) };
+        }
+    }
+}
+
+/// # Safety
+/// As [`write`], and not null.
+unsafe fn write_raw<T>(raw: &T, address: *mut sockaddr, length: *mut socklen_t) {
+    // SAFETY: `length` is valid; at most `*length` octets are written to `address`, and read from `raw`.
+    unsafe {
+        let room = (*length as usize).min(mem::size_of::<T>());
+        ptr::copy_nonoverlapping(ptr::from_ref(raw).cast::<u8>(), address.cast::<u8>(), room);
+        *length = length_of(raw);
+    }
+}
+
+/// IPv4 as a dual-stack socket shows it.
+pub(crate) fn mapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into(),
+        v6 => v6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_the_same_and_is_cut_off_as_the_kernel_does() {
+        for text in ["192.0.2.1:808", "[2001:db8::1]:65535", "[::ffff:192.0.2.1]:1"] {
+            let value: SocketAddr = text.parse().unwrap();
+            let mut buffer = [0xAAu8; 64];
+            let mut length: socklen_t = 64;
+            // SAFETY: the buffer has `length` octets.
+            let read = unsafe {
+                write(value, buffer.as_mut_ptr().cast(), &raw mut length);
+                read(buffer.as_ptr().cast(), length)
+            };
+            assert_eq!(read, Some(value));
+            let whole = length;
+            let mut short = [0xAAu8; 64];
+            length = 4;
+            // SAFETY: the buffer has more than `length` octets.
+            unsafe { write(value, short.as_mut_ptr().cast(), &raw mut length) };
+            assert_eq!((length, &short[..4], short[4]), (whole, &buffer[..4], 0xAA));
+        }
+    }
+
+    #[test]
+    fn ipv4_is_shown_mapped() {
+        assert_eq!(mapped("192.0.2.1:7".parse().unwrap()), "[::ffff:192.0.2.1]:7".parse().unwrap());
+    }
+}
