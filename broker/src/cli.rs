@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{self, Compatibility, Config};
+use crate::exec::Exec;
 use crate::start::Broker;
 
 /// The Net.TCP port sharing service for Linux: many processes behind one net.tcp port.
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Run the service (what happens without a command, too).
     Run(Run),
+    /// Run a program that knows nothing of port sharing: its listener becomes a registration.
+    Exec(Exec),
 }
 
 #[derive(Debug, Args)]
@@ -113,9 +116,10 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
     let result = match cli.command {
         None => run(cli.run),
         Some(Command::Run(arguments)) => run(arguments),
+        Some(Command::Exec(arguments)) => arguments.run(),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let mut stderr = std::io::stderr().lock();
             let _ = std::io::Write::write_fmt(&mut stderr, format_args!("broker: {error:#}\n"));
@@ -124,7 +128,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
     }
 }
 
-fn run(arguments: Run) -> Result<()> {
+fn run(arguments: Run) -> Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -149,6 +153,6 @@ fn run(arguments: Run) -> Result<()> {
         }
         tracing::info!("ending");
         broker.stop().await;
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -1,0 +1,178 @@
+//! Whether the dynamic linker will load a library into a program, as far as its file tells.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// `#!` lines behind each other that the kernel follows.
+const INTERPRETERS: usize = 5;
+
+/// Why a program cannot be run with the library.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unsuitable {
+    #[error("{} is statically linked: no library can be loaded into it", .0.display())]
+    Static(PathBuf),
+    #[error("{} is a Go program: it makes its system calls itself, past the C library", .0.display())]
+    Go(PathBuf),
+    #[error("{} is linked with musl, not with the GNU C library", .0.display())]
+    Musl(PathBuf),
+    #[error("{} has the ELF interpreter {interpreter}, which is not the GNU C library's", file.display())]
+    OtherLinker { file: PathBuf, interpreter: String },
+    #[error("{} is a program for another architecture", .0.display())]
+    Architecture(PathBuf),
+    #[error("{} is set-user-id, set-group-id or has file capabilities: the dynamic linker ignores LD_PRELOAD for it", .0.display())]
+    SetUserId(PathBuf),
+    #[error("{}: {error}", file.display())]
+    Io { file: PathBuf, error: String },
+}
+
+/// The file that a name stands for, by `PATH` if there is no slash in it.
+pub(crate) fn find(name: &OsStr) -> Option<PathBuf> {
+    if name.as_encoded_bytes().contains(&b'/') {
+        return Path::new(name).exists().then(|| name.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0)
+}
+
+/// Looks at a program, and behind its `#!`.
+///
+/// # Errors
+/// [`Unsuitable`]. What is no ELF program and has no `#!` is left to the kernel.
+pub(crate) fn check(file: &Path) -> Result<(), Unsuitable> {
+    let mut file = file.to_owned();
+    for _ in 0..INTERPRETERS {
+        let io = |error: std::io::Error| Unsuitable::Io { file: file.clone(), error: error.to_string() };
+        if gains_privileges(&file) {
+            return Err(Unsuitable::SetUserId(file));
+        }
+        let open = File::open(&file).map_err(io)?;
+        let mut start = [0; 256];
+        let length = open.read_at(&mut start, 0).map_err(io)?;
+        let start = start.get(..length).unwrap_or_default();
+        if start.starts_with(b"\x7fELF") {
+            return check_elf(&file, &open);
+        }
+        match interpreter(start) {
+            Some(next) => file = next,
+            None => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+fn gains_privileges(file: &Path) -> bool {
+    let capabilities = rustix::fs::getxattr(file, "security.capability", &mut [0u8; 64]).is_ok();
+    capabilities || file.metadata().is_ok_and(|file| file.mode() & 0o6000 != 0)
+}
+
+/// What a `#!` line runs; behind `env` the program that it will find.
+fn interpreter(start: &[u8]) -> Option<PathBuf> {
+    let line = start.strip_prefix(b"#!")?.split(|octet| *octet == b'\n').next()?;
+    let line = std::str::from_utf8(line).ok()?;
+    let mut words = line.split_ascii_whitespace();
+    let program = Path::new(words.next()?);
+    if program.file_name() != Some(OsStr::new("env")) {
+        return Some(program.to_owned());
+    }
+    let wanted = words.find(|word| !word.starts_with('-') && !word.contains('='))?;
+    find(OsStr::new(wanted))
+}
+
+const PT_INTERP: u32 = 3;
+const PT_NOTE: u32 = 4;
+
+fn check_elf(file: &Path, open: &File) -> Result<(), Unsuitable> {
+    let elf = Elf { open };
+    let (class, machine) = (elf.read::<1>(4), elf.u16(18));
+    let own = Elf { open: &File::open("/proc/self/exe").map_err(|error| io_error(file, &error))? };
+    if (class, machine) != (own.read::<1>(4), own.u16(18)) {
+        return Err(Unsuitable::Architecture(file.to_owned()));
+    }
+    let mut interpreter = None;
+    for (kind, offset, size) in elf.segments() {
+        match kind {
+            PT_NOTE if elf.is_go_note(offset, size) => return Err(Unsuitable::Go(file.to_owned())),
+            PT_INTERP => interpreter = elf.text(offset, size),
+            _ => {}
+        }
+    }
+    let Some(interpreter) = interpreter else { return Err(Unsuitable::Static(file.to_owned())) };
+    let name = interpreter.rsplit('/').next().unwrap_or_default();
+    match name {
+        _ if name.starts_with("ld-linux") || name.starts_with("ld64.so") => Ok(()),
+        _ if name.starts_with("ld-musl") => Err(Unsuitable::Musl(file.to_owned())),
+        _ => Err(Unsuitable::OtherLinker { file: file.to_owned(), interpreter }),
+    }
+}
+
+fn io_error(file: &Path, error: &std::io::Error) -> Unsuitable {
+    Unsuitable::Io { file: file.to_owned(), error: error.to_string() }
+}
+
+/// A 64-bit ELF file of this machine's byte order; what is not there reads as zero.
+struct Elf<'a> {
+    open: &'a File,
+}
+
+impl Elf<'_> {
+    fn read<const N: usize>(&self, offset: u64) -> [u8; N] {
+        let mut octets = [0; N];
+        let _ = self.open.read_exact_at(&mut octets, offset);
+        octets
+    }
+
+    fn u16(&self, offset: u64) -> u16 {
+        u16::from_ne_bytes(self.read(offset))
+    }
+
+    fn u32(&self, offset: u64) -> u32 {
+        u32::from_ne_bytes(self.read(offset))
+    }
+
+    fn u64(&self, offset: u64) -> u64 {
+        u64::from_ne_bytes(self.read(offset))
+    }
+
+    /// Type, offset and size of each program header.
+    fn segments(&self) -> impl Iterator<Item = (u32, u64, u64)> {
+        let (table, size, count) = (self.u64(32), u64::from(self.u16(54)), u64::from(self.u16(56)));
+        (0..count).map(move |index| {
+            let header = table.saturating_add(index.saturating_mul(size));
+            (self.u32(header), self.u64(header.saturating_add(8)), self.u64(header.saturating_add(32)))
+        })
+    }
+
+    /// Octets up to a NUL, at most a path's.
+    fn text(&self, offset: u64, size: u64) -> Option<String> {
+        let octets: [u8; 512] = self.read_some(offset, size);
+        let text = octets.split(|octet| *octet == 0).next()?;
+        String::from_utf8(text.to_vec()).ok()
+    }
+
+    fn read_some<const N: usize>(&self, offset: u64, size: u64) -> [u8; N] {
+        let mut octets = [0; N];
+        let size = usize::try_from(size).unwrap_or(N).min(N);
+        let _ = octets.get_mut(..size).map(|octets| self.open.read_exact_at(octets, offset));
+        octets
+    }
+
+    /// The Go linker writes a note with its build ID, of the owner "Go".
+    fn is_go_note(&self, offset: u64, size: u64) -> bool {
+        let (mut at, end) = (offset, offset.saturating_add(size));
+        while at < end {
+            let (name, description) = (self.u32(at), self.u32(at.saturating_add(4)));
+            if name == 4 && self.read(at.saturating_add(12)) == *b"Go\0\0" {
+                return true;
+            }
+            let padded = |length: u32| u64::from(length).saturating_add(3) & !3;
+            at = at.saturating_add(12).saturating_add(padded(name)).saturating_add(padded(description));
+        }
+        false
+    }
+}
