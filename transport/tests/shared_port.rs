@@ -1,0 +1,200 @@
+//! A shared port, with the broker's side played by the test.
+
+mod common;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::{DUPLEX, Raw, TEXT_END, peer, preamble, serve};
+use handoff::{
+    AcceptSender, ControlListener, ControlOptions, ControlPeer, Refused, RefusedReason, Register, Reply,
+    Request, accept_pair,
+};
+use transport::{HostNameComparison, ListenOptions, Listener, RegisterError};
+
+const ADDRESS: &str = "net.tcp://localhost:9000/echo";
+const VIA: &str = "net.tcp://h:9000/Echo/x";
+
+/// Takes one registration and hands connections over.
+struct Broker {
+    _control: ControlListener,
+    _worker: ControlPeer,
+    sender: AcceptSender,
+    port: TcpListener,
+    register: Register,
+}
+
+impl Broker {
+    fn start(path: &Path) -> Self {
+        let control = ControlListener::bind(path, &ControlOptions::default()).unwrap();
+        let worker = control.accept().unwrap();
+        let Some(Ok(Request::Register(register))) = worker.receive().unwrap() else {
+            panic!("no registration")
+        };
+        let (sender, accept_socket) = accept_pair().unwrap();
+        worker.send(&Reply::Registered { id: 1 }, Some(accept_socket.as_fd())).unwrap();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self { _control: control, _worker: worker, sender, port, register }
+    }
+
+    /// A new connection, accepted by the broker and now the worker's.
+    fn connection(&self) -> Raw {
+        let raw = Raw::connect(self.port.local_addr().unwrap());
+        let (socket, _) = self.port.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        self.sender.send(&[socket.as_fd()]).unwrap();
+        raw
+    }
+}
+
+fn options(control: &Path) -> ListenOptions {
+    ListenOptions::new(ADDRESS).port_sharing(true).control(control)
+}
+
+async fn bound(control: PathBuf) -> (Listener, Broker) {
+    let path = control.clone();
+    let broker = tokio::task::spawn_blocking(move || Broker::start(&path));
+    while !control.exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let listener = Listener::bind(options(&control)).await.unwrap();
+    (listener, broker.await.unwrap())
+}
+
+#[tokio::test]
+async fn connections_are_served_and_reused_for_the_same_via_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (listener, broker) = bound(folder.path().join("control")).await;
+    assert_eq!(broker.register.addresses, [ADDRESS]);
+    assert_eq!(broker.register.host_name_comparison.as_deref(), Some("strong_wildcard"));
+    assert!(listener.local_addrs().is_empty());
+    let service = tokio::spawn(serve(listener));
+    peer(move || {
+        // the first Via is the broker's business: it decided
+        let mut raw = broker.connection();
+        for _ in 0..3 {
+            raw.write(&preamble(DUPLEX, VIA, TEXT_END));
+            raw.write(&[6, 1, 42, 7]);
+            raw.expect(&[11, 6, 1, 42, 7]);
+        }
+        // another worker may own this one
+        raw.write(&preamble(DUPLEX, "net.tcp://h:9000/echo/x/y", TEXT_END));
+        raw.expect_reset();
+        // its client dials again and is served, for the broker said so
+        let mut raw = broker.connection();
+        raw.write(&preamble(DUPLEX, "net.tcp://h:9000/echo/x/y", TEXT_END));
+        raw.expect(&[11]);
+    })
+    .await;
+    service.abort();
+}
+
+#[tokio::test]
+async fn a_listener_outlives_its_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = folder.path().join("control");
+    let (listener, mut broker) = bound(control.clone()).await;
+    let service = tokio::spawn(serve(listener));
+    for _ in 0..3 {
+        let path = control.clone();
+        broker = peer(move || {
+            let mut before = broker.connection();
+            before.write(&preamble(DUPLEX, VIA, TEXT_END));
+            before.expect(&[11]);
+            // still queued when the broker dies
+            let mut queued = broker.connection();
+            drop(broker);
+            queued.write(&preamble(DUPLEX, VIA, TEXT_END));
+            queued.expect(&[11]);
+            let next = Broker::start(&path);
+            assert_eq!(next.register.addresses, [ADDRESS]);
+            before.write(&[6, 1, 1]);
+            before.expect(&[6, 1, 1]);
+            let mut after = next.connection();
+            after.write(&preamble(DUPLEX, VIA, TEXT_END));
+            after.expect(&[11]);
+            next
+        })
+        .await;
+    }
+    assert!(!service.is_finished());
+    service.abort();
+}
+
+#[tokio::test]
+async fn a_dropped_listener_leaves_and_its_sessions_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut listener, broker) = bound(folder.path().join("control")).await;
+    let (broker, mut raw) = peer(move || {
+        let mut raw = broker.connection();
+        raw.write(&preamble(DUPLEX, VIA, TEXT_END));
+        (broker, raw)
+    })
+    .await;
+    let channel = listener.accept().await.unwrap();
+    drop(listener);
+    let session = tokio::spawn(common::answer(channel));
+    peer(move || {
+        assert!(broker._worker.receive().unwrap().is_none(), "the control connection has ended");
+        raw.write(&[6, 1, 1, 7]);
+        raw.expect(&[11, 6, 1, 1, 7]);
+        raw.expect_fin();
+    })
+    .await;
+    session.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart() {
+    for (reason, in_use, retry) in [
+        (RefusedReason::ConflictingRegistration, true, true),
+        (RefusedReason::FailedToListen, true, true),
+        (RefusedReason::AccessDenied, false, false),
+        (RefusedReason::RegistrationQuotaExceeded, false, true),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let control = folder.path().join("control");
+        let listener = ControlListener::bind(&control, &ControlOptions::default()).unwrap();
+        let broker = tokio::task::spawn_blocking(move || {
+            let worker = listener.accept().unwrap();
+            let Some(Ok(Request::Register(register))) = worker.receive().unwrap() else {
+                panic!("no registration")
+            };
+            let message = "process 7 of user 8 has it".to_owned();
+            worker
+                .send(&Reply::Refused(Refused { reason, address: Some(ADDRESS.into()), message }), None)
+                .unwrap();
+            register
+        });
+        let options = options(&control).host_name_comparison(HostNameComparison::Exact);
+        let error = Listener::bind(options).await.unwrap_err();
+        assert_eq!(broker.await.unwrap().host_name_comparison.as_deref(), Some("exact"));
+        assert_eq!(error.retry_helps(), retry, "{error:?}");
+        let said = match &error {
+            RegisterError::AddressInUse { .. } if in_use => error.to_string(),
+            RegisterError::Broker { source, .. } if !in_use => format!("{error}: {source}"),
+            other => panic!("{other:?}"),
+        };
+        assert!(said.contains(ADDRESS) && said.contains("process 7 of user 8 has it"), "{said}");
+        assert_eq!(in_use, said.contains("address already in use"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_broker_the_error_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = folder.path().join("control");
+    let missing = Listener::bind(options(&control)).await.unwrap_err();
+    // left behind by a broker that was killed
+    drop(ControlListener::bind(&control, &ControlOptions::default()).unwrap());
+    let stale = Listener::bind(options(&control)).await.unwrap_err();
+    for error in [missing, stale] {
+        assert!(matches!(error, RegisterError::NoBroker(_)) && error.retry_helps(), "{error:?}");
+        let said = error.to_string();
+        for part in ["no port sharing broker", &control.display().to_string(), "administrator enables"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}
