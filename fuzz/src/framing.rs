@@ -5,8 +5,9 @@ use framing_core::{
     DecodeError, Decoded, EncodeError, Limits, Mode, PreambleView, Record, preamble as view, size,
 };
 
-use crate::framing_operations::{Operation, Pair};
-use crate::support::{drive, naive, seen::Seen};
+use crate::support::pair::{Operation, Pair};
+use crate::support::seen::Seen;
+use crate::support::{drive, naive};
 
 /// The router's view agrees with the naive decoder at every length, and what it asks for is really missing.
 pub fn preamble(octets: &[u8]) {
@@ -153,10 +154,8 @@ pub fn receiver_splits(octets: &[u8]) {
 /// without a trace or its record arrives at the other side, in order, and neither side ever calls the other malformed.
 pub fn initiator_vs_receiver(octets: &[u8]) {
     let mut pair = Pair::default();
-    let mut source = Unstructured::new(octets);
-    while !source.is_empty() {
-        let Ok(operation) = Operation::arbitrary(&mut source) else { break };
-        pair.carry_out(operation);
+    for operation in octets.as_chunks().0 {
+        pair.carry_out(Operation::from_octets(*operation));
     }
     pair.settle();
 }

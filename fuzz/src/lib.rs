@@ -2,9 +2,8 @@
 //! in `fuzz_targets/` is three lines that call one; `tests/replay.rs` feeds kept inputs to the same functions.
 
 pub mod framing;
-mod framing_operations;
 
-/// framing-core's naive decoder and drivers.
+/// framing-core's naive decoder, drivers and operation sequences.
 #[path = "../../framing-core/tests/support/mod.rs"]
 mod support;
 

@@ -3,4 +3,5 @@
 
 pub mod drive;
 pub mod naive;
+pub mod pair;
 pub mod seen;

@@ -46,10 +46,7 @@ pub fn initiator(octets: &[u8], limits: &Limits, mode: Mode, upgrades: usize) ->
 }
 
 /// The preamble as a router sees it: mode and Via if they are complete, the encoding if that is too.
-pub fn preamble(
-    octets: &[u8],
-    limits: &Limits,
-) -> Result<(Option<(Mode, String)>, Option<Seen>), DecodeError> {
+pub fn preamble(octets: &[u8], limits: &Limits) -> Result<(Option<Head>, Option<Seen>), DecodeError> {
     let mut reader = Reader { octets, limits, seen: Vec::new() };
     let mut head = None;
     match reader.preamble(false, &mut head) {

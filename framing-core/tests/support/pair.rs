@@ -1,16 +1,15 @@
 //! Sequences of operations on an initiator and a receiver joined by two pipes, and what each must see of the other.
 
-use arbitrary::Arbitrary;
 use framing_core::{
     ApiMisuse, Encoding, Fault, Initiator, KnownEncoding, Limits, Mode, Preamble, Receiver, Step, initiator,
     receiver,
 };
 
-use crate::support::seen::Seen;
+use super::seen::Seen;
 
 /// One operation. Sizes are small so that payloads can be sent in full.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub(crate) enum Operation {
+#[derive(Clone, Copy, Debug)]
+pub enum Operation {
     /// The initiator begins a session in this mode.
     Preamble(u8),
     UpgradeRequest,
@@ -26,10 +25,31 @@ pub(crate) enum Operation {
     Deliver(Side, u8),
 }
 
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub(crate) enum Side {
+#[derive(Clone, Copy, Debug)]
+pub enum Side {
     Initiator,
     Receiver,
+}
+
+impl Operation {
+    /// Every three octets are an operation.
+    pub fn from_octets([kind, side, number]: [u8; 3]) -> Self {
+        let side = if side & 1 == 0 { Side::Initiator } else { Side::Receiver };
+        match kind % 16 {
+            0 => Self::Preamble(number),
+            1 => Self::UpgradeRequest,
+            2 => Self::PreambleEnd,
+            3 => Self::AcceptUpgrade,
+            4 => Self::Acknowledge,
+            5 => Self::Fault(number),
+            6 => Self::Envelope(side, number),
+            7 => Self::Chunk(side, number),
+            8 => Self::EnvelopeEnd(side),
+            9 => Self::End(side),
+            // What is sent should mostly arrive.
+            _ => Self::Deliver(side, number),
+        }
+    }
 }
 
 /// One direction: what is on the way, what has arrived and was not consumed, what was seen and must be seen.
@@ -43,7 +63,7 @@ struct Way {
     cut: bool,
 }
 
-pub(crate) struct Pair {
+pub struct Pair {
     initiator: Initiator,
     receiver: Receiver,
     to_receiver: Way,
@@ -111,7 +131,7 @@ impl Way {
 }
 
 impl Pair {
-    pub(crate) fn carry_out(&mut self, operation: Operation) {
+    pub fn carry_out(&mut self, operation: Operation) {
         let mut out = [0xEE; 128];
         match operation {
             Operation::Preamble(mode) => {
@@ -221,7 +241,7 @@ impl Pair {
     }
 
     /// Delivers everything, in turns, until nothing moves.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.to_initiator.deliver(usize::MAX);
         self.to_receiver.deliver(usize::MAX);
         for _ in 0..2 {
