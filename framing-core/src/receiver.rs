@@ -218,7 +218,11 @@ impl Receiver {
     pub fn end_of_stream(&mut self, left: &[u8]) -> Result<StreamEnd, DecodeError> {
         let end = match self.state {
             State::Preamble if left.is_empty() => Ok(StreamEnd::Quiet),
-            State::Preamble => Err(DecodeError::EndOfStream { expected: Expected::Record }),
+            State::Preamble => match view_modes(left, &self.limits, self.one_way) {
+                Ok(PreambleView::NeedMore { .. }) => Err(DecodeError::EndOfStream { expected: Expected::Via }),
+                Ok(_) => Err(DecodeError::EndOfStream { expected: Expected::Encoding }),
+                Err(error) => Err(error),
+            },
             State::Records | State::AwaitingUpgrade | State::AwaitingAcknowledge => {
                 Err(DecodeError::EndOfStream { expected: Expected::UpgradeOrPreambleEnd })
             }

@@ -5,3 +5,4 @@ pub mod drive;
 pub mod naive;
 pub mod pair;
 pub mod seen;
+pub mod vectors;
