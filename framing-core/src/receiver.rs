@@ -219,7 +219,9 @@ impl Receiver {
         let end = match self.state {
             State::Preamble if left.is_empty() => Ok(StreamEnd::Quiet),
             State::Preamble => match view_modes(left, &self.limits, self.one_way) {
-                Ok(PreambleView::NeedMore { .. }) => Err(DecodeError::EndOfStream { expected: Expected::Via }),
+                Ok(PreambleView::NeedMore { .. }) => {
+                    Err(DecodeError::EndOfStream { expected: Expected::Via })
+                }
                 Ok(_) => Err(DecodeError::EndOfStream { expected: Expected::Encoding }),
                 Err(error) => Err(error),
             },
