@@ -11,6 +11,7 @@
 extern crate std;
 
 mod codes;
+pub mod dump;
 mod encoding;
 mod error;
 mod fault;

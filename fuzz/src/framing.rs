@@ -1,6 +1,7 @@
 //! Oracles of framing-core.
 
 use arbitrary::{Arbitrary, Unstructured};
+use framing_core::dump::{Dump, Dumper};
 use framing_core::{
     DecodeError, Decoded, EncodeError, Limits, Mode, PreambleView, Record, preamble as view, size,
 };
@@ -46,7 +47,9 @@ pub fn preamble(octets: &[u8]) {
 }
 
 /// A stream of records: no octets make a decoder panic or read past its slice, and what it asks for is really missing.
+/// Its dump does not depend on how it came.
 pub fn record(octets: &[u8]) {
+    dumps(octets);
     let limits = Limits { envelope: u64::MAX, ..Limits::DEFAULT };
     let mut rest = octets;
     while !rest.is_empty() {
@@ -79,6 +82,19 @@ pub fn record(octets: &[u8]) {
             }
         }
     }
+}
+
+fn dumps(octets: &[u8]) {
+    let whole = Dump(octets).to_string();
+    assert!(whole.chars().all(|character| character == '\n' || !character.is_control()));
+    let step = usize::from(octets.first().copied().unwrap_or_default() % 7) + 1;
+    let mut pieces = String::new();
+    let mut dumper = Dumper::new();
+    let dumped = octets.chunks(step).try_for_each(|piece| dumper.dump(piece, &mut pieces));
+    if let Err(error) = dumped.and_then(|()| dumper.finish(&mut pieces)) {
+        pieces.push_str(&format!("{} error: {error}\n", error.offset().expect("a string takes anything")));
+    }
+    assert_eq!(pieces, whole);
 }
 
 /// What is decoded, encoded and decoded again is the same, and so is any record made up and encoded.
