@@ -91,8 +91,8 @@ fn numbers(text: &[u8]) -> [u16; 8] {
     let (front, back) = text.split_once("::").unwrap_or((text, ""));
     let (mut numbers, len) = side(front);
     let (back, back_len) = side(back);
-    // Seven groups behind `::` are lost: the original's shift has no room.
-    if len > 0 || back_len < 7 {
+    // Groups behind a `::` that stands for nothing are lost: the original's shift has no room.
+    if len.max(1) + back_len < 8 {
         for (to, group) in numbers.iter_mut().rev().zip(back.iter().take(back_len).rev()) {
             *to = *group;
         }

@@ -150,12 +150,12 @@ impl<'a> Uri<'a> {
         let from = skip + authority.len;
         let (path, query, has_fragment) = split_path(scheme, rest, from, trimmed);
         let path = if !scheme.is_net_tcp() {
-            other_path(scheme, path, rebuilt)
+            other_path(scheme, path, rebuilt).ok_or(ViaError::Authority)?
         } else if path.starts_with('/') {
             path::canonical(path, rebuilt)
         } else {
             // Anything may follow the bracket of an IPv6 address.
-            path::unrooted(path, rebuilt).ok_or(ViaError::Authority)?
+            path::unrooted(&path::with_slashes(path, rebuilt)).ok_or(ViaError::Authority)?
         };
         let authority::HostAndPort { host, ip, port, .. } = authority;
         Ok(Self { scheme, scheme_name, host, ip, port, path, query, has_fragment, rebuilt })
@@ -300,15 +300,18 @@ fn is_rebuilt(text: &str) -> bool {
 }
 
 /// The path of another scheme.
-fn other_path<'a>(scheme: &Scheme, path: &'a str, rebuilt: bool) -> Cow<'a, str> {
+fn other_path<'a>(scheme: &Scheme, path: &str, rebuilt: bool) -> Option<Cow<'a, str>> {
     if path.is_empty() && scheme.authority != Authority::Direct {
-        return Cow::Borrowed("/");
+        return Some(Cow::Borrowed("/"));
     }
     let slashes = |octet| scheme.escaped_slashes && matches!(octet, b'/' | b'\\');
     let unescaped = path::unescape(path, |octet| rebuilt && path::is_safe(octet) || slashes(octet), false);
-    Cow::Owned(path::escape(&if scheme.hierarchical {
-        path::without_dot_segments(&unescaped.replace('\\', "/"))
-    } else {
-        unescaped
-    }))
+    if !scheme.hierarchical {
+        return Some(Cow::Owned(path::escape(&unescaped)));
+    }
+    let unescaped = unescaped.replace('\\', "/");
+    if !unescaped.starts_with('/') && !scheme.is_unknown() {
+        return path::unrooted(&unescaped);
+    }
+    Some(Cow::Owned(path::escape(&path::without_dot_segments(&unescaped))))
 }

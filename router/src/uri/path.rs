@@ -90,16 +90,19 @@ pub(crate) fn canonical(path: &str, rebuilt: bool) -> Cow<'_, str> {
     if is_canonical(path, rebuilt) {
         return Cow::Borrowed(path);
     }
-    let unescaped = unescape(path, |octet| is_unescaped(octet, rebuilt), false);
-    Cow::Owned(escape(&without_dot_segments(&unescaped.replace('\\', "/"))))
+    Cow::Owned(escape(&without_dot_segments(&with_slashes(path, rebuilt))))
 }
 
-/// [`canonical`] for a path that begins with something else than a slash.
+/// Escapes taken out, and back-slashes made slashes.
+pub(super) fn with_slashes(path: &str, rebuilt: bool) -> String {
+    unescape(path, |octet| is_unescaped(octet, rebuilt), false).replace('\\', "/")
+}
+
+/// The rest of [`canonical`], for an unescaped path that begins with something else than a slash.
 ///
 /// The original puts a slash in front and then miscounts it when dot segments take the beginning away: the last
 /// character is lost with them, and if none is left it fails (`None`).
-pub(super) fn unrooted(path: &str, rebuilt: bool) -> Option<Cow<'_, str>> {
-    let unescaped = unescape(path, |octet| is_unescaped(octet, rebuilt), false).replace('\\', "/");
+pub(super) fn unrooted<'a>(unescaped: &str) -> Option<Cow<'a, str>> {
     let mut segments: Vec<&str> = Vec::new();
     let mut excess = false;
     let mut rest = unescaped.split('/').enumerate().peekable();

@@ -1,29 +1,38 @@
 //! System.Uri and UriBuilder as Mono ships them, asked through `Judge.cs`.
 
 use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use router::Via;
+use router::{HostNameComparison, Prefix, RouteTable, Via};
 
+use crate::conflicts::CONFLICTS;
+use crate::rows::SETS;
 use crate::vias::{self, Random};
 
 /// Answers to the requests, in order; `None` without Mono.
 fn ask(requests: &[String]) -> Option<Vec<String>> {
-    let directory = tempfile::tempdir().ok()?;
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let program = directory.path().join("Judge.exe");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rules/Judge.cs");
-    let compiled = Command::new("mcs").arg(format!("-out:{}", program.display())).arg(source).status();
-    if !compiled.is_ok_and(|status| status.success()) {
+    let Ok(compiled) = Command::new("mcs").arg(format!("-out:{}", program.display())).arg(source).status()
+    else {
+        println!("skipped: no mono");
         return None;
-    }
-    let mut judge =
-        Command::new("mono").arg(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
-    let mut input = judge.stdin.take()?;
+    };
+    assert!(compiled.success(), "Judge.cs compiles");
+    let mut judge = Command::new("mono")
+        .arg(&program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("mono is there where mcs is");
+    let mut input = judge.stdin.take().expect("piped");
     let text: String = requests.iter().flat_map(|request| [request.as_str(), "\n"]).collect();
     let writer = thread::spawn(move || input.write_all(text.as_bytes()));
     let mut answers = String::new();
-    judge.stdout.take()?.read_to_string(&mut answers).expect("the judge writes UTF-8");
+    judge.stdout.take().expect("piped").read_to_string(&mut answers).expect("the judge writes UTF-8");
     writer.join().expect("no panic").expect("the judge reads to the end");
     assert!(judge.wait().expect("the judge ends").success());
     let answers: Vec<String> = answers.split_terminator('\n').map(str::to_owned).collect();
@@ -31,45 +40,123 @@ fn ask(requests: &[String]) -> Option<Vec<String>> {
     Some(answers)
 }
 
-fn ours(via: &str) -> String {
-    match Via::parse(via) {
-        Err(_) => "reset".into(),
-        Ok(via) if !via.is_net_tcp() => "other".into(),
-        Ok(via) => format!("net.tcp {} {} {} {}", via.host(), via.port(), via.path(), via.wildcard_path()),
+/// Compares answers, and shows the first few that differ.
+fn compare(requests: &[String], ours: &[String], same: impl Fn(&str, &str) -> bool) {
+    let Some(judged) = ask(requests) else { return };
+    let differences: Vec<String> = requests
+        .iter()
+        .zip(ours.iter().zip(&judged))
+        .filter(|(_, (ours, judged))| !same(ours, judged))
+        .map(|(request, (ours, judged))| format!("{request:?}\n   ours   {ours}\n   judged {judged}"))
+        .collect();
+    let resets = judged.iter().filter(|answer| *answer == "reset").count();
+    println!("{} requests, {resets} of them answered with a reset", requests.len());
+    let shown = differences.iter().take(20).map(String::as_str).collect::<Vec<_>>().join("\n");
+    assert!(differences.is_empty(), "{} differences:\n{shown}", differences.len());
+}
+
+/// A table that answers requests as the judge does.
+#[derive(Default)]
+struct Asked {
+    table: RouteTable<String>,
+    requests: Vec<String>,
+    ours: Vec<String>,
+}
+
+impl Asked {
+    fn clear(&mut self) {
+        self.table = RouteTable::new();
+        self.requests.push("clear".into());
+        self.ours.push("ok".into());
+    }
+
+    fn register(&mut self, mode: HostNameComparison, address: &str) {
+        self.requests.push(format!("+ {mode} {address}"));
+        self.ours.push(match Prefix::parse(address, mode) {
+            Err(_) => "refused".into(),
+            Ok(prefix) => match self.table.register(prefix, address.into()) {
+                Ok(()) => "ok".into(),
+                Err(conflict) => format!("conflict {}", conflict.value),
+            },
+        });
+    }
+
+    fn look_up(&mut self, local: SocketAddr, via: &str) {
+        self.requests.push(format!("? {} {} {via}", local.ip(), local.port()));
+        self.ours.push(match Via::parse(via) {
+            Err(_) => "reset".into(),
+            Ok(via) => match self.table.lookup(&via, local) {
+                Ok(found) => found.value.clone(),
+                Err(_) => "EndpointNotFound".into(),
+            },
+        });
     }
 }
 
-fn same(ours: &str, judged: &str) -> bool {
-    match ours {
-        "reset" => judged == "reset",
-        "other" => judged != "reset" && !judged.starts_with("net.tcp "),
-        _ => ours.to_uppercase() == judged.to_uppercase(),
+#[test]
+fn the_rows_of_the_reference_are_as_system_uri_has_them() {
+    let mut asked = Asked::default();
+    for set in SETS {
+        asked.clear();
+        for &(_, mode, address) in set.registered {
+            asked.register(mode, address);
+        }
+        for &(_, via, local, port, _) in set.rows {
+            asked.look_up(SocketAddr::new(local.parse::<IpAddr>().expect("an address"), port), via);
+        }
     }
+    for &(_, (first_mode, first), (second_mode, second), _) in CONFLICTS {
+        asked.clear();
+        asked.register(first_mode, first);
+        asked.register(second_mode, second);
+    }
+    compare(&asked.requests, &asked.ours, |ours, judged| ours == judged);
+}
+
+#[test]
+fn random_tables_answer_as_system_uri_would() {
+    let mut random = Random::new(7);
+    let mut asked = Asked::default();
+    for _ in 0..1000 {
+        asked.clear();
+        for _ in 0..random.below(12) {
+            let mode = HostNameComparison::ALL[random.below(3)];
+            asked.register(mode, &vias::similar(&mut random));
+        }
+        for _ in 0..40 {
+            let mut via = vias::similar(&mut random);
+            via += random.pick(&["", "", "", "/", "?", "?x=1", "/?x=1", "?/../a", "#a"]);
+            let ip = random.pick(&["127.0.0.1", "192.0.2.5", "::1", "203.0.113.9"]);
+            let port = *random.pick(&[&808, &9000, &9001]);
+            asked.look_up(SocketAddr::new(ip.parse().expect("an address"), port), &via);
+        }
+    }
+    compare(&asked.requests, &asked.ours, |ours, judged| ours == judged);
 }
 
 #[test]
 fn a_hundred_thousand_random_vias_are_taken_apart_as_system_uri_does() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let mut random = Random::new(seed);
-    let vias: Vec<String> =
-        (0..100_000).map(|_| vias::via(&mut random)).filter(|via| !vias::is_excluded(via)).collect();
-    let requests: Vec<String> = vias.iter().map(|via| format!("= {via}")).collect();
-    let Some(answers) = ask(&requests) else {
-        println!("skipped: no mono");
-        return;
-    };
-    let differences: Vec<String> = vias
-        .iter()
-        .zip(&answers)
-        .filter(|(via, judged)| !same(&ours(via), judged))
-        .map(|(via, judged)| format!("{via:?}\n   ours   {}\n   judged {judged}", ours(via)))
+    let vias: Vec<String> = core::iter::repeat_with(|| vias::via(&mut random))
+        .filter(|via| !vias::is_excluded(via))
+        .take(100_000)
         .collect();
-    let accepted = answers.iter().filter(|answer| *answer != "reset").count();
-    println!("{} Vias, {accepted} of them URIs", vias.len());
-    assert!(
-        differences.is_empty(),
-        "{} differences:\n{}",
-        differences.len(),
-        differences[..differences.len().min(25)].join("\n")
-    );
+    let requests: Vec<String> = vias.iter().map(|via| format!("= {via}")).collect();
+    let ours: Vec<String> = vias
+        .iter()
+        .map(|via| match Via::parse(via) {
+            Err(_) => "reset".into(),
+            Ok(via) if !via.is_net_tcp() => "other".into(),
+            Ok(via) => {
+                format!("net.tcp {} {} {} {}", via.host(), via.port(), via.path(), via.wildcard_path())
+            }
+        })
+        .collect();
+    compare(&requests, &ours, |ours, judged| match ours {
+        "reset" => judged == "reset",
+        "other" => judged != "reset" && !judged.starts_with("net.tcp "),
+        // No comparison sees the case.
+        _ => ours.to_uppercase() == judged.to_uppercase(),
+    });
 }
