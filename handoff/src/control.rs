@@ -21,7 +21,7 @@ use rustix::net::{
 
 use crate::accept_socket::AcceptSocket;
 use crate::error::HandoffError;
-use crate::message::{MAX_MESSAGE, Malformed, Register, Reply, Request};
+use crate::message::{MAX_MESSAGE, Malformed, Register, Reply, Request, Route, Routed};
 
 /// The environment variable that names the control socket to workers.
 pub const CONTROL_VARIABLE: &str = "NET_TCP_PORT_SHARING_CONTROL";
@@ -312,6 +312,21 @@ impl ControlConnection {
         send_message(self.socket.as_fd(), &Request::Unregister { id }.to_json(), None)
             .map_err(closed_if_broken)?;
         unregistered_of(receive_reply(self.socket.as_fd())?, id)
+    }
+
+    /// Asks where a connection would go.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::register`]; a broker that does not know the request refuses it with
+    /// [`NotSupported`](crate::RefusedReason::NotSupported).
+    pub fn route(&mut self, route: &Route) -> Result<Routed, HandoffError> {
+        send_message(self.socket.as_fd(), &Request::Route(route.clone()).to_json(), None)
+            .map_err(closed_if_broken)?;
+        match receive_reply(self.socket.as_fd())? {
+            (Reply::Routed(routed), _) => Ok(routed),
+            (Reply::Refused(refused), _) => Err(refused.into()),
+            _ => Err(Malformed::new("the reply answers another request").into()),
+        }
     }
 }
 

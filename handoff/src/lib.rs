@@ -61,5 +61,5 @@ pub use control::{
 };
 pub use error::HandoffError;
 pub use message::{
-    MAX_MESSAGE, Malformed, PROTOCOL_VERSION, Refused, RefusedReason, Register, Reply, Request,
+    MAX_MESSAGE, Malformed, PROTOCOL_VERSION, Refused, RefusedReason, Register, Reply, Request, Route, Routed,
 };

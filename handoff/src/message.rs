@@ -3,7 +3,7 @@
 //! The one member of the object names the request or the reply; what it holds is the body. Unknown members are ignored, so
 //! that either side may be older than the other; required ones are checked.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -25,6 +25,8 @@ pub enum Request {
         /// The number [`Reply::Registered`] gave.
         id: u64,
     },
+    /// Ask where a connection would go; answered by [`Reply::Routed`], to root and the broker's own user only.
+    Route(Route),
     /// A request this version does not know; answered by `not_supported`, the connection stays.
     NotSupported {
         /// The request's name, as the peer wrote it.
@@ -72,6 +74,30 @@ impl Register {
     }
 }
 
+/// The body of a `route` request: a connection that might come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Its Via.
+    pub via: String,
+    /// The local address and port it would be accepted on, such as `192.0.2.5:808`.
+    pub local: SocketAddr,
+}
+
+/// The body of a `routed` reply: what would become of the connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routed {
+    /// The registered address it would go to, as registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Whether the Via is no valid URI: the original service resets such a connection. Without this and without
+    /// an address the answer is EndpointNotFound.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub reset: bool,
+    /// Why, for an operator.
+    #[serde(default)]
+    pub message: String,
+}
+
 /// What the broker answers. Every request gets exactly one reply, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -88,6 +114,8 @@ pub enum Reply {
         /// The number of the request.
         id: u64,
     },
+    /// Where the connection would go.
+    Routed(Routed),
 }
 
 /// The body of a `refused` reply.
@@ -166,7 +194,7 @@ impl Request {
     /// missing or of the wrong type.
     pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
         let mut object = parse_object(message)?;
-        let Some(name) = only_known(&object, &["register", "unregister"])? else {
+        let Some(name) = only_known(&object, &["register", "unregister", "route"])? else {
             let name = object.keys().next().cloned();
             return name
                 .map(|name| Self::NotSupported { name })
@@ -175,6 +203,7 @@ impl Request {
         let body = object.remove(name).unwrap_or_default();
         match name {
             "register" => parse_register(body).map(Self::Register),
+            "route" => serde_json::from_value(body).map(Self::Route).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregister { id }),
         }
     }
@@ -184,6 +213,7 @@ impl Request {
         match self {
             Self::Register(register) => serde_json::json!({ "register": register }),
             Self::Unregister { id } => serde_json::json!({ "unregister": { "id": id } }),
+            Self::Route(route) => serde_json::json!({ "route": route }),
             Self::NotSupported { name } => Value::Object(Map::from_iter([(name.clone(), Value::Null)])),
         }
         .to_string()
@@ -197,11 +227,12 @@ impl Reply {
     /// [`Malformed`], as [`Request::parse`]; also for a reply this version does not know.
     pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
         let mut object = parse_object(message)?;
-        let name = only_known(&object, &["registered", "refused", "unregistered"])?
+        let name = only_known(&object, &["registered", "refused", "unregistered", "routed"])?
             .ok_or_else(|| Malformed::new("no known reply"))?;
         let body = object.remove(name).unwrap_or_default();
         match name {
             "registered" => parse_id(body).map(|id| Self::Registered { id }),
+            "routed" => serde_json::from_value(body).map(Self::Routed).map_err(Malformed::new),
             "refused" => serde_json::from_value(body).map(Self::Refused).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregistered { id }),
         }
@@ -213,6 +244,7 @@ impl Reply {
             Self::Registered { id } => serde_json::json!({ "registered": { "id": id } }),
             Self::Refused(refused) => serde_json::json!({ "refused": refused }),
             Self::Unregistered { id } => serde_json::json!({ "unregistered": { "id": id } }),
+            Self::Routed(routed) => serde_json::json!({ "routed": routed }),
         }
         .to_string()
     }
@@ -297,6 +329,8 @@ mod tests {
             r#"{"register": {"protocol": 1, "addresses": ["a"]}, "unregister": {"id": 1}}"#,
             r#"{"unregister": {"id": "1"}}"#,
             r#"{"unregister": {}}"#,
+            r#"{"route": {"via": "net.tcp://h/a"}}"#,
+            r#"{"route": {"via": "net.tcp://h/a", "local": "h:808"}}"#,
             "{\"unregister\": {\"id\": 1}} {}",
         ] {
             assert!(Request::parse(malformed.as_bytes()).is_err(), "{malformed}");
@@ -347,7 +381,14 @@ mod tests {
             r#"{"register":{"addresses":["a"],"protocol":1}}"#
         );
         register.bound = Some(vec!["::".parse().unwrap()]);
-        for request in [Request::Register(register), Request::Unregister { id: u64::MAX }] {
+        let route = Route { via: "net.tcp://h/\u{7}".into(), local: "[::1]:808".parse().unwrap() };
+        assert_eq!(
+            Request::Route(route.clone()).to_json(),
+            r#"{"route":{"local":"[::1]:808","via":"net.tcp://h/\u0007"}}"#
+        );
+        for request in
+            [Request::Register(register), Request::Unregister { id: u64::MAX }, Request::Route(route)]
+        {
             assert_eq!(Request::parse(request.to_json().as_bytes()), Ok(request));
         }
         let refused = Refused { reason: RefusedReason::AccessDenied, address: None, message: "m".into() };
@@ -355,7 +396,19 @@ mod tests {
             Reply::Refused(refused.clone()).to_json(),
             r#"{"refused":{"message":"m","reason":"access_denied"}}"#
         );
-        for reply in [Reply::Registered { id: 0 }, Reply::Refused(refused), Reply::Unregistered { id: 9 }] {
+        let routed = Routed { address: Some("net.tcp://h/a".into()), reset: false, message: "m".into() };
+        assert_eq!(
+            Reply::Routed(routed.clone()).to_json(),
+            r#"{"routed":{"address":"net.tcp://h/a","message":"m"}}"#
+        );
+        let reset = Routed { address: None, reset: true, message: "m".into() };
+        for reply in [
+            Reply::Registered { id: 0 },
+            Reply::Refused(refused),
+            Reply::Unregistered { id: 9 },
+            Reply::Routed(routed),
+            Reply::Routed(reset),
+        ] {
             assert_eq!(Reply::parse(reply.to_json().as_bytes()), Ok(reply));
         }
     }
