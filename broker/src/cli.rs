@@ -31,6 +31,8 @@ enum Command {
     Run(Run),
     /// Run a program that knows nothing of port sharing: its listener becomes a registration.
     Exec(Exec),
+    /// Say which registration a Via belongs to, and why.
+    Route(crate::route::RouteArguments),
 }
 
 #[derive(Debug, Args)]
@@ -117,6 +119,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         None => run(cli.run),
         Some(Command::Run(arguments)) => run(arguments),
         Some(Command::Exec(arguments)) => arguments.run(),
+        Some(Command::Route(arguments)) => crate::route::run(arguments).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

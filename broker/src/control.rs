@@ -58,6 +58,12 @@ impl Access {
         let uid = peer.credentials().uid;
         uid == 0 || uid == self.user || self.group_only
     }
+
+    /// Whether the peer may see what others registered.
+    fn admits_administrator(peer: &AsyncControlPeer) -> bool {
+        let uid = peer.credentials().uid;
+        uid == 0 || uid == getuid().as_raw()
+    }
 }
 
 /// Opens the control socket; a living broker is never displaced.
@@ -179,6 +185,13 @@ impl Holding {
                 None => {
                     let message = format!("this control connection has no registration {id}");
                     (Reply::Refused(refused(RefusedReason::InvalidArgument, None, message)), None)
+                }
+            },
+            Request::Route(route) => match Access::admits_administrator(peer) {
+                true => (Reply::Routed(self.registry.route(route)), None),
+                false => {
+                    let message = "only root and the broker's own user may ask this".to_owned();
+                    (Reply::Refused(refused(RefusedReason::AccessDenied, None, message)), None)
                 }
             },
             Request::NotSupported { name } => (Reply::Refused(not_supported(name)), None),

@@ -26,6 +26,7 @@ mod queue;
 mod refuse;
 mod registry;
 mod relay;
+mod route;
 mod start;
 mod table;
 

@@ -112,6 +112,11 @@ impl Registry {
         self.end(registration, state);
     }
 
+    /// Where a connection would go.
+    pub(crate) fn route(&self, route: &handoff::Route) -> handoff::Routed {
+        crate::route::route_here(&self.shared.table.load().routes, route)
+    }
+
     /// Adds a static route, which stays.
     pub(crate) fn add_route(&self, route: &Route) -> Result<(), Refused> {
         let mut guard = lock(&self.state);

@@ -1,0 +1,314 @@
+//! `broker route`: which registration a Via belongs to, and why.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use handoff::{ControlConnection, Route, Routed};
+use router::{Match, RouteTable, Via};
+
+use crate::config::Config;
+use crate::table::{Choice, Endpoint};
+
+/// A line that is longer than this is no Via, whatever is in it.
+const LONGEST_VIA: usize = 2048;
+
+#[derive(Debug, Args)]
+pub(crate) struct RouteArguments {
+    /// Look into the static routes of this configuration; without it, ask the running broker.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the running broker is [default: as for workers].
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    control: Option<PathBuf>,
+    /// The local address and port of the connection.
+    #[arg(long, value_name = "IP:PORT")]
+    local: SocketAddr,
+    /// The Via, or `-` to read one a line from standard input and answer each with one line.
+    #[arg(value_name = "VIA")]
+    via: OsString,
+}
+
+/// Who is asked.
+enum Source {
+    /// The routes of a configuration, each with its address as written there.
+    Routes(RouteTable<()>),
+    Broker(ControlConnection),
+}
+
+/// The whole command.
+pub(crate) fn run(arguments: RouteArguments) -> Result<()> {
+    let RouteArguments { config, control, local, via } = arguments;
+    let mut source = match config {
+        Some(file) => {
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("the configuration {} cannot be read", file.display()))?;
+            let config =
+                Config::from_toml(&text).with_context(|| format!("the configuration {}", file.display()))?;
+            Source::Routes(table_of(&config)?)
+        }
+        None => {
+            let path = control.unwrap_or_else(handoff::control_path);
+            Source::Broker(ControlConnection::connect(&path)?)
+        }
+    };
+    let output = BufWriter::new(io::stdout().lock());
+    let result = if via == "-" {
+        answer_lines(&mut source, local, BufReader::new(io::stdin().lock()), output)
+    } else {
+        explain(&mut source, local, via.as_encoded_bytes(), output)
+    };
+    match result.as_ref().map_err(|error| error.downcast_ref::<io::Error>()) {
+        // Whoever read the answers has seen enough.
+        Err(Some(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        _ => result,
+    }
+}
+
+fn table_of(config: &Config) -> Result<RouteTable<()>> {
+    let mut table = RouteTable::new();
+    for route in &config.routes {
+        if let Err(conflict) = table.register(route.prefix.clone(), ()) {
+            bail!("the route {:?}: {conflict}", route.prefix.address());
+        }
+    }
+    Ok(table)
+}
+
+/// One Via: the answer, and what led to it.
+fn explain(source: &mut Source, local: SocketAddr, via: &[u8], mut output: impl Write) -> Result<()> {
+    let routed = source.route(via, local)?;
+    writeln!(output, "{}", line(&routed))?;
+    if let Some(via) = parse(via).ok().filter(Via::is_net_tcp) {
+        writeln!(output, "  canonical Via: net.tcp://{}:{}{}", via.host(), via.port(), via.path())?;
+        if via.wildcard_path() != via.path() {
+            writeln!(output, "  path for wildcard addresses, query included: {}", via.wildcard_path())?;
+        }
+    }
+    writeln!(output, "  accepted on: {local}")?;
+    writeln!(output, "  because: {}", printable(&routed.message))?;
+    Ok(output.flush()?)
+}
+
+/// One Via a line, one answer a line.
+fn answer_lines(
+    source: &mut Source,
+    local: SocketAddr,
+    mut input: BufReader<impl io::Read>,
+    mut output: impl Write,
+) -> Result<()> {
+    let mut via = Vec::new();
+    while read_line(&mut input, &mut via)? {
+        writeln!(output, "{}", line(&source.route(&via, local)?))?;
+        if input.buffer().is_empty() {
+            // Somebody may wait for the answer before asking again.
+            output.flush()?;
+        }
+    }
+    Ok(output.flush()?)
+}
+
+/// Reads a line without its line feed, of one that is too long only what shows it. `false` at the end.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let mut any = false;
+    loop {
+        let read = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if read.is_empty() {
+            return Ok(any);
+        }
+        any = true;
+        let end = read.iter().position(|&octet| octet == b'\n');
+        let now = &read[..end.unwrap_or(read.len())];
+        line.extend_from_slice(&now[..now.len().min(LONGEST_VIA + 1 - line.len().min(LONGEST_VIA + 1))]);
+        let used = end.map_or(read.len(), |end| end + 1);
+        input.consume(used);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+/// A Via as it comes off the wire.
+fn parse(via: &[u8]) -> Result<Via<'_>, String> {
+    if via.len() > LONGEST_VIA {
+        return Err(format!("the Via has more than {LONGEST_VIA} octets"));
+    }
+    let via = std::str::from_utf8(via).map_err(|_| "the Via is not UTF-8".to_owned())?;
+    Via::parse(via).map_err(|error| error.to_string())
+}
+
+impl Source {
+    fn route(&mut self, via: &[u8], local: SocketAddr) -> Result<Routed> {
+        let parsed = match parse(via) {
+            Ok(parsed) => parsed,
+            Err(message) => return Ok(Routed { address: None, reset: true, message }),
+        };
+        match self {
+            Self::Routes(table) => Ok(route_in(table, &parsed, local, |_| None)),
+            Self::Broker(broker) => {
+                let via = String::from_utf8_lossy(via).into_owned();
+                Ok(broker.route(&Route { via, local })?)
+            }
+        }
+    }
+}
+
+/// The running broker's answer.
+pub(crate) fn route_here(table: &RouteTable<Endpoint>, route: &Route) -> Routed {
+    let via = match parse(route.via.as_bytes()) {
+        Ok(via) => via,
+        Err(message) => return Routed { address: None, reset: true, message },
+    };
+    route_in(table, &via, route.local, |endpoint| match endpoint.choose(route.local.ip()) {
+        Choice::None => Some("its program listens on other local addresses only"),
+        _ => None,
+    })
+}
+
+/// Looks a Via up; `unreachable` says why a match gets no connection after all.
+fn route_in<T>(
+    table: &RouteTable<T>,
+    via: &Via<'_>,
+    local: SocketAddr,
+    unreachable: impl Fn(&T) -> Option<&'static str>,
+) -> Routed {
+    let not_found = |message: String| Routed { address: None, reset: false, message };
+    match table.lookup(via, local) {
+        Err(miss) => not_found(miss.to_string()),
+        Ok(Match { prefix, value, mode, segments, .. }) => {
+            let host = match mode {
+                router::HostNameComparison::Exact => "host and port of the Via",
+                _ => "the port of the connection",
+            };
+            let plural = if segments == 1 { "" } else { "s" };
+            let mut message = format!("{mode}: {host} and {segments} segment{plural} of the path match");
+            match unreachable(value) {
+                Some(why) => {
+                    let _ = write!(message, " {}, but {why}", prefix.address());
+                    not_found(message)
+                }
+                None => Routed { address: Some(prefix.address().to_owned()), reset: false, message },
+            }
+        }
+    }
+}
+
+/// The answer as one line.
+fn line(routed: &Routed) -> String {
+    match &routed.address {
+        Some(address) => printable(address),
+        None if routed.reset => format!("reset: {}", printable(&routed.message)),
+        None => "EndpointNotFound".to_owned(),
+    }
+}
+
+/// A text without characters that could end a line or command a terminal.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+        line
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTES: &str = "[[route]]\naddress = 'net.tcp://LocalHost:9000/Calc'\nrelay = '127.0.0.1:9101'\n\
+        [[route]]\naddress = 'net.tcp://srv1:9000/x'\nhost_name_comparison = 'exact'\nrelay = '127.0.0.1:9102'\n\
+        [[route]]\naddress = 'net.tcp://192.0.2.5:9000/y/z'\nrelay = '127.0.0.1:9103'\n";
+
+    fn source(toml: &str) -> Source {
+        Source::Routes(table_of(&Config::from_toml(toml).expect("a configuration")).expect("no conflict"))
+    }
+
+    fn answers(input: &[u8]) -> String {
+        let mut output = Vec::new();
+        let local = "192.0.2.9:9000".parse().expect("an address");
+        answer_lines(&mut source(ROUTES), local, BufReader::with_capacity(7, input), &mut output)
+            .expect("no input or output fails");
+        String::from_utf8(output).expect("UTF-8")
+    }
+
+    #[test]
+    fn each_line_gets_one_line() {
+        let mut input = Vec::new();
+        input.extend_from_slice(b"net.tcp://any/calc/add\nnet.tcp://SRV1:9000/X\nnet.tcp://srv1/x\n\n");
+        input.extend_from_slice(
+            b"net.tcp://h/\xFF\nnet.tcp://h/calc\r\nhttp://h/\nnet.pipe://h/\nnet.tcp://h/y/z\n",
+        );
+        input.extend_from_slice(format!("net.tcp://h/calc/{}\n", "x".repeat(5000)).as_bytes());
+        input.extend_from_slice(b"net.tcp://u@h/\nnet.tcp://h/CALC");
+        assert_eq!(
+            answers(&input),
+            "net.tcp://LocalHost:9000/Calc\nnet.tcp://srv1:9000/x\nEndpointNotFound\nreset: the URI is empty\n\
+             reset: the Via is not UTF-8\nnet.tcp://LocalHost:9000/Calc\nEndpointNotFound\n\
+             reset: the scheme cannot carry a port\nEndpointNotFound\nreset: the Via has more than 2048 octets\n\
+             reset: the URI has user information, which net.tcp does not allow\nnet.tcp://LocalHost:9000/Calc\n"
+        );
+        assert_eq!(answers(b""), "");
+        assert_eq!(answers(b"\n"), "reset: the URI is empty\n");
+    }
+
+    #[test]
+    fn the_longest_via_is_still_one() {
+        let via = |octets: usize| format!("net.tcp://h/calc/{}", "x".repeat(octets - 17));
+        assert_eq!(answers(via(2048).as_bytes()), "net.tcp://LocalHost:9000/Calc\n");
+        assert_eq!(answers(via(2049).as_bytes()), "reset: the Via has more than 2048 octets\n");
+    }
+
+    #[test]
+    fn a_decision_is_explained() {
+        let explained = |via: &str, local: &str| {
+            let mut output = Vec::new();
+            let local = local.parse().expect("an address");
+            explain(&mut source(ROUTES), local, via.as_bytes(), &mut output).expect("no output fails");
+            String::from_utf8(output).expect("UTF-8")
+        };
+        assert_eq!(
+            explained("net.tcp://SRV9/a/../calc/add?x", "192.0.2.9:9000"),
+            "net.tcp://LocalHost:9000/Calc\n  canonical Via: net.tcp://srv9:808/calc/add\n  \
+             path for wildcard addresses, query included: /calc/add%3Fx\n  accepted on: 192.0.2.9:9000\n  \
+             because: strong_wildcard: the port of the connection and 1 segment of the path match\n"
+        );
+        assert_eq!(
+            explained("net.tcp://h/y/z", "192.0.2.9:9000"),
+            "EndpointNotFound\n  canonical Via: net.tcp://h:808/y/z\n  accepted on: 192.0.2.9:9000\n  \
+             because: net.tcp://192.0.2.5:9000/y/z (strong_wildcard) matches, but the connection came in on 192.0.2.9\n"
+        );
+        assert_eq!(
+            explained("calc", "192.0.2.9:9000"),
+            "reset: the URI has no valid scheme\n  accepted on: 192.0.2.9:9000\n  because: the URI has no valid scheme\n"
+        );
+    }
+
+    #[test]
+    fn routes_that_exclude_each_other_are_named() {
+        let twice = "[[route]]\naddress = 'net.tcp://a:9000/x'\nrelay = '127.0.0.1:1'\n\
+            [[route]]\naddress = 'net.tcp://b:9000/X/'\nrelay = '127.0.0.1:2'\n";
+        let error = table_of(&Config::from_toml(twice).expect("a configuration")).expect_err("a conflict");
+        assert_eq!(
+            error.to_string(),
+            "the route \"net.tcp://b:9000/X/\": the address is already registered as net.tcp://a:9000/x (strong_wildcard)"
+        );
+    }
+
+    #[test]
+    fn an_answer_is_one_line_whatever_was_registered() {
+        let routed =
+            Routed { address: Some("net.tcp://h/a\nb\u{1b}".into()), reset: false, message: String::new() };
+        assert_eq!(line(&routed), r"net.tcp://h/a\nb\u{1b}");
+    }
+}
