@@ -19,7 +19,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Options {
     /// Number of the service to call; asked for if not given
     #[arg(long)]
-    pub number: Option<u16>,
+    pub number: Option<u32>,
     /// Machine of the service
     #[arg(long, default_value = "localhost")]
     pub host: String,
@@ -52,7 +52,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     client.close().await
 }
 
-fn ask_number() -> anyhow::Result<u16> {
+fn ask_number() -> anyhow::Result<u32> {
     let mut out = io::stdout();
     write!(out, "Enter the service number to test: ")
         .and_then(|()| out.flush())

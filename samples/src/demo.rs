@@ -89,7 +89,7 @@ async fn steps(folder: &Path) -> anyhow::Result<()> {
     say("   Nothing is left.")
 }
 
-fn two_numbers() -> [u16; 2] {
+fn two_numbers() -> [u32; 2] {
     let first = random::number();
     let second = core::iter::repeat_with(random::number).find(|second| *second != first);
     [first, second.unwrap_or_default()]
@@ -127,7 +127,7 @@ fn show_owners(port: u16, broker: &Process, services: &[Process]) -> anyhow::Res
     Ok(())
 }
 
-async fn call(port: u16, number: u16) -> anyhow::Result<()> {
+async fn call(port: u16, number: u32) -> anyhow::Result<()> {
     let mut client = Process::client(number, port, Stdio::inherit())?;
     let mut results = 0;
     while let Some(line) = client.line().await? {
@@ -138,7 +138,7 @@ async fn call(port: u16, number: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn call_in_vain(port: u16, number: u16) -> anyhow::Result<()> {
+async fn call_in_vain(port: u16, number: u32) -> anyhow::Result<()> {
     let mut client = Process::client(number, port, Stdio::piped())?;
     let mut complaint = String::new();
     let errors = client.child.stderr.take().context("standard error")?;
@@ -178,14 +178,14 @@ struct Process {
 }
 
 impl Process {
-    fn service(number: u16, port: u16, control: &Path) -> anyhow::Result<Self> {
+    fn service(number: u32, port: u16, control: &Path) -> anyhow::Result<Self> {
         let control = control.display().to_string();
         let (number, port) = (number.to_string(), port.to_string());
         let arguments = [SERVICE, "--number", &number, "--port", &port, "--control", &control];
         Self::start("service", &arguments.map(String::from))
     }
 
-    fn client(number: u16, port: u16, errors: Stdio) -> anyhow::Result<Self> {
+    fn client(number: u32, port: u16, errors: Stdio) -> anyhow::Result<Self> {
         let (number, port) = (number.to_string(), port.to_string());
         let arguments = [CLIENT, "--number", &number, "--port", &port];
         Self::start_with("client", &arguments.map(String::from), errors)

@@ -7,9 +7,8 @@ fn random() -> u64 {
 }
 
 /// A service number, 1 to 65535.
-pub fn number() -> u16 {
-    let within = random() % u64::from(u16::MAX);
-    u16::try_from(within).unwrap_or_default().saturating_add(1)
+pub fn number() -> u32 {
+    u32::try_from(random() % 65_535).unwrap_or_default() + 1
 }
 
 /// The name of a message: a random UUID (RFC 9562, version 4).

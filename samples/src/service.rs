@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Options {
     /// Number in the service's address; random if not given
     #[arg(long)]
-    pub number: Option<u16>,
+    pub number: Option<u32>,
     /// Host in the service's address; a name means all addresses of this machine
     #[arg(long, default_value = "localhost")]
     pub host: String,

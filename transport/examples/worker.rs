@@ -8,7 +8,7 @@ use transport::{Channel, ListenOptions, Listener, TransportError};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let address = std::env::args().nth(1).unwrap_or("net.tcp://localhost:9000/echo".into());
+    let address = std::env::args().nth(1).ok_or("usage: worker ADDRESS")?;
     let mut listener = Listener::bind(ListenOptions::new(&address).port_sharing(true)).await?;
     println!("listening on {address}");
     loop {
