@@ -131,7 +131,7 @@ async fn call(port: u16, number: u32) -> anyhow::Result<()> {
     let mut client = Process::client(number, port, Stdio::inherit())?;
     let mut results = 0;
     while let Some(line) = client.line().await? {
-        say(&format!("      {line}"))?;
+        say(&line)?;
         results += 1;
     }
     ensure!(client.ended().await? && results == 4, "the client did not get its four results");
@@ -144,7 +144,7 @@ async fn call_in_vain(port: u16, number: u32) -> anyhow::Result<()> {
     let errors = client.child.stderr.take().context("standard error")?;
     let mut lines = BufReader::new(errors).lines();
     while let Some(line) = within(lines.next_line()).await?? {
-        say(&format!("      {line}"))?;
+        say(&line)?;
         complaint.push_str(&line);
     }
     ensure!(!client.ended().await?, "the client found a service that does not exist");

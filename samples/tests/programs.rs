@@ -111,7 +111,7 @@ fn the_demonstration_shows_everything_and_leaves_nothing() {
     let (status, lines, errors) = Process::start(sample("demo").env("TMPDIR", folder.path())).finish();
     assert!(status.success(), "{lines:?} {errors:?}");
     for result in RESULTS {
-        assert_eq!(lines.iter().filter(|line| line.trim() == result).count(), 2, "{result}: {lines:#?}");
+        assert_eq!(lines.iter().filter(|line| *line == result).count(), 2, "{result}: {lines:#?}");
     }
     assert!(lines.iter().any(|line| line.contains("EndpointNotFound")));
     let owner = lines.iter().find(|line| line.contains("belongs to process")).unwrap();

@@ -36,25 +36,25 @@
 //!
 //! # Modules
 //!
-//! `listener` takes connections from `own_port` or `shared_port` and gives each to a `greeting`, which reads the
-//! preamble; `connect` is the other side of that. Both end in a `channel` over a `connection`.
+//! `listener` takes connections from `own_port` or `shared_port` and gives each to the `receiver`'s side of a preamble;
+//! `initiator` is the other side of that. Both end in a `channel` over a `connection`.
 //!
 //! [MC-NMF]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nmf/
 
 mod address;
 mod channel;
-mod connect;
 mod connection;
 mod error;
-mod greeting;
+mod initiator;
 mod listener;
 mod options;
 mod own_port;
+mod receiver;
 mod shared_port;
 
 pub use channel::{Channel, Envelope};
-pub use connect::connect;
 pub use error::{AcceptError, RegisterError, TransportError};
 pub use framing_core::{Fault, Limits, Mode};
+pub use initiator::connect;
 pub use listener::Listener;
 pub use options::{ConnectOptions, HostNameComparison, ListenOptions};

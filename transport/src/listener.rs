@@ -13,9 +13,9 @@ use crate::address::Address;
 use crate::channel::Channel;
 use crate::connection::Connection;
 use crate::error::{AcceptError, RegisterError};
-use crate::greeting::{Rules, greet};
 use crate::options::ListenOptions;
 use crate::own_port::OwnPort;
+use crate::receiver::{Rules, open_session};
 use crate::shared_port::{SharedPort, is_at_limit};
 
 /// Accepts the sessions that initiators open at an address.
@@ -27,8 +27,8 @@ use crate::shared_port::{SharedPort, is_at_limit};
 pub struct Listener {
     port: Port,
     rules: Arc<Rules>,
-    greetings: JoinSet<Option<Channel>>,
-    max_greetings: usize,
+    preambles: JoinSet<Option<Channel>>,
+    max_preambles: usize,
     home: Home,
     returned: mpsc::UnboundedReceiver<Returned>,
 }
@@ -75,8 +75,8 @@ impl Listener {
         Ok(Self {
             port,
             rules: Arc::new(rules),
-            greetings: JoinSet::new(),
-            max_greetings: options.max_pending_connections.saturating_add(options.max_idle_connections),
+            preambles: JoinSet::new(),
+            max_preambles: options.max_pending_connections.saturating_add(options.max_idle_connections),
             home: Home { sender, room: Arc::new(Semaphore::new(options.max_idle_connections)) },
             returned,
         })
@@ -93,12 +93,12 @@ impl Listener {
     pub async fn accept(&mut self) -> Result<Channel, AcceptError> {
         loop {
             tokio::select! {
-                Some(done) = self.greetings.join_next() => if let Ok(Some(channel)) = done {
+                Some(done) = self.preambles.join_next() => if let Ok(Some(channel)) = done {
                     return Ok(channel);
                 },
-                Some(returned) = self.returned.recv() => self.greet_again(returned),
-                accepted = self.port.accept(), if self.greetings.len() < self.max_greetings => match accepted {
-                    Ok(stream) => self.greet(stream),
+                Some(returned) = self.returned.recv() => self.open_again(returned),
+                accepted = self.port.accept(), if self.preambles.len() < self.max_preambles => match accepted {
+                    Ok(stream) => self.open(stream),
                     Err(error) if is_at_limit(&error) => return Err(AcceptError::AtLimit(error)),
                     Err(error) => return Err(AcceptError::Io(error)),
                 },
@@ -115,16 +115,16 @@ impl Listener {
     }
 
     /// A connection that broke before it could be set up concerns nobody.
-    fn greet(&mut self, stream: TcpStream) {
+    fn open(&mut self, stream: TcpStream) {
         let Ok(connection) = Connection::new(stream) else { return };
         let (rules, home) = (Arc::clone(&self.rules), self.home.clone());
-        self.greetings.spawn(async move { greet(connection, None, &rules, home).await });
+        self.preambles.spawn(async move { open_session(connection, None, &rules, home).await });
     }
 
-    fn greet_again(&mut self, Returned { connection, via, room }: Returned) {
+    fn open_again(&mut self, Returned { connection, via, room }: Returned) {
         let (rules, home) = (Arc::clone(&self.rules), self.home.clone());
-        self.greetings.spawn(async move {
-            let channel = greet(connection, Some(via), &rules, home).await;
+        self.preambles.spawn(async move {
+            let channel = open_session(connection, Some(via), &rules, home).await;
             drop(room);
             channel
         });

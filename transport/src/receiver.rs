@@ -47,7 +47,7 @@ impl From<DecodeError> for Refusal {
 }
 
 /// Opens a session on a connection; `earlier` is the Via of the session that it carried before.
-pub(crate) async fn greet(
+pub(crate) async fn open_session(
     mut connection: Connection,
     earlier: Option<String>,
     rules: &Rules,
