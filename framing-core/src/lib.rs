@@ -5,6 +5,17 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![deny(
+    clippy::alloc_instead_of_core,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::std_instead_of_core,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
 
 // `arbitrary` is a std crate, and its derive names std: a feature for test programs only.
 #[cfg(any(test, feature = "arbitrary"))]
