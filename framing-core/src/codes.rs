@@ -119,12 +119,24 @@ octet_codes! {
 
 impl Mode {
     /// Whether the receiver answers in this mode: Preamble Ack, upgrades, envelopes, faults.
+    ///
+    /// ```
+    /// use framing_core::Mode;
+    /// assert!(Mode::SINGLETON_UNSIZED.has_back_channel());
+    /// assert!(!Mode::SINGLETON_SIZED.has_back_channel());
+    /// ```
     #[must_use]
     pub const fn has_back_channel(self) -> bool {
         matches!(self, Self::SINGLETON_UNSIZED | Self::DUPLEX)
     }
 
     /// Whether the mode is one of the four the specification defines.
+    ///
+    /// ```
+    /// use framing_core::Mode;
+    /// assert!(Mode::SIMPLEX.is_defined());
+    /// assert!(!Mode(0).is_defined());
+    /// ```
     #[must_use]
     pub const fn is_defined(self) -> bool {
         self.name().is_some()
@@ -171,6 +183,11 @@ octet_codes! {
 
 impl KnownEncoding {
     /// The content type WCF uses for this code, or `None` for a reserved code.
+    ///
+    /// ```
+    /// use framing_core::KnownEncoding;
+    /// assert_eq!(KnownEncoding::SOAP12_UTF8.content_type(), Some("application/soap+xml; charset=utf-8"));
+    /// ```
     #[must_use]
     pub const fn content_type(self) -> Option<&'static str> {
         Some(match self {

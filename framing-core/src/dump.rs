@@ -108,6 +108,14 @@ enum Preamble {
 }
 
 /// Why a dump ends early.
+///
+/// ```
+/// use framing_core::dump::{DumpError, Dumper};
+/// let mut text = String::new();
+/// let error = Dumper::new().dump(b"\x07\x47", &mut text).unwrap_err();
+/// assert_eq!(error, DumpError::NoRecord { offset: 1, octet: 0x47 });
+/// assert_eq!(text, "0 End\n");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DumpError {
@@ -136,6 +144,12 @@ pub enum DumpError {
 
 impl DumpError {
     /// The offset at which the stream is wrong or ends, in octets; `None` if it was the writer.
+    ///
+    /// ```
+    /// use framing_core::dump::DumpError;
+    /// assert_eq!(DumpError::EndInside { offset: 9, began: 5 }.offset(), Some(9));
+    /// assert_eq!(DumpError::Write.offset(), None);
+    /// ```
     #[must_use]
     pub const fn offset(self) -> Option<u64> {
         match self {
@@ -178,6 +192,11 @@ impl Default for Dumper {
 
 impl Dumper {
     /// A dump that begins at a record.
+    ///
+    /// ```
+    /// use framing_core::dump::Dumper;
+    /// assert_eq!(Dumper::new().finish(&mut String::new()), Ok(()));
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -194,6 +213,14 @@ impl Dumper {
     ///
     /// # Errors
     /// [`DumpError::NoRecord`], [`DumpError::SizeTooLarge`], [`DumpError::Write`]. The dump is over then.
+    ///
+    /// ```
+    /// use framing_core::dump::Dumper;
+    /// let mut text = String::new();
+    /// Dumper::new().dump(&[0x0B, 0x07], &mut text)?;
+    /// assert_eq!(text, "0 PreambleAck\n1 End\n");
+    /// # Ok::<(), framing_core::dump::DumpError>(())
+    /// ```
     pub fn dump<W: Write>(&mut self, octets: &[u8], out: &mut W) -> Result<(), DumpError> {
         let mut rest = octets;
         while let Some((first, after)) = rest.split_first() {
@@ -236,6 +263,14 @@ impl Dumper {
     ///
     /// # Errors
     /// [`DumpError::EndInside`] unless the stream ended between records; [`DumpError::Write`].
+    ///
+    /// ```
+    /// use framing_core::dump::{DumpError, Dumper};
+    /// let (mut dumper, mut text) = (Dumper::new(), String::new());
+    /// dumper.dump(&[0x0B, 0x01], &mut text)?;
+    /// assert_eq!(dumper.finish(&mut text), Err(DumpError::EndInside { offset: 2, began: 1 }));
+    /// # Ok::<(), DumpError>(())
+    /// ```
     pub fn finish<W: Write>(&mut self, out: &mut W) -> Result<(), DumpError> {
         match self.at {
             At::Record if self.head.is_empty() => return Ok(()),

@@ -27,6 +27,12 @@ pub enum Encoding<'a> {
 
 impl<'a> Encoding<'a> {
     /// The content type, or `None` for a reserved known code.
+    ///
+    /// ```
+    /// use framing_core::{Encoding, KnownEncoding};
+    /// assert_eq!(Encoding::Known(KnownEncoding::BINARY).content_type(), Some("application/soap+msbin1"));
+    /// assert_eq!(Encoding::Extensible("a/b").content_type(), Some("a/b"));
+    /// ```
     #[must_use]
     pub const fn content_type(&self) -> Option<&'a str> {
         match *self {
@@ -36,6 +42,14 @@ impl<'a> Encoding<'a> {
     }
 
     /// The encoding as WCF announces it: the known code if the text is exactly its content type, else the text itself.
+    ///
+    /// ```
+    /// use framing_core::{Encoding, KnownEncoding};
+    /// let encoding = Encoding::from_content_type("application/soap+msbinsession1");
+    /// assert_eq!(encoding, Encoding::Known(KnownEncoding::BINARY_SESSION));
+    /// // Compared exactly, as WCF does.
+    /// assert!(matches!(Encoding::from_content_type("text/xml;charset=utf-8"), Encoding::Extensible(_)));
+    /// ```
     #[must_use]
     pub fn from_content_type(content_type: &'a str) -> Self {
         (0..=KnownEncoding::BINARY_SESSION.0)

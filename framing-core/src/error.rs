@@ -6,6 +6,13 @@ use core::fmt;
 use crate::{Fault, Mode, RecordType};
 
 /// A part of a record that has a size.
+///
+/// ```
+/// use framing_core::{DecodeError, Field, Limits, Record};
+/// let error = Record::decode(&[0x08, 0x00], &Limits::DEFAULT).unwrap_err();
+/// assert_eq!(error, DecodeError::Empty(Field::Fault));
+/// assert_eq!(Field::ContentType.to_string(), "content type");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -40,6 +47,13 @@ impl fmt::Display for Field {
 /// What the grammar ([MC-NMF] 3.1.1.2) wants at a place.
 ///
 /// [MC-NMF]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nmf/
+///
+/// ```
+/// use framing_core::{DecodeError, Expected, Limits, RecordType, preamble};
+/// let error = preamble::view(&[0, 1, 0, 2], &Limits::DEFAULT).unwrap_err();
+/// assert_eq!(error, DecodeError::UnexpectedRecord { expected: Expected::Mode, got: RecordType::VIA });
+/// assert_eq!(error.to_string(), "expected Mode, got Via");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -162,6 +176,13 @@ pub enum DecodeError {
 }
 
 /// Whose answer to malformed octets to give, see [`DecodeError::fault_as_original`].
+///
+/// ```
+/// use framing_core::{DecodeError, Field, Fault, Original};
+/// let error = DecodeError::TooLong { field: Field::SizedEnvelope, octets: 65537, limit: 65536 };
+/// let fault = error.fault_as_original(Original::Service);
+/// assert_eq!(fault, Some(Fault::MAX_MESSAGE_SIZE_EXCEEDED));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Original {
@@ -180,6 +201,13 @@ struct Answers {
 impl DecodeError {
     /// The fault that tells the peer what is wrong, or `None` where a Fault Record helps nobody: the peer speaks
     /// another protocol or is gone. An initiator never answers with a fault.
+    ///
+    /// ```
+    /// use framing_core::{DecodeError, Fault, Field};
+    /// assert_eq!(DecodeError::SizeTooLarge.fault(), Some(Fault::INVALID_RECORD_SEQUENCE));
+    /// assert_eq!(DecodeError::Empty(Field::Via).fault(), Some(Fault::ENDPOINT_NOT_FOUND));
+    /// assert_eq!(DecodeError::NotFraming { octet: b'G' }.fault(), None);
+    /// ```
     #[must_use]
     pub const fn fault(self) -> Option<Fault<'static>> {
         self.answers().clear

@@ -78,18 +78,33 @@ impl<'a> Fault<'a> {
     pub const NAMESPACE: &'static str = "http://schemas.microsoft.com/ws/2006/05/framing/faults/";
 
     /// A fault with any URI.
+    ///
+    /// ```
+    /// use framing_core::Fault;
+    /// assert_eq!(Fault::new("urn:mine").name(), None);
+    /// ```
     #[must_use]
     pub const fn new(uri: &'a str) -> Self {
         Self(uri)
     }
 
     /// The URI, as it is on the wire.
+    ///
+    /// ```
+    /// use framing_core::Fault;
+    /// assert!(Fault::SERVER_TOO_BUSY.uri().starts_with(Fault::NAMESPACE));
+    /// ```
     #[must_use]
     pub const fn uri(&self) -> &'a str {
         self.0
     }
 
     /// The last part of a published fault's URI, `None` for any other URI.
+    ///
+    /// ```
+    /// use framing_core::Fault;
+    /// assert_eq!(Fault::MAX_MESSAGE_SIZE_EXCEEDED.name(), Some("MaxMessageSizeExceededFault"));
+    /// ```
     #[must_use]
     pub fn name(&self) -> Option<&'a str> {
         Fault::PUBLISHED.contains(self).then(|| self.0.strip_prefix(Self::NAMESPACE)).flatten()

@@ -9,6 +9,32 @@ use crate::{
 };
 
 /// What [`Initiator::step`] found. URIs and payloads borrow from the octets given to it.
+///
+/// ```
+/// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+/// # use framing_core::{Fault, StreamEnd, initiator::Event};
+/// let mut initiator = Initiator::new(Limits::DEFAULT);
+/// let mut out = [0; 128];
+/// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+/// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+/// # initiator.preamble(&preamble, &mut out)?;
+/// initiator.preamble_end(&mut out)?;
+/// let mut octets = &b"\x0B\x06\x02hi\x07"[..];
+/// let mut seen = Vec::new();
+/// while let Ok(step) = initiator.step(octets) {
+///     match step.event {
+///         Event::NeedInput(_) | Event::AwaitingCommand => break, // read more, or go on
+///         Event::PreambleAck => seen.push("ack"), // envelopes may be sent
+///         Event::Payload(payload) => seen.push(std::str::from_utf8(payload).unwrap()),
+///         Event::End => seen.push("end"),
+///         Event::Fault(fault) => panic!("refused: {fault}"),
+///         _ => {}
+///     }
+///     octets = &octets[step.consumed..];
+/// }
+/// assert_eq!(seen, ["ack", "hi", "end"]);
+/// # Ok::<(), ApiMisuse>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event<'a> {
@@ -88,6 +114,15 @@ enum State {
 
 impl Initiator {
     /// An initiator; of the limits it uses those for faults and envelopes.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// assert!(initiator.is_idle());
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
         Self { limits, upgraded: false, state: State::Start, mode: Mode::DUPLEX, output: Outbound::Shut }
@@ -102,6 +137,21 @@ impl Initiator {
     /// [`DecodeError::UnexpectedRecord`] (its text hints at HTTP where that is it), [`TooLong`](DecodeError::TooLong),
     /// [`SizeTooLarge`](DecodeError::SizeTooLarge), [`Empty`](DecodeError::Empty) and [`NotUtf8`](DecodeError::NotUtf8)
     /// for a fault. The machine stays failed and repeats the error. Nobody is told: the connection is to be closed.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// initiator.preamble_end(&mut out)?;
+    /// let error = initiator.step(b"HTTP/1.1 400").unwrap_err();
+    /// let text = "expected PreambleAck or Fault, got 0x48 (the peer seems to speak HTTP)";
+    /// assert_eq!(error.to_string(), text);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn step<'a>(&mut self, octets: &'a [u8]) -> Result<Step<Event<'a>>, DecodeError> {
         let step = self.advance(octets);
         if let Err(error) = step {
@@ -175,6 +225,20 @@ impl Initiator {
     ///
     /// # Errors
     /// [`DecodeError::EndOfStream`] where the receiver had to send more; the error the machine failed with before.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// assert_eq!(initiator.end_of_stream(&[]), Err(framing_core::DecodeError::EndOfStream {
+    ///     expected: framing_core::Expected::PreambleAck, // the service refused without saying why
+    /// }));
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn end_of_stream(&mut self, left: &[u8]) -> Result<StreamEnd, DecodeError> {
         let end = match self.state {
             State::Start | State::OneWay => Ok(StreamEnd::Quiet),
@@ -198,12 +262,38 @@ impl Initiator {
 
     /// Whether this session was upgraded: its octets travel inside the upgraded stream until both Ends are through,
     /// then the stream falls back to the raw one.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// initiator.upgrade_request("application/ssl-tls", &mut out)?;
+    /// initiator.step(&[0x0A]).unwrap();
+    /// assert!(initiator.is_upgraded());
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     #[must_use]
     pub const fn is_upgraded(&self) -> bool {
         self.upgraded
     }
 
     /// Whether a session may begin: [`preamble`](Self::preamble) is in turn. So it is again once both Ends are through.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// assert!(!initiator.is_idle());
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     #[must_use]
     pub const fn is_idle(&self) -> bool {
         matches!(self.state, State::Start)
@@ -214,6 +304,17 @@ impl Initiator {
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] inside a session; [`ApiMisuse::UndefinedMode`]; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// let encoding = Encoding::Known(KnownEncoding::BINARY_SESSION);
+    /// let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://localhost/calc", encoding };
+    /// assert_eq!(initiator.preamble(&preamble, &mut out), Ok(preamble.encoded_len()));
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn preamble(&mut self, preamble: &Preamble<'_>, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         if self.state != State::Start {
             return Err(ApiMisuse::OutOfTurn);
@@ -236,6 +337,19 @@ impl Initiator {
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] unless the preamble or an upgrade has just been done, or in a mode without a way back;
     /// [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// let written = initiator.upgrade_request("application/ssl-tls", &mut out)?;
+    /// assert_eq!(out[..written], *b"\x09\x13application/ssl-tls");
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn upgrade_request(&mut self, name: &str, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         if self.state != State::Preamble || !self.mode.has_back_channel() {
             return Err(ApiMisuse::OutOfTurn);
@@ -250,6 +364,19 @@ impl Initiator {
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] unless the preamble or an upgrade has just been done; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// assert_eq!(initiator.preamble_end(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x0C);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn preamble_end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         if self.state != State::Preamble {
             return Err(ApiMisuse::OutOfTurn);
@@ -273,6 +400,21 @@ impl Initiator {
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] before the Ack, after End or a fault, inside an envelope, or for a second envelope of a
     /// singleton; [`ApiMisuse::Encode`] for a size of 0 or over [`size::MAX`](crate::size::MAX) or a short buffer.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// # initiator.preamble_end(&mut out)?;
+    /// # initiator.step(&[0x0B]).unwrap();
+    /// let header = initiator.envelope(300, &mut out)?; // then 300 octets of payload
+    /// assert_eq!(out[..header], [0x06, 0xAC, 0x02]);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn envelope(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         self.session()?;
         self.output.envelope(self.mode, size, out)
@@ -282,6 +424,23 @@ impl Initiator {
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`] as for [`envelope`](Self::envelope).
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::SINGLETON_UNSIZED, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// # initiator.preamble_end(&mut out)?;
+    /// # initiator.step(&[0x0B]).unwrap();
+    /// let header = initiator.envelope(5, &mut out)?; // then 5 octets
+    /// assert_eq!(out[..header], [0x05, 0x05]);
+    /// let header = initiator.chunk(2, &mut out)?; // then 2 octets
+    /// assert_eq!(out[..header], [0x02]);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn chunk(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         self.session()?;
         self.output.chunk(size, out)
@@ -291,6 +450,22 @@ impl Initiator {
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::SINGLETON_UNSIZED, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// # initiator.preamble_end(&mut out)?;
+    /// # initiator.step(&[0x0B]).unwrap();
+    /// initiator.envelope(5, &mut out)?; // then 5 octets
+    /// assert_eq!(initiator.envelope_end(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x00);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn envelope_end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         self.session()?;
         self.output.envelope_end(out)
@@ -302,6 +477,21 @@ impl Initiator {
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] before the Ack, inside an envelope, before the envelope of a singleton, after End, or in
     /// a singleton-sized session, which has no End; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// # initiator.preamble_end(&mut out)?;
+    /// # initiator.step(&[0x0B]).unwrap();
+    /// assert_eq!(initiator.end(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x07);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         if self.state != State::Closed {
             self.session()?;

@@ -38,6 +38,16 @@ pub struct Preamble<'a> {
 
 impl<'a> Preamble<'a> {
     /// The four records, in their order.
+    ///
+    /// ```
+    /// use framing_core::Record;
+    /// use framing_core::{Encoding, KnownEncoding, Mode, Preamble};
+    /// let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// let preamble = Preamble { mode: Mode::SINGLETON_UNSIZED, via: "net.tcp://h/a", encoding };
+    /// let [version, .., encoding] = preamble.records();
+    /// assert_eq!(version, Record::Version { major: 1, minor: 0 });
+    /// assert_eq!(encoding, Record::KnownEncoding(KnownEncoding::BINARY));
+    /// ```
     #[must_use]
     pub fn records(&self) -> [Record<'a>; 4] {
         [
@@ -49,6 +59,13 @@ impl<'a> Preamble<'a> {
     }
 
     /// Octets [`encode`](Self::encode) writes.
+    ///
+    /// ```
+    /// use framing_core::{Encoding, KnownEncoding, Mode, Preamble};
+    /// let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// let preamble = Preamble { mode: Mode::SINGLETON_UNSIZED, via: "net.tcp://h/a", encoding };
+    /// assert_eq!(preamble.encoded_len(), 3 + 2 + (1 + 1 + 13) + 2);
+    /// ```
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.records().iter().map(Record::encoded_len).fold(0, usize::saturating_add)
@@ -58,6 +75,15 @@ impl<'a> Preamble<'a> {
     ///
     /// # Errors
     /// [`EncodeError::BufferTooShort`]; [`EncodeError::Empty`] for an empty Via.
+    ///
+    /// ```
+    /// use framing_core::EncodeError;
+    /// use framing_core::{Encoding, KnownEncoding, Mode, Preamble};
+    /// let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// let preamble = Preamble { mode: Mode::SINGLETON_UNSIZED, via: "net.tcp://h/a", encoding };
+    /// assert_eq!(preamble.encode(&mut [0; 64]), Ok(22));
+    /// assert_eq!(preamble.encode(&mut [0; 8]), Err(EncodeError::BufferTooShort { needed: 22 }));
+    /// ```
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let needed = self.encoded_len();
         if out.len() < needed {
@@ -76,6 +102,15 @@ impl<'a> Preamble<'a> {
 }
 
 /// How far a preamble has come, seen by a router. Borrows from the octets.
+///
+/// ```
+/// use framing_core::preamble::{PreambleView, view};
+/// use framing_core::{Limits, Mode};
+/// // A streamed session: its router need not wait for the encoding.
+/// let octets = b"\x00\x01\x00\x01\x01\x02\x0Dnet.tcp://h/a";
+/// let Ok(PreambleView::Via { mode, via, consumed, .. }) = view(octets, &Limits::DEFAULT) else { panic!() };
+/// assert_eq!((mode, via, consumed), (Mode::SINGLETON_UNSIZED, "net.tcp://h/a", 20));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreambleView<'a> {
     /// The Via is not complete.
@@ -223,18 +258,45 @@ enum OwnedEncoding<const N: usize> {
 
 impl<const VIA: usize, const CONTENT_TYPE: usize> OwnedPreamble<VIA, CONTENT_TYPE> {
     /// The communication mode.
+    ///
+    /// ```
+    /// use framing_core::{Encoding, KnownEncoding, Mode, Preamble};
+    /// let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// let preamble = Preamble { mode: Mode::SINGLETON_UNSIZED, via: "net.tcp://h/a", encoding };
+    /// let owned: framing_core::OwnedPreamble = preamble.try_into()?;
+    /// assert_eq!(owned.mode(), Mode::SINGLETON_UNSIZED);
+    /// # Ok::<(), framing_core::CapacityExceeded>(())
+    /// ```
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 
     /// The URI of the endpoint.
+    ///
+    /// ```
+    /// use framing_core::{Encoding, KnownEncoding, Mode, Preamble};
+    /// let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// let preamble = Preamble { mode: Mode::SINGLETON_UNSIZED, via: "net.tcp://h/a", encoding };
+    /// let owned: framing_core::OwnedPreamble = preamble.try_into()?;
+    /// assert_eq!(owned.via(), "net.tcp://h/a");
+    /// # Ok::<(), framing_core::CapacityExceeded>(())
+    /// ```
     #[must_use]
     pub fn via(&self) -> &str {
         &self.via
     }
 
     /// How the envelopes are encoded.
+    ///
+    /// ```
+    /// use framing_core::{Encoding, KnownEncoding, Mode, Preamble};
+    /// let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// let preamble = Preamble { mode: Mode::SINGLETON_UNSIZED, via: "net.tcp://h/a", encoding };
+    /// let owned: framing_core::OwnedPreamble = preamble.try_into()?;
+    /// assert_eq!(owned.encoding(), Encoding::Known(KnownEncoding::BINARY));
+    /// # Ok::<(), framing_core::CapacityExceeded>(())
+    /// ```
     #[must_use]
     pub fn encoding(&self) -> Encoding<'_> {
         match &self.encoding {
@@ -244,6 +306,15 @@ impl<const VIA: usize, const CONTENT_TYPE: usize> OwnedPreamble<VIA, CONTENT_TYP
     }
 
     /// The whole of it, borrowed.
+    ///
+    /// ```
+    /// use framing_core::{Encoding, KnownEncoding, Mode, Preamble};
+    /// let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// let preamble = Preamble { mode: Mode::SINGLETON_UNSIZED, via: "net.tcp://h/a", encoding };
+    /// let owned: framing_core::OwnedPreamble = preamble.try_into()?;
+    /// assert_eq!(owned.as_preamble(), preamble);
+    /// # Ok::<(), framing_core::CapacityExceeded>(())
+    /// ```
     #[must_use]
     pub fn as_preamble(&self) -> Preamble<'_> {
         Preamble { mode: self.mode(), via: self.via(), encoding: self.encoding() }

@@ -9,6 +9,29 @@ use crate::{
 };
 
 /// What [`Receiver::step`] found. Texts and payloads borrow from the octets given to it.
+///
+/// ```
+/// use framing_core::receiver::Event;
+/// use framing_core::{Limits, Receiver};
+///
+/// let mut receiver = Receiver::new(Limits::DEFAULT);
+/// let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x0C\x06\x02hi\x07"[..];
+/// let mut seen = Vec::new();
+/// loop {
+///     let step = receiver.step(octets)?;
+///     match step.event {
+///         Event::NeedInput(_) => break, // read more
+///         Event::Preamble(preamble) => seen.push(preamble.via),
+///         Event::PreambleEnd => drop(receiver.acknowledge(&mut [0; 1])), // and send it
+///         Event::Payload(payload) => seen.push(std::str::from_utf8(payload).unwrap()),
+///         Event::End => drop(receiver.end(&mut [0; 1])), // and send it
+///         _ => {}
+///     }
+///     octets = &octets[step.consumed..];
+/// }
+/// assert_eq!(seen, ["net.tcp://h/a", "hi"]);
+/// # Ok::<(), framing_core::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event<'a> {
@@ -92,6 +115,12 @@ impl Receiver {
     /// ([MS-NMFTB] 3.1.1).
     ///
     /// [MS-NMFTB]: https://learn.microsoft.com/openspecs/windows_protocols/ms-nmftb/
+    ///
+    /// ```
+    /// use framing_core::{Limits, Receiver};
+    /// let receiver = Receiver::new(Limits { envelope: 1 << 20, ..Limits::DEFAULT });
+    /// assert_eq!(receiver.mode(), None);
+    /// ```
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
         Self {
@@ -126,6 +155,16 @@ impl Receiver {
     /// # Errors
     /// Whatever [`DecodeError`] lists. The machine stays failed and repeats the error; [`fault`](Self::fault) may still
     /// be given, [`DecodeError::fault`] says which.
+    ///
+    /// ```
+    /// use framing_core::{DecodeError, Fault, Limits, Receiver};
+    /// let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// let error = receiver.step(&[0x00, 0x02]).unwrap_err();
+    /// assert_eq!(error, DecodeError::UnsupportedVersion { major: 2 });
+    /// let mut out = [0; 128];
+    /// let written = receiver.fault(error.fault().unwrap(), &mut out);
+    /// assert_eq!(written, Ok(2 + Fault::UNSUPPORTED_VERSION.uri().len()));
+    /// ```
     pub fn step<'a>(&mut self, octets: &'a [u8]) -> Result<Step<Event<'a>>, DecodeError> {
         let step = self.advance(octets);
         if let Err(error) = step {
@@ -215,6 +254,15 @@ impl Receiver {
     ///
     /// # Errors
     /// [`DecodeError::EndOfStream`] where the initiator had to send more; the error the machine failed with before.
+    ///
+    /// ```
+    /// use framing_core::{DecodeError, Expected, Limits, Receiver};
+    /// let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// let octets = [0x00, 0x01];
+    /// assert!(receiver.step(&octets).is_ok()); // needs more, but
+    /// let error = DecodeError::EndOfStream { expected: Expected::Via };
+    /// assert_eq!(receiver.end_of_stream(&octets), Err(error));
+    /// ```
     pub fn end_of_stream(&mut self, left: &[u8]) -> Result<StreamEnd, DecodeError> {
         let end = match self.state {
             State::Preamble if left.is_empty() => Ok(StreamEnd::Quiet),
@@ -245,12 +293,37 @@ impl Receiver {
 
     /// Whether this session was upgraded: its octets travel inside the upgraded stream until both Ends are through,
     /// then the stream falls back to the raw one.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x09\x03tls"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// assert!(!receiver.is_upgraded());
+    /// receiver.accept_upgrade(&mut out)?;
+    /// assert!(receiver.is_upgraded());
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     #[must_use]
     pub const fn is_upgraded(&self) -> bool {
         self.upgraded
     }
 
     /// The mode of the session at hand, `None` between sessions and before a preamble is complete.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// assert_eq!(receiver.mode(), Some(Mode::DUPLEX));
+    /// ```
     #[must_use]
     pub const fn mode(&self) -> Option<Mode> {
         self.mode
@@ -262,6 +335,18 @@ impl Receiver {
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::UpgradeRequest`]; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x09\x03tls"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// assert_eq!(receiver.accept_upgrade(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x0A);
+    /// ```
     pub fn accept_upgrade(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         if self.state != State::AwaitingUpgrade {
             return Err(ApiMisuse::OutOfTurn);
@@ -277,6 +362,18 @@ impl Receiver {
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::PreambleEnd`] of a session with a way back;
     /// [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x0C"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// assert_eq!(receiver.acknowledge(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x0B);
+    /// ```
     pub fn acknowledge(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         let (State::AwaitingAcknowledge, Some(mode)) = (self.state, self.mode) else {
             return Err(ApiMisuse::OutOfTurn);
@@ -293,6 +390,20 @@ impl Receiver {
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] in a mode without a way back, inside an unsized envelope of ours, after our End or
     /// another fault; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// let written = receiver.fault(Fault::ENDPOINT_NOT_FOUND, &mut out)?;
+    /// assert_eq!(out[..2], [0x08, 0x47]);
+    /// assert_eq!(receiver.step(b"whatever").unwrap().event, Event::Closed);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn fault(&mut self, fault: Fault<'_>, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         let answerable = self.mode.is_none_or(Mode::has_back_channel);
         let busy = matches!(self.output, Outbound::Chunks | Outbound::Ended);
@@ -313,6 +424,20 @@ impl Receiver {
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] before the Ack, after End, inside an envelope, or for a second envelope of a singleton;
     /// [`ApiMisuse::Encode`] for a size of 0 or over [`size::MAX`](crate::size::MAX) or a short buffer.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x0C"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// # receiver.acknowledge(&mut out).unwrap();
+    /// let header = receiver.envelope(300, &mut out)?; // then 300 octets of payload
+    /// assert_eq!(out[..header], [0x06, 0xAC, 0x02]);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn envelope(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         self.output_mode().and_then(|mode| self.output.envelope(mode, size, out))
     }
@@ -321,6 +446,22 @@ impl Receiver {
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`] as for [`envelope`](Self::envelope).
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x01\x02\x0Dnet.tcp://h/a\x03\x07\x0C"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// # receiver.acknowledge(&mut out).unwrap();
+    /// let header = receiver.envelope(5, &mut out)?; // then 5 octets
+    /// assert_eq!(out[..header], [0x05, 0x05]);
+    /// let header = receiver.chunk(2, &mut out)?; // then 2 octets
+    /// assert_eq!(out[..header], [0x02]);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn chunk(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         self.output_mode().and_then(|_| self.output.chunk(size, out))
     }
@@ -329,6 +470,21 @@ impl Receiver {
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x01\x02\x0Dnet.tcp://h/a\x03\x07\x0C"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// # receiver.acknowledge(&mut out).unwrap();
+    /// receiver.envelope(5, &mut out)?; // then 5 octets
+    /// assert_eq!(receiver.envelope_end(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x00);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
     pub fn envelope_end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         self.output_mode().and_then(|_| self.output.envelope_end(out))
     }
@@ -337,6 +493,20 @@ impl Receiver {
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] before the Ack, inside an envelope, or after End or a fault; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x0C"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// # receiver.acknowledge(&mut out).unwrap();
+    /// assert_eq!(receiver.end(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x07);
+    /// assert_eq!(receiver.envelope(5, &mut out), Err(ApiMisuse::OutOfTurn));
+    /// ```
     pub fn end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         let mode = self.output_mode()?;
         let written = self.output.end(Role::Receiver, mode, out)?;

@@ -7,6 +7,12 @@ use crate::{
 };
 
 /// What a decoder found at the beginning of a slice.
+///
+/// ```
+/// use framing_core::{Decoded, Limits, Record};
+/// let Ok(Decoded::NeedMore(missing)) = Record::decode(b"\x02\x05net", &Limits::DEFAULT) else { panic!() };
+/// assert_eq!(missing.get(), 2);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded<T> {
     /// A whole value.
@@ -84,12 +90,25 @@ impl<'a> Record<'a> {
     /// [`DecodeError::UnknownRecord`], [`UnsupportedVersion`](DecodeError::UnsupportedVersion),
     /// [`SizeTooLarge`](DecodeError::SizeTooLarge), [`TooLong`](DecodeError::TooLong) as soon as a size is known,
     /// [`Empty`](DecodeError::Empty), [`NotUtf8`](DecodeError::NotUtf8).
+    ///
+    /// ```
+    /// use framing_core::{DecodeError, Decoded, Limits, Record, RecordType};
+    /// let decoded = Record::decode(b"\x09\x03tls\x0C", &Limits::DEFAULT);
+    /// assert_eq!(decoded, Ok(Decoded::Complete { value: Record::UpgradeRequest("tls"), consumed: 5 }));
+    /// let error = Record::decode(b"\x0D", &Limits::DEFAULT).unwrap_err();
+    /// assert_eq!(error, DecodeError::UnknownRecord(RecordType(0x0D)));
+    /// ```
     #[inline]
     pub fn decode(octets: &'a [u8], limits: &Limits) -> Result<Decoded<Self>, DecodeError> {
         parse::decoded(octets, parse::record(octets, limits))
     }
 
     /// The record's type octet.
+    ///
+    /// ```
+    /// use framing_core::{Record, RecordType};
+    /// assert_eq!(Record::PreambleAck.record_type(), RecordType::PREAMBLE_ACK);
+    /// ```
     #[must_use]
     pub const fn record_type(&self) -> RecordType {
         match self {
@@ -110,6 +129,11 @@ impl<'a> Record<'a> {
     }
 
     /// Octets [`encode`](Self::encode) writes.
+    ///
+    /// ```
+    /// use framing_core::{Fault, Record};
+    /// assert_eq!(Record::Fault(Fault::ENDPOINT_NOT_FOUND).encoded_len(), 73);
+    /// ```
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         1_usize.saturating_add(match self {
@@ -132,6 +156,16 @@ impl<'a> Record<'a> {
     /// # Errors
     /// [`EncodeError::BufferTooShort`]; [`EncodeError::Empty`] for a text or sized envelope of no octets, except an
     /// extensible encoding; [`EncodeError::SizeTooLarge`] over [`size::MAX`].
+    ///
+    /// ```
+    /// use framing_core::{EncodeError, Field, Fault, Record};
+    /// let mut out = [0; 128];
+    /// let written = Record::Fault(Fault::SERVER_TOO_BUSY).encode(&mut out)?;
+    /// assert_eq!(out[..2], [0x08, 0x44]);
+    /// assert_eq!(out[2..written], *Fault::SERVER_TOO_BUSY.uri().as_bytes());
+    /// assert_eq!(Record::Via("").encode(&mut out), Err(EncodeError::Empty(Field::Via)));
+    /// # Ok::<(), EncodeError>(())
+    /// ```
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let needed = self.encoded_len();
         match (self, self.text()) {

@@ -8,6 +8,14 @@ use crate::{
 };
 
 /// What a machine made of the octets it was given.
+///
+/// ```
+/// use framing_core::receiver::Event;
+/// use framing_core::{Limits, Receiver, Step};
+/// let mut receiver = Receiver::new(Limits::DEFAULT);
+/// let Ok(Step { consumed: 0, event: Event::NeedInput(octets) }) = receiver.step(b"\x00\x01") else { panic!() };
+/// assert_eq!(octets.get(), 1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step<E> {
     /// Octets to discard from the beginning of the buffer once the event is dealt with.
@@ -17,6 +25,12 @@ pub struct Step<E> {
 }
 
 /// How a stream ended, where that is no error.
+///
+/// ```
+/// use framing_core::{Limits, Receiver, StreamEnd};
+/// let mut receiver = Receiver::new(Limits::DEFAULT);
+/// assert_eq!(receiver.end_of_stream(&[]), Ok(StreamEnd::Quiet)); // connected and closed
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StreamEnd {

@@ -141,7 +141,9 @@ fn receiver_on_a_connection_takes_two_modes() {
 fn initiator_takes_what_the_tables_say() {
     let duplex = Mode::DUPLEX;
     let singleton = Mode::SINGLETON_UNSIZED;
-    let rows: [(&str, Mode, bool, &[u8], fn(u8) -> bool); 10] = [
+    /// Name, mode, whether an upgrade was asked for, octets that lead there, what may come next.
+    type Row = (&'static str, Mode, bool, &'static [u8], fn(u8) -> bool);
+    let rows: [Row; 10] = [
         ("C1", duplex, true, &[], |octet| octet == 10 || octet == 8),
         ("C2", duplex, false, &[], |octet| octet == 11 || octet == 8),
         ("C2 after an upgrade", duplex, true, &[10], |octet| octet == 11 || octet == 8),
@@ -273,7 +275,9 @@ fn carry_out<M>(machine: &mut M, commands: &[Command<M>], name: &str) {
 
 #[test]
 fn receiver_commands_in_turn() {
-    let rows: &[(&str, &[&[u8]], &[&str], &str)] = &[
+    /// Name, octets in pieces, a command after each piece and then more, the commands in turn.
+    type Row<'a> = (&'a str, &'a [&'a [u8]], &'a [&'a str], &'a str);
+    let rows: &[Row<'_>] = &[
         ("S0", &[], &[], "fault"),
         ("S11", &[PREAMBLE], &[], "fault"),
         ("S13", &[PREAMBLE, b"\x09\x01u"], &[], "accept_upgrade fault"),
