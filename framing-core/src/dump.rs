@@ -21,11 +21,13 @@
 //! assert_eq!(Dump(octets).to_string(), expected);
 //! ```
 
+mod text;
+
 use core::fmt::{self, Write};
-use core::str;
 
 use heapless::Vec;
 
+use self::text::Text;
 use crate::{Decoded, KnownEncoding, Mode, RecordType, size};
 
 /// `Display` of the records in a slice; an error is the last line.
@@ -72,8 +74,7 @@ pub struct Dumper {
     began: u64,
     /// Its octets so far, up to the end of its size.
     head: Vec<u8, 6>,
-    /// The beginning of a character that the last piece of a text ended in.
-    partial: Vec<u8, 4>,
+    text: Text,
     preamble: Preamble,
 }
 
@@ -117,6 +118,7 @@ enum Preamble {
 /// assert_eq!(text, "0 End\n");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DumpError {
     /// An octet where a record should begin is none.
@@ -204,7 +206,7 @@ impl Dumper {
             offset: 0,
             began: 0,
             head: Vec::new(),
-            partial: Vec::new(),
+            text: Text::new(),
             preamble: Preamble::No,
         }
     }
@@ -235,7 +237,7 @@ impl Dumper {
                 }
                 At::Text { kind, left } => {
                     let (text, rest) = self.split(rest, left);
-                    self.text(text, out)?;
+                    self.text.write(text, out)?;
                     self.at = At::Text { kind, left: left.saturating_sub(count(text)) };
                     self.end_text(out)?;
                     rest
@@ -283,7 +285,7 @@ impl Dumper {
                 return Ok(());
             }
             At::Text { .. } => {
-                self.flush_partial(out)?;
+                self.text.flush(out)?;
                 out.write_str("\n")?;
             }
             _ => {}
@@ -400,56 +402,10 @@ impl Dumper {
 
     fn end_text<W: Write>(&mut self, out: &mut W) -> Result<(), DumpError> {
         if let At::Text { kind, left: 0 } = self.at {
-            self.flush_partial(out)?;
+            self.text.flush(out)?;
             out.write_str("\"\n")?;
             self.end_record(kind, 0);
         }
-        Ok(())
-    }
-
-    /// Octets of a text, escaped. A character may begin in one piece and end in the next.
-    fn text<W: Write>(&mut self, text: &[u8], out: &mut W) -> fmt::Result {
-        let mut rest = text;
-        while let Some((first, after)) = rest.split_first() {
-            if self.partial.is_empty() {
-                break;
-            }
-            if self.partial.push(*first).is_err() {
-                self.flush_partial(out)?;
-                continue;
-            }
-            match str::from_utf8(&self.partial) {
-                Ok(character) => {
-                    escape(character, out)?;
-                    self.partial.clear();
-                }
-                Err(error) if error.error_len().is_none() => {}
-                // The octet does not continue the character: it is looked at again by itself.
-                Err(_) => {
-                    self.partial.pop();
-                    self.flush_partial(out)?;
-                    continue;
-                }
-            }
-            rest = after;
-        }
-        let mut chunks = rest.utf8_chunks().peekable();
-        while let Some(chunk) = chunks.next() {
-            escape(chunk.valid(), out)?;
-            let begins = str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none());
-            if chunks.peek().is_none() && begins {
-                self.partial.clear();
-                self.partial.extend(chunk.invalid().iter().copied());
-            } else {
-                escape_octets(chunk.invalid(), out)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn flush_partial<W: Write>(&mut self, out: &mut W) -> fmt::Result {
-        escape_octets(&self.partial, out)?;
-        self.partial.clear();
         Ok(())
     }
 
@@ -471,13 +427,4 @@ impl Dumper {
 /// The length of a slice that is no longer than a record.
 fn count(octets: &[u8]) -> u32 {
     u32::try_from(octets.len()).unwrap_or(u32::MAX)
-}
-
-/// Character by character: what `str` escapes depends on where the text begins.
-fn escape<W: Write>(text: &str, out: &mut W) -> fmt::Result {
-    text.chars().try_for_each(|character| write!(out, "{}", character.escape_debug()))
-}
-
-fn escape_octets<W: Write>(octets: &[u8], out: &mut W) -> fmt::Result {
-    octets.iter().try_for_each(|octet| write!(out, "\\x{octet:02X}"))
 }

@@ -184,6 +184,7 @@ pub enum DecodeError {
 /// assert_eq!(fault, Some(Fault::MAX_MESSAGE_SIZE_EXCEEDED));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Original {
     /// The port sharing service, `SMSvcHost`: it resets the connection, whatever is wrong.

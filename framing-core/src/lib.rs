@@ -128,7 +128,7 @@
 //! | feature | what |
 //! |---|---|
 //! | `arbitrary` | `Arbitrary` for the values of the wire, for fuzzing; needs std |
-//! | `defmt` | `defmt::Format` for everything but the machines |
+//! | `defmt` | `defmt::Format` for everything but the machines, the dumps and [`OwnedPreamble`] |
 //!
 //! [MC-NMF]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nmf/
 

@@ -112,6 +112,7 @@ impl<'a> Preamble<'a> {
 /// assert_eq!((mode, via, consumed), (Mode::SINGLETON_UNSIZED, "net.tcp://h/a", 20));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PreambleView<'a> {
     /// The Via is not complete.
     NeedMore {
@@ -350,6 +351,7 @@ impl<const VIA: usize, const CONTENT_TYPE: usize> TryFrom<Preamble<'_>> for Owne
 /// assert_eq!(OwnedPreamble::<16, 0>::try_from(preamble), Err(CapacityExceeded { field: Field::Via }));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CapacityExceeded {
     /// The text that is too long.
     pub field: Field,

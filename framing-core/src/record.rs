@@ -14,6 +14,7 @@ use crate::{
 /// assert_eq!(missing.get(), 2);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Decoded<T> {
     /// A whole value.
     Complete {

@@ -17,6 +17,7 @@ use crate::{
 /// assert_eq!(octets.get(), 1);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Step<E> {
     /// Octets to discard from the beginning of the buffer once the event is dealt with.
     pub consumed: usize,

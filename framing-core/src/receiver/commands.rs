@@ -1,0 +1,199 @@
+//! What a receiver sends: each command writes into the caller's slice and moves the machine on, or does neither.
+
+use super::{Receiver, State};
+use crate::session::{Inbound, Outbound, Role};
+use crate::{ApiMisuse, Fault, Mode, Record};
+
+impl Receiver {
+    /// Writes an Upgrade Response Record, 1 octet. It is the last octet in the clear: what follows it, octets already
+    /// received and not consumed included, belongs to the upgrade, and the next [`step`](Self::step) wants octets from
+    /// inside it.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::UpgradeRequest`]; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x09\x03tls"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// assert_eq!(receiver.accept_upgrade(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x0A);
+    /// ```
+    pub fn accept_upgrade(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        if self.state != State::AwaitingUpgrade {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        let written = Record::UpgradeResponse.encode(out)?;
+        self.state = State::Records;
+        self.upgraded = true;
+        Ok(written)
+    }
+
+    /// Writes a Preamble Ack Record, 1 octet. From here on envelopes may go both ways.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::PreambleEnd`] of a session with a way back;
+    /// [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x0C"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// assert_eq!(receiver.acknowledge(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x0B);
+    /// ```
+    pub fn acknowledge(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        let (State::AwaitingAcknowledge, Some(mode)) = (self.state, self.mode) else {
+            return Err(ApiMisuse::OutOfTurn);
+        };
+        let written = Record::PreambleAck.encode(out)?;
+        self.state = State::Session(Inbound::new(Role::Receiver, mode));
+        self.output = Outbound::Open;
+        Ok(written)
+    }
+
+    /// Writes a Fault Record; the session is over and every later octet is for the bin. Send it, close the sending
+    /// half, read until the peer closes (bounded), close.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] in a mode without a way back, inside an unsized envelope of ours, after our End or
+    /// another fault; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// let written = receiver.fault(Fault::ENDPOINT_NOT_FOUND, &mut out)?;
+    /// assert_eq!(out[..2], [0x08, 0x47]);
+    /// assert_eq!(receiver.step(b"whatever").unwrap().event, Event::Closed);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
+    pub fn fault(&mut self, fault: Fault<'_>, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        let answerable = self.mode.is_none_or(Mode::has_back_channel);
+        let busy = matches!(self.output, Outbound::Chunks | Outbound::Ended);
+        if !answerable || busy || self.state == State::Closed {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        let written = Record::Fault(fault).encode(out)?;
+        self.state = State::Closed;
+        self.output = Outbound::Ended;
+        Ok(written)
+    }
+
+    /// Writes what comes before the first `size` octets of an envelope. Duplex: a Sized Envelope Record header of 2 to
+    /// 6 octets, and `size` is the whole envelope. Singleton-unsized: an Unsized Envelope Record and the size of the
+    /// first data chunk, 2 to 6 octets; further chunks and the terminator follow with [`chunk`](Self::chunk) and
+    /// [`envelope_end`](Self::envelope_end). The caller sends the payload itself, uncopied.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] before the Ack, after End, inside an envelope, or for a second envelope of a singleton;
+    /// [`ApiMisuse::Encode`] for a size of 0 or over [`size::MAX`](crate::size::MAX) or a short buffer.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x0C"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// # receiver.acknowledge(&mut out).unwrap();
+    /// let header = receiver.envelope(300, &mut out)?; // then 300 octets of payload
+    /// assert_eq!(out[..header], [0x06, 0xAC, 0x02]);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
+    pub fn envelope(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        self.output_mode().and_then(|mode| self.output.envelope(mode, size, out))
+    }
+
+    /// Writes the size of a further data chunk of an unsized envelope, 1 to 5 octets.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`] as for [`envelope`](Self::envelope).
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x01\x02\x0Dnet.tcp://h/a\x03\x07\x0C"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// # receiver.acknowledge(&mut out).unwrap();
+    /// let header = receiver.envelope(5, &mut out)?; // then 5 octets
+    /// assert_eq!(out[..header], [0x05, 0x05]);
+    /// let header = receiver.chunk(2, &mut out)?; // then 2 octets
+    /// assert_eq!(out[..header], [0x02]);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
+    pub fn chunk(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        self.output_mode().and_then(|_| self.output.chunk(size, out))
+    }
+
+    /// Writes the terminator of an unsized envelope, 1 octet.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x01\x02\x0Dnet.tcp://h/a\x03\x07\x0C"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// # receiver.acknowledge(&mut out).unwrap();
+    /// receiver.envelope(5, &mut out)?; // then 5 octets
+    /// assert_eq!(receiver.envelope_end(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x00);
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
+    pub fn envelope_end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        self.output_mode().and_then(|_| self.output.envelope_end(out))
+    }
+
+    /// Writes an End Record, 1 octet: we send nothing more in this session. Either side may be first.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfTurn`] before the Ack, inside an envelope, or after End or a fault; [`ApiMisuse::Encode`].
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x0C"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// # receiver.acknowledge(&mut out).unwrap();
+    /// assert_eq!(receiver.end(&mut out), Ok(1));
+    /// assert_eq!(out[0], 0x07);
+    /// assert_eq!(receiver.envelope(5, &mut out), Err(ApiMisuse::OutOfTurn));
+    /// ```
+    pub fn end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        let mode = self.output_mode()?;
+        let written = self.output.end(Role::Receiver, mode, out)?;
+        self.next_session();
+        Ok(written)
+    }
+
+    const fn output_mode(&self) -> Result<Mode, ApiMisuse> {
+        match (self.mode, self.state) {
+            (Some(mode), State::Session(_) | State::InputEnded) => Ok(mode),
+            _ => Err(ApiMisuse::OutOfTurn),
+        }
+    }
+}
