@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
+use tokio::time::{sleep, timeout};
 use transport::{Channel, ListenOptions, Listener};
 
 use crate::calculator;
@@ -15,6 +16,8 @@ use crate::{address, random};
 
 /// How long a session may be silent: WCF's default receive timeout.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a peer may take to read a reply: WCF's default send timeout.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long accepting pauses when this process has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -74,7 +77,7 @@ async fn accept(mut listener: Listener) {
             Ok(channel) => drop(tokio::spawn(serve(channel))),
             Err(error) => {
                 eprintln!("calculator-service: {:#}", anyhow::Error::from(error));
-                tokio::time::sleep(PAUSE).await;
+                sleep(PAUSE).await;
             }
         }
     }
@@ -84,7 +87,7 @@ async fn accept(mut listener: Listener) {
 async fn serve(mut channel: Channel) {
     let Some(encoding) = Encoding::from_content_type(channel.content_type()) else { return };
     let mut codec = Codec::new(encoding);
-    while let Ok(Ok(received)) = tokio::time::timeout(RECEIVE_TIMEOUT, channel.receive()).await {
+    while let Ok(Ok(received)) = timeout(RECEIVE_TIMEOUT, channel.receive()).await {
         let Some(envelope) = received else {
             drop(channel.close().await);
             return;
@@ -94,9 +97,7 @@ async fn serve(mut channel: Channel) {
             Err(fault) => unaddressed().refuse(fault),
         };
         let Ok(octets) = codec.encode(&reply) else { return };
-        if channel.send(&octets).await.is_err() {
-            return;
-        }
+        let Ok(Ok(())) = timeout(SEND_TIMEOUT, channel.send(&octets)).await else { return };
     }
 }
 

@@ -3,15 +3,13 @@
 use core::time::Duration;
 use std::net::SocketAddr;
 
-use framing_core::{
-    ApiMisuse, DecodeError, Fault, Field, Initiator, Limits, Mode, Receiver, Record, Step, initiator,
-    receiver,
-};
+use framing_core::{ApiMisuse, DecodeError, Field, Initiator, Limits, Mode, Receiver, Record, Step};
 use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::error::TransportError;
 use crate::listener::Home;
+use crate::machine::{Incoming, Machine};
 
 /// How long the peer may take to end the session too: WCF's default close timeout.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,7 +47,7 @@ pub struct Channel {
     output_ended: bool,
     /// The connection carries nothing more, not even another session.
     spent: bool,
-    /// A record is half written. INVARIANT: true only inside `send`, or after one that was cancelled.
+    /// A record is half written. INVARIANT: true only inside `send`, or after one that failed or was cancelled.
     sending: bool,
     /// Where the connection goes when the session has ended.
     home: Option<Home>,
@@ -76,20 +74,17 @@ impl Channel {
     }
 
     fn new(connection: Connection, machine: Machine, session: Session, limits: Limits) -> Self {
-        let incoming = Vec::new();
-        let (input_ended, output_ended, spent, sending) = (false, false, false, false);
-        let home = None;
         Self {
             connection,
             machine,
             session,
             limits,
-            incoming,
-            input_ended,
-            output_ended,
-            spent,
-            sending,
-            home,
+            incoming: Vec::new(),
+            input_ended: false,
+            output_ended: false,
+            spent: false,
+            sending: false,
+            home: None,
         }
     }
 
@@ -225,7 +220,7 @@ impl Channel {
             _ => &[],
         };
         self.sending = true;
-        self.connection.write(&[header.get(..written).unwrap_or_default(), octets, terminator]).await?;
+        self.connection.write([header.get(..written).unwrap_or_default(), octets, terminator]).await?;
         self.sending = false;
         Ok(())
     }
@@ -247,7 +242,7 @@ impl Channel {
             // A clone, because the octet may turn out not to be sent.
             let mut ended = self.machine.clone();
             ended.end(&mut record).map_err(misuse)?;
-            match self.connection.write(&[&record]).await {
+            match self.connection.write([&record]).await {
                 // The peer has ended and did not wait to hear it from us.
                 Err(_) if self.input_ended => self.spent = true,
                 other => other?,
@@ -280,87 +275,12 @@ impl Channel {
     }
 }
 
-const HALF_SENT: TransportError = TransportError::Misuse("an envelope was cancelled while it was sent");
+const HALF_SENT: TransportError =
+    TransportError::Misuse("an envelope was sent in part only: an earlier send failed or was cancelled");
 
 fn misuse(misuse: ApiMisuse) -> TransportError {
     TransportError::Misuse(match misuse {
         ApiMisuse::Encode(_) => "an envelope has 1 to 2147483647 octets",
         _ => "the session has no place for this: it has ended, or its one envelope was sent, or none was",
     })
-}
-
-/// Either role's state machine.
-#[derive(Debug, Clone)]
-enum Machine {
-    Receiver(Receiver),
-    Initiator(Initiator),
-}
-
-/// What both roles' events come to.
-enum Incoming<'a> {
-    NeedInput,
-    EnvelopeStart,
-    Payload(&'a [u8]),
-    EnvelopeEnd,
-    End,
-    Fault(Fault<'a>),
-}
-
-impl Machine {
-    fn step<'a>(&mut self, octets: &'a [u8]) -> Result<Step<Incoming<'a>>, DecodeError> {
-        let (consumed, event) = match self {
-            Self::Receiver(machine) => {
-                let Step { consumed, event } = machine.step(octets)?;
-                let event = match event {
-                    receiver::Event::EnvelopeStart { .. } => Incoming::EnvelopeStart,
-                    receiver::Event::Payload(octets) => Incoming::Payload(octets),
-                    receiver::Event::EnvelopeEnd => Incoming::EnvelopeEnd,
-                    receiver::Event::End | receiver::Event::AwaitingCommand => Incoming::End,
-                    _ => Incoming::NeedInput,
-                };
-                (consumed, event)
-            }
-            Self::Initiator(machine) => {
-                let Step { consumed, event } = machine.step(octets)?;
-                let event = match event {
-                    initiator::Event::EnvelopeStart { .. } => Incoming::EnvelopeStart,
-                    initiator::Event::Payload(octets) => Incoming::Payload(octets),
-                    initiator::Event::EnvelopeEnd => Incoming::EnvelopeEnd,
-                    initiator::Event::End | initiator::Event::AwaitingCommand => Incoming::End,
-                    initiator::Event::Fault(fault) => Incoming::Fault(fault),
-                    _ => Incoming::NeedInput,
-                };
-                (consumed, event)
-            }
-        };
-        Ok(Step { consumed, event })
-    }
-
-    fn end_of_stream(&mut self, left: &[u8]) -> Result<(), DecodeError> {
-        match self {
-            Self::Receiver(machine) => machine.end_of_stream(left).map(drop),
-            Self::Initiator(machine) => machine.end_of_stream(left).map(drop),
-        }
-    }
-
-    fn envelope(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
-        match self {
-            Self::Receiver(machine) => machine.envelope(size, out),
-            Self::Initiator(machine) => machine.envelope(size, out),
-        }
-    }
-
-    fn envelope_end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
-        match self {
-            Self::Receiver(machine) => machine.envelope_end(out),
-            Self::Initiator(machine) => machine.envelope_end(out),
-        }
-    }
-
-    fn end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
-        match self {
-            Self::Receiver(machine) => machine.end(out),
-            Self::Initiator(machine) => machine.end(out),
-        }
-    }
 }

@@ -66,8 +66,8 @@ impl Connection {
     }
 
     /// Writes all parts, in one system call where the kernel takes them.
-    pub(crate) async fn write(&mut self, parts: &[&[u8]]) -> io::Result<()> {
-        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    pub(crate) async fn write<const N: usize>(&mut self, parts: [&[u8]; N]) -> io::Result<()> {
+        let mut slices = parts.map(IoSlice::new);
         let mut left: &mut [IoSlice<'_>] = &mut slices;
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {

@@ -46,7 +46,7 @@ async fn open(via: &str, options: ConnectOptions) -> Result<Channel, TransportEr
     let stream = dial(&address).await;
     let stream = stream.map_err(|source| TransportError::Unreachable { via: address.to_string(), source })?;
     let mut connection = Connection::new(stream)?;
-    connection.write(&[&octets]).await?;
+    connection.write([&octets]).await?;
     await_answer(&mut connection, &mut machine).await?;
     let session = Session { mode: options.mode, via: via.to_owned(), content_type: options.content_type };
     Ok(Channel::connected(connection, machine, session, options.limits))

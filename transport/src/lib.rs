@@ -47,6 +47,7 @@ mod connection;
 mod error;
 mod initiator;
 mod listener;
+mod machine;
 mod options;
 mod own_port;
 mod receiver;

@@ -93,7 +93,7 @@ async fn open(
                 let mut ack = [0; 1];
                 machine.acknowledge(&mut ack).map_err(|_| Refusal::Close)?;
                 connection.discard(consumed);
-                connection.write(&[&ack]).await?;
+                connection.write([&ack]).await?;
                 return session.ok_or(Refusal::Close);
             }
             Event::NeedInput(_) => {
