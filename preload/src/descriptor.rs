@@ -50,3 +50,7 @@ pub(crate) fn set_close_on_exec(number: c_int, close_on_exec: bool) {
     let flags = if close_on_exec { FdFlags::CLOEXEC } else { FdFlags::empty() };
     let _ = fcntl_setfd(borrow(number), flags);
 }
+
+pub(crate) fn is_open(number: c_int) -> bool {
+    fcntl_getfd(borrow(number)).is_ok()
+}

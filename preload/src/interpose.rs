@@ -12,7 +12,8 @@ use libc::{epoll_event, sockaddr, socklen_t};
 use rustix::io::Errno;
 
 use crate::address;
-use crate::listener::{self, Behind, Listener, MEMFD_NAME, Shared, Wanted, at};
+use crate::descriptor::is_open;
+use crate::listener::{self, Behind, LISTENERS, Listener, MEMFD_NAME, Shared, Wanted, at};
 use crate::next::{self, fail};
 use crate::reconnect;
 use crate::settings::{self, settings};
@@ -337,23 +338,26 @@ pub unsafe extern "C" fn shutdown(socket: c_int, how: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn close(descriptor: c_int) -> c_int {
     let number = match entry(descriptor) {
-        Entry::Other => None,
-        _ if !is_owner() => None,
+        // SAFETY: the program's own argument.
+        Entry::Other => return unsafe { next::close.get()(descriptor) },
         // it is not the program's: it closes all it can find, say
         Entry::Internal(_) => return fail(libc::EBADF),
-        Entry::Listener(number) => Some(number),
+        Entry::Listener(number) => number,
     };
-    // before another thread can be given the number
-    if number.is_some() {
+    let owner = is_owner();
+    if owner {
+        // before another thread can be given the number
         table::set(descriptor, Entry::Other);
     }
     // SAFETY: the program's own argument.
     let result = unsafe { next::close.get()(descriptor) };
-    if let Some(number) = number {
-        let errno = next::errno();
+    let errno = next::errno();
+    if owner {
         at(number).release();
-        fail(errno);
+    } else if !is_kept(number, 0, 0) {
+        at(number).close_behind_here();
     }
+    fail(errno);
     result
 }
 
@@ -364,40 +368,31 @@ pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) 
     if first > last || flags & CLOSE_RANGE_CLOEXEC != 0 {
         return next::close_range_or_syscall(first, last, flags);
     }
-    let mut in_range = [0u32; listener::LISTENERS];
-    table::for_each_in(first, last, |_, entry| {
-        if let Entry::Listener(number) = entry
-            && let Some(count) = in_range.get_mut(number)
-        {
-            *count = count.saturating_add(1);
-        }
-    });
-    // what stands behind a listener that the program keeps is spared; the rest goes piece by piece around it
-    let keeps = |number: usize| in_range.get(number).is_some_and(|count| at(number).references() > *count);
-    let owner = is_owner();
-    let mut result = 0;
-    let mut from = first;
-    table::for_each_in(first, last, |descriptor, entry| match entry {
-        Entry::Internal(number) if keeps(number) => {
-            let number = descriptor as c_uint;
-            if from < number {
-                result |= next::close_range_or_syscall(from, number - 1, flags);
-            }
-            from = number.saturating_add(1);
-        }
-        _ => {}
-    });
-    let mut closed = [0u32; listener::LISTENERS];
-    if owner {
+    let mut closed = [0u32; LISTENERS];
+    if is_owner() {
+        // before another thread can be given the numbers
         table::for_each_in(first, last, |descriptor, entry| {
-            if let Entry::Listener(number) = entry {
+            if let Entry::Listener(number) = entry
+                && let Some(closed) = closed.get_mut(number)
+            {
                 table::set(descriptor, Entry::Other);
-                if let Some(count) = closed.get_mut(number) {
-                    *count = count.saturating_add(1);
-                }
+                *closed = closed.saturating_add(1);
             }
         });
     }
+    // what stands behind a listener that the program keeps is spared: the rest goes piece by piece around it
+    let mut result = 0;
+    let mut from = first;
+    table::for_each_in(first, last, |descriptor, entry| match entry {
+        Entry::Internal(number) if is_kept(number, first, last) => {
+            let descriptor = descriptor.unsigned_abs();
+            if from < descriptor {
+                result |= next::close_range_or_syscall(from, descriptor.saturating_sub(1), flags);
+            }
+            from = descriptor.saturating_add(1);
+        }
+        _ => {}
+    });
     if from <= last {
         result |= next::close_range_or_syscall(from, last, flags);
     }
@@ -405,6 +400,17 @@ pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) 
         (0..count).for_each(|_| at(number).release());
     }
     result
+}
+
+/// Whether the program has a descriptor of the listener open, outside of a range that it closes. The table of a child of vfork
+/// is its parent's, which the child may have closed descriptors of.
+fn is_kept(number: usize, first: c_uint, last: c_uint) -> bool {
+    let mut kept = false;
+    table::for_each_in(0, c_uint::MAX, |descriptor, entry| {
+        let outside = last == 0 || !(first..=last).contains(&descriptor.unsigned_abs());
+        kept |= entry == Entry::Listener(number) && outside && is_open(descriptor);
+    });
+    kept
 }
 
 const CLOSE_RANGE_CLOEXEC: c_int = 4;

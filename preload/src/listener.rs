@@ -350,10 +350,6 @@ impl Listener {
         self.references.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(crate) fn references(&self) -> u32 {
-        self.references.load(Ordering::Acquire)
-    }
-
     /// One of the program's descriptors is closed; with the last one what stands behind it goes.
     pub(crate) fn release(&self) {
         if self.references.load(Ordering::Acquire) > 1 {
@@ -366,6 +362,13 @@ impl Listener {
         if self.renewing.load(Ordering::SeqCst) != table::pid() && self.closed.swap(0, Ordering::SeqCst) == 1
         {
             self.close_behind();
+        }
+    }
+
+    /// Closes what stands behind it in this process, a child of vfork, and leaves the parent's state alone.
+    pub(crate) fn close_behind_here(&self) {
+        for cell in &self.shared().descriptors {
+            descriptor::close(cell.load(Ordering::Acquire));
         }
     }
 

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::listener::LISTENERS;
 
 /// Descriptors with an entry of their own; higher ones share [`HIGH`].
-const LOW: usize = 65_536;
+const LOW: usize = 16_384;
 
 static ENTRIES: [AtomicU8; LOW] = [const { AtomicU8::new(0) }; LOW];
 
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn descriptors_of_any_size_are_kept_and_forgotten() {
         let _guard = ONE_AT_A_TIME.lock();
-        for descriptor in [3, 65_535, 65_536, 1_000_000, c_int::MAX] {
+        for descriptor in [3, 16_383, 16_384, 1_000_000, c_int::MAX] {
             assert_eq!(entry(descriptor), Entry::Other);
             assert_eq!(set(descriptor, Entry::Listener(4)), Entry::Other);
             assert_eq!(entry(descriptor), Entry::Listener(4));
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_range_gives_what_is_in_it_in_order() {
         let _guard = ONE_AT_A_TIME.lock();
-        let ours = [100, 101, 65_535, 65_536, 70_000, 2_000_000];
+        let ours = [100, 101, 16_383, 16_384, 70_000, 2_000_000];
         for descriptor in ours.iter().rev() {
             set(*descriptor, Entry::Listener(0));
         }

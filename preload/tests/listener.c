@@ -1,0 +1,472 @@
+// What a TCP listener does, checked on one that is a registration: listener CHECK PORT. Client and server in one process.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int port;
+
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: %s (errno %s)\n", __FILE__, __LINE__, #condition, strerror(errno));                \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+#define FAILS(call, error)                                                                                             \
+    do {                                                                                                               \
+        errno = 0;                                                                                                     \
+        CHECK((call) == -1 && errno == (error));                                                                       \
+    } while (0)
+
+static int new_socket(void) {
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(s >= 0);
+    return s;
+}
+
+static int bind_to(int s, const char *ip) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, ip, &a.sin_addr);
+    return bind(s, (struct sockaddr *)&a, sizeof a);
+}
+
+static int bound(void) {
+    int s = new_socket();
+    CHECK(bind_to(s, "127.0.0.1") == 0);
+    return s;
+}
+
+static int listening(void) {
+    int s = bound();
+    CHECK(listen(s, 64) == 0);
+    return s;
+}
+
+static int client(void) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, "127.0.0.1", &a.sin_addr);
+    char message[128], via[64];
+    int s = new_socket(), length = snprintf(via, sizeof via, "net.tcp://localhost:%d/check", port);
+    CHECK(connect(s, (struct sockaddr *)&a, sizeof a) == 0);
+    int total = snprintf(message, sizeof message, "%c%c%c%c%c%c%c%s%c%c", 0, 1, 0, 1, 2, 2, length, via, 3, 8);
+    CHECK(write(s, message, total) == total);
+    return s;
+}
+
+static int readable(int fd, int ms) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int n = poll(&p, 1, ms);
+    CHECK(n >= 0);
+    return n;
+}
+
+// Whether the two ends are one connection, whose first octet is still to be read.
+static void same_connection(int client, int server) {
+    struct sockaddr_in a, b;
+    socklen_t length = sizeof a;
+    CHECK(getsockname(client, (struct sockaddr *)&a, &length) == 0);
+    CHECK(getpeername(server, (struct sockaddr *)&b, &length) == 0 && length == sizeof b);
+    CHECK(a.sin_port == b.sin_port && b.sin_family == AF_INET);
+    char first = 1;
+    CHECK(recv(server, &first, 1, 0) == 1 && first == 0);
+}
+
+// Accepts until this client's connection comes: what a closed listener had queued goes to the next one.
+static int accept_from(int listener, int client) {
+    struct sockaddr_in a, b;
+    socklen_t length = sizeof a;
+    CHECK(getsockname(client, (struct sockaddr *)&a, &length) == 0);
+    for (;;) {
+        int s = accept(listener, (struct sockaddr *)&b, &length);
+        CHECK(s >= 0);
+        if (a.sin_port == b.sin_port) {
+            return s;
+        }
+        close(s);
+    }
+}
+
+static int option(int s, int level, int name) {
+    int value = -1;
+    socklen_t length = sizeof value;
+    CHECK(getsockopt(s, level, name, &value, &length) == 0 && length == sizeof value);
+    return value;
+}
+
+static void set(int s, int level, int name, int value) { CHECK(setsockopt(s, level, name, &value, sizeof value) == 0); }
+
+static void what_it_says_of_itself(void) {
+    int s = bound();
+    CHECK(option(s, SOL_SOCKET, SO_ACCEPTCONN) == 0);
+    FAILS(accept(s, NULL, NULL), EINVAL);
+    FAILS(bind_to(s, "127.0.0.1"), EINVAL);
+    CHECK(listen(s, 1) == 0 && listen(s, 100) == 0);
+    CHECK(option(s, SOL_SOCKET, SO_ACCEPTCONN) == 1);
+    CHECK(option(s, SOL_SOCKET, SO_TYPE) == SOCK_STREAM);
+    CHECK(option(s, SOL_SOCKET, SO_DOMAIN) == AF_INET);
+    CHECK(option(s, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP);
+    CHECK(option(s, SOL_SOCKET, SO_ERROR) == 0);
+    struct sockaddr_in a;
+    socklen_t length = sizeof a;
+    CHECK(getsockname(s, (struct sockaddr *)&a, &length) == 0);
+    CHECK(length == sizeof a && a.sin_family == AF_INET && ntohs(a.sin_port) == port);
+    CHECK(ntohl(a.sin_addr.s_addr) == INADDR_LOOPBACK);
+    char small[4] = {0};
+    length = sizeof small;
+    CHECK(getsockname(s, (struct sockaddr *)small, &length) == 0 && length == sizeof a && small[0] == AF_INET);
+    FAILS(getpeername(s, (struct sockaddr *)&a, &length), ENOTCONN);
+    FAILS(accept4(s, NULL, NULL, 1), EINVAL);
+    CHECK(readable(s, 0) == 0);
+}
+
+static void flags_of_what_is_accepted(void) {
+    int s = listening();
+    fcntl(s, F_SETFL, O_NONBLOCK);
+    FAILS(accept(s, NULL, NULL), EAGAIN);
+    for (int i = 0; i < 5; i++) {
+        int c = client();
+        CHECK(readable(s, 10000) == 1);
+        int flags = i == 1 ? SOCK_NONBLOCK : i == 2 ? SOCK_CLOEXEC : i == 3 ? SOCK_NONBLOCK | SOCK_CLOEXEC : 0;
+        int a = i == 4 ? accept(s, NULL, NULL) : accept4(s, NULL, NULL, flags);
+        CHECK(a >= 0);
+        CHECK(!(fcntl(a, F_GETFL) & O_NONBLOCK) == !(flags & SOCK_NONBLOCK));
+        CHECK(!(fcntl(a, F_GETFD) & FD_CLOEXEC) == !(flags & SOCK_CLOEXEC));
+        same_connection(c, a);
+        CHECK(readable(s, 0) == 0);
+        close(a);
+        close(c);
+    }
+}
+
+static void options_are_kept(void) {
+    int s = new_socket(), plain = new_socket();
+    struct linger linger = {.l_onoff = 1, .l_linger = 7};
+    set(s, SOL_SOCKET, SO_REUSEADDR, 1);
+    set(s, SOL_SOCKET, SO_RCVBUF, 50000);
+    set(s, IPPROTO_TCP, TCP_NODELAY, 1);
+    CHECK(bind_to(s, "127.0.0.1") == 0 && listen(s, 5) == 0);
+    set(s, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(s, IPPROTO_TCP, TCP_KEEPIDLE, 77);
+    set(s, IPPROTO_IP, IP_TOS, 0x10);
+    CHECK(setsockopt(s, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+    CHECK(option(s, IPPROTO_TCP, TCP_NODELAY) == 1 && option(s, SOL_SOCKET, SO_REUSEADDR) == 1);
+    FAILS(setsockopt(s, IPPROTO_TCP, TCP_KEEPIDLE, &linger, 1), EINVAL);
+    int c = client(), a = accept(s, NULL, NULL);
+    CHECK(a >= 0);
+    CHECK(option(a, IPPROTO_TCP, TCP_NODELAY) == 1 && option(a, SOL_SOCKET, SO_KEEPALIVE) == 1);
+    CHECK(option(a, IPPROTO_TCP, TCP_KEEPIDLE) == 77 && option(a, IPPROTO_IP, IP_TOS) == 0x10);
+    CHECK(option(a, SOL_SOCKET, SO_RCVBUF) == 100000);
+    socklen_t length = sizeof linger;
+    memset(&linger, 0, sizeof linger);
+    CHECK(getsockopt(a, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 && linger.l_linger == 7);
+    CHECK(option(a, SOL_SOCKET, SO_OOBINLINE) == option(plain, SOL_SOCKET, SO_OOBINLINE));
+    same_connection(c, a);
+}
+
+static int woken_with;
+
+static void *accepts(void *listener) {
+    int a = accept(*(int *)listener, NULL, NULL);
+    woken_with = a >= 0 ? 0 : errno;
+    return NULL;
+}
+
+static void shutdown_wakes_and_listen_begins_again(void) {
+    int s = bound();
+    FAILS(shutdown(s, SHUT_RDWR), ENOTCONN);
+    CHECK(listen(s, 5) == 0 && shutdown(s, SHUT_WR) == 0);
+    pthread_t thread;
+    pthread_create(&thread, NULL, accepts, &s);
+    usleep(50000);
+    CHECK(shutdown(s, SHUT_RDWR) == 0);
+    pthread_join(thread, NULL);
+    CHECK(woken_with == EINVAL);
+    CHECK(readable(s, 10000) == 1);
+    FAILS(accept(s, NULL, NULL), EINVAL);
+    CHECK(option(s, SOL_SOCKET, SO_ACCEPTCONN) == 0);
+    CHECK(listen(s, 5) == 0 && option(s, SOL_SOCKET, SO_ACCEPTCONN) == 1);
+    int c = client(), a = accept(s, NULL, NULL);
+    CHECK(a >= 0);
+    same_connection(c, a);
+}
+
+static int open_descriptors(void) {
+    int count = 0;
+    for (int i = 0; i < 5000; i++) {
+        count += fcntl(i, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+static void close_then_bind_succeeds_at_once(void) {
+    int before = open_descriptors();
+    for (int i = 0; i < 50; i++) {
+        int s = listening();
+        FAILS(bind_to(new_socket(), "127.0.0.1"), EADDRINUSE);
+        if (i % 2) { // with one that nobody accepts
+            close(client());
+        }
+        close(s);
+    }
+    CHECK(open_descriptors() == before + 50); // the sockets that were not bound
+    int s = listening();
+    closefrom(s + 1);
+    CHECK(fcntl(s, F_GETFD) >= 0);
+    int c = client(), a = accept_from(s, c); // what stands behind the listener was spared
+    same_connection(c, a);
+    close_range(3, ~0U, 0);
+    CHECK(open_descriptors() == 3);
+    CHECK(listening() == 3);
+}
+
+static void *connects(void *unused) {
+    usleep(100000);
+    client();
+    return unused;
+}
+
+static void on_signal(int number) { (void)number; }
+
+static void time_outs_and_signals(void) {
+    int s = listening();
+    struct timeval t = {.tv_usec = 30000}, never = {0};
+    CHECK(setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) == 0);
+    FAILS(accept(s, NULL, NULL), EAGAIN);
+    CHECK(setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof never) == 0);
+    struct sigaction action = {.sa_handler = on_signal};
+    struct itimerval timer = {.it_value.tv_usec = 30000};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    FAILS(accept(s, NULL, NULL), EINTR);
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    pthread_t thread;
+    pthread_create(&thread, NULL, connects, NULL);
+    CHECK(accept(s, NULL, NULL) >= 0);
+    pthread_join(thread, NULL);
+}
+
+static void edges_come_for_each_connection(void) {
+    int s = listening(), epoll = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    fcntl(s, F_SETFL, O_NONBLOCK);
+    CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, s, &event) == 0);
+    CHECK(epoll_wait(epoll, &event, 1, 0) == 0);
+    for (int i = 0; i < 20; i++) { // each is an edge although the one before was not accepted
+        client();
+        CHECK(epoll_wait(epoll, &event, 1, 10000) == 1);
+        CHECK(epoll_wait(epoll, &event, 1, 0) == 0);
+    }
+    for (int i = 0; i < 20; i++) {
+        CHECK(accept(s, NULL, NULL) >= 0);
+    }
+    FAILS(accept(s, NULL, NULL), EAGAIN);
+    CHECK(epoll_wait(epoll, &event, 1, 0) == 0);
+    client();
+    CHECK(epoll_wait(epoll, &event, 1, 10000) == 1);
+}
+
+static void *accepts_until_told(void *listener) {
+    long accepted = 0;
+    for (;;) {
+        int a = accept(*(int *)listener, NULL, NULL);
+        if (a >= 0) {
+            accepted++;
+            close(a);
+        } else if (errno == EINVAL) {
+            return (void *)accepted;
+        } else {
+            CHECK(errno == EMFILE);
+        }
+    }
+}
+
+static void at_the_descriptor_limit_nothing_is_lost(void) {
+    enum { COUNT = 40 };
+    int s = listening(), clients[COUNT], full[4096], filled = 0;
+    for (int i = 0; i < COUNT; i++) {
+        clients[i] = client();
+    }
+    CHECK(readable(s, 10000) == 1);
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = 1100;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    while ((full[filled] = open("/dev/null", O_RDONLY)) >= 0) {
+        filled++;
+    }
+    for (int i = 0; i < 3; i++) {
+        FAILS(accept(s, NULL, NULL), EMFILE);
+        CHECK(readable(s, 0) == 1);
+    }
+    close(full[--filled]); // room for one
+    int a = accept(s, NULL, NULL);
+    CHECK(a >= 0);
+    same_connection(clients[0], a);
+    FAILS(accept(s, NULL, NULL), EMFILE);
+    close(a);
+    close(full[--filled]); // for two, and threads that take turns
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        pthread_create(&threads[i], NULL, accepts_until_told, &s);
+    }
+    for (int i = 1; i < COUNT; i++) { // each is closed by its server, none is reset
+        char c;
+        struct pollfd p = {.fd = clients[i], .events = POLLIN};
+        CHECK(poll(&p, 1, 20000) == 1);
+        ssize_t n = recv(clients[i], &c, 1, 0);
+        CHECK(n == 0 || (n < 0 && errno == ECONNRESET)); // closing with octets unread resets
+    }
+    CHECK(shutdown(s, SHUT_RDWR) == 0);
+    long sum = 0;
+    for (int i = 0; i < 4; i++) {
+        void *accepted;
+        pthread_join(threads[i], &accepted);
+        sum += (long)accepted;
+    }
+    CHECK(sum == COUNT - 1);
+}
+
+static void on_a_descriptor_above_any_table(void) {
+    struct rlimit limit;
+    int s = listening();
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    int highest = limit.rlim_max > 500000 ? 500000 : (int)limit.rlim_max - 1;
+    if (highest < 16384) {
+        printf("skipped: the descriptor limit cannot be raised\n");
+        return;
+    }
+    int high = fcntl(s, F_DUPFD_CLOEXEC, highest);
+    CHECK(high == highest);
+    close(s);
+    CHECK(option(high, SOL_SOCKET, SO_ACCEPTCONN) == 1);
+    int c = client(), a = accept(high, NULL, NULL);
+    CHECK(a >= 0);
+    same_connection(c, a);
+    close(high);
+    CHECK(listening() >= 0); // the last one has ended the registration
+}
+
+static void other_sockets_are_left_alone(void) {
+    int s = listening(), other = new_socket(), udp = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK(bind_to(udp, "127.0.0.1") == 0); // the same port, another protocol
+    CHECK(option(udp, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM);
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    inet_pton(AF_INET, "127.0.0.1", &a.sin_addr);
+    socklen_t length = sizeof a;
+    CHECK(bind(other, (struct sockaddr *)&a, sizeof a) == 0 && listen(other, 5) == 0);
+    CHECK(getsockname(other, (struct sockaddr *)&a, &length) == 0 && ntohs(a.sin_port) != port);
+    int c = new_socket();
+    CHECK(connect(c, (struct sockaddr *)&a, sizeof a) == 0);
+    CHECK(accept(other, NULL, NULL) >= 0);
+    CHECK(readable(s, 0) == 0);
+    CHECK(dup2(other, s) == s); // over a listener: it is closed
+    CHECK(listening() >= 0);
+}
+
+static int child_closed;
+
+// shares memory with the parent until it ends
+static void vfork_children_change_nothing(void) {
+    int s = listening(), copy = dup(s);
+    for (int i = 0; i < 3; i++) {
+        pid_t child = vfork();
+        if (child == 0) {
+            child_closed = close(s) == 0 && close(copy) == 0;
+            close_range(3, ~0U, 0);
+            _exit(0);
+        }
+        CHECK(child > 0 && child_closed);
+        waitpid(child, NULL, 0);
+        int c = client(), a = accept(i % 2 ? copy : s, NULL, NULL);
+        CHECK(a >= 0);
+        same_connection(c, a);
+        close(a);
+    }
+    close(s);
+    int c = client(), a = accept(copy, NULL, NULL);
+    CHECK(a >= 0);
+    same_connection(c, a);
+    close(copy);
+    CHECK(listening() >= 0);
+}
+
+static void forked_children_have_their_own(void) {
+    int s = listening();
+    pid_t child = fork();
+    if (child == 0) {
+        close(s);
+        CHECK(fcntl(s, F_GETFD) == -1);
+        _exit(0);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    CHECK(status == 0);
+    int c = client(), a = accept(s, NULL, NULL);
+    CHECK(a >= 0);
+    same_connection(c, a);
+    child = fork();
+    if (child == 0) {
+        int a = accept(s, NULL, NULL);
+        char octet;
+        CHECK(a >= 0 && read(a, &octet, 1) == 1 && write(a, "x", 1) == 1);
+        _exit(0);
+    }
+    close(s); // the child has it still
+    c = client();
+    char octet;
+    CHECK(read(c, &octet, 1) == 1 && octet == 'x');
+    waitpid(child, &status, 0);
+    CHECK(status == 0);
+    CHECK(listening() >= 0);
+}
+
+#define ENTRY(name) {#name, name}
+static const struct {
+    const char *name;
+    void (*check)(void);
+} checks[] = {
+    ENTRY(what_it_says_of_itself),
+    ENTRY(flags_of_what_is_accepted),
+    ENTRY(options_are_kept),
+    ENTRY(shutdown_wakes_and_listen_begins_again),
+    ENTRY(close_then_bind_succeeds_at_once),
+    ENTRY(time_outs_and_signals),
+    ENTRY(edges_come_for_each_connection),
+    ENTRY(at_the_descriptor_limit_nothing_is_lost),
+    ENTRY(on_a_descriptor_above_any_table),
+    ENTRY(other_sockets_are_left_alone),
+    ENTRY(vfork_children_change_nothing),
+    ENTRY(forked_children_have_their_own),
+};
+
+int main(int argc, char **argv) {
+    port = atoi(argv[2]);
+    alarm(50);
+    for (unsigned i = 0; i < sizeof checks / sizeof *checks; i++) {
+        if (!strcmp(checks[i].name, argv[1])) {
+            checks[i].check();
+            return 0;
+        }
+    }
+    return 2;
+}

@@ -1,0 +1,55 @@
+//! `listener.c`: what a TCP listener does, on a registration. Each check runs on plain TCP, too, which it must hold for.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use common::{Broker, address, compile, free_port};
+
+fn program() -> Option<&'static Path> {
+    static PROGRAM: OnceLock<Option<tempfile::TempPath>> = OnceLock::new();
+    PROGRAM.get_or_init(|| compile("listener.c", &[])).as_deref()
+}
+
+fn shared(check: &str) {
+    let Some(program) = program() else { return };
+    let broker = Broker::start();
+    let port = free_port();
+    let status =
+        broker.exec(&[address(port, "check")]).arg(program).args([check, &port.to_string()]).status();
+    assert!(status.unwrap().success(), "{check} on a registration");
+}
+
+fn plain(check: &str) {
+    let Some(program) = program() else { return };
+    let status = Command::new(program).args([check, &free_port().to_string()]).status();
+    assert!(status.unwrap().success(), "{check} on plain TCP: the check is wrong");
+}
+
+macro_rules! checks {
+    ($($check:ident $($like_tcp:ident)?;)*) => {
+        $(#[test]
+        fn $check() {
+            $($like_tcp(stringify!($check));)?
+            shared(stringify!($check));
+        })*
+    };
+}
+
+checks! {
+    what_it_says_of_itself;
+    flags_of_what_is_accepted plain;
+    options_are_kept plain;
+    shutdown_wakes_and_listen_begins_again plain;
+    // TCP's own TIME_WAIT and lack of anything behind the listener make these two differ
+    close_then_bind_succeeds_at_once;
+    other_sockets_are_left_alone;
+    time_outs_and_signals plain;
+    edges_come_for_each_connection plain;
+    at_the_descriptor_limit_nothing_is_lost plain;
+    on_a_descriptor_above_any_table;
+    vfork_children_change_nothing;
+    forked_children_have_their_own;
+}
