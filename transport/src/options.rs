@@ -113,7 +113,8 @@ impl ListenOptions {
         self
     }
 
-    /// Time for a whole preamble, from its first octet on; 30 s by default.
+    /// Time for a whole preamble, from the connection's beginning, or its first octet where a session came before; 30 s by
+    /// default.
     #[must_use]
     pub fn preamble_timeout(mut self, timeout: Duration) -> Self {
         self.preamble_timeout = timeout;
