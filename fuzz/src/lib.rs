@@ -1,6 +1,7 @@
 //! The oracles behind the fuzz targets: plain functions over the crates' public interfaces, one file a room. A target
 //! in `fuzz_targets/` is three lines that call one; `tests/replay.rs` feeds kept inputs to the same functions.
 
+pub mod encoding;
 pub mod framing;
 
 /// framing-core's naive decoder, drivers and operation sequences.
@@ -12,6 +13,8 @@ pub type Oracle = fn(&[u8]);
 
 /// Every target and its oracle; the name is that of the target and of its directory in `testvectors/regressions/`.
 pub const ORACLES: &[(&str, Oracle)] = &[
+    ("nbfx", encoding::nbfx),
+    ("nbfse_session", encoding::nbfse_session),
     ("preamble", framing::preamble),
     ("record", framing::record),
     ("record_round_trip", framing::record_round_trip),

@@ -2,12 +2,13 @@
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::Value;
 use crate::event::{Event, Name, ReadError, Reader, Word, WriteError, Writer};
 use crate::value::{DateTime, Decimal, TimeSpan, Uuid};
+use crate::{Quotas, Value};
 
 /// How many levels a tree has at most, whatever the quota of the reader is: a tree is taken down level by level on the
 /// stack.
@@ -117,7 +118,7 @@ scalar_from! {
     TimeSpan => TimeSpan;
     Uuid => Uuid;
     &str => Text;
-    alloc::string::String => Text;
+    String => Text;
     &[u8] => Bytes;
     Vec<u8> => Bytes;
 }
@@ -213,7 +214,7 @@ impl Element {
                     }
                     open.push(Open::new(&mut shared, name));
                 }
-                Some(Event::Text(value)) => innermost.text(value, &mut shared, reader)?,
+                Some(Event::Text(value)) => innermost.text(value, &mut shared, reader.quotas())?,
                 Some(Event::Comment(_)) => {}
                 Some(Event::End) => {
                     let Some(done) = open.pop().map(Open::close) else {
@@ -260,8 +261,19 @@ impl Element {
 struct Open {
     namespace: Arc<str>,
     name: Arc<str>,
-    text: Scalar,
+    text: Texts,
+    /// How many UTF-16 units the text has.
+    units: usize,
     children: Vec<Element>,
+}
+
+/// The texts of an element so far.
+enum Texts {
+    One(Scalar),
+    /// Byte strings side by side are one.
+    Bytes(Vec<u8>),
+    /// All others run into one text.
+    Text(String),
 }
 
 impl Open {
@@ -269,7 +281,8 @@ impl Open {
         Self {
             namespace: shared.get(name.namespace),
             name: shared.get(name.local),
-            text: Scalar::Empty,
+            text: Texts::One(Scalar::Empty),
+            units: 0,
             children: Vec::new(),
         }
     }
@@ -277,57 +290,64 @@ impl Open {
     /// Whether there is no text but white space.
     fn is_blank(&self) -> bool {
         match &self.text {
-            Scalar::Empty => true,
-            Scalar::Text(text) => Value::from(&**text).is_white_space(),
-            _ => false,
+            Texts::One(value) => value.value().is_white_space(),
+            Texts::Bytes(octets) => octets.is_empty(),
+            Texts::Text(text) => Value::from(text.as_str()).is_white_space(),
         }
     }
 
-    fn text(&mut self, value: Value<'_>, shared: &mut Shared, reader: &Reader<'_>) -> Result<(), ReadError> {
+    fn text(&mut self, value: Value<'_>, shared: &mut Shared, quotas: &Quotas) -> Result<(), ReadError> {
         if !self.children.is_empty() {
             let blank = value.is_white_space();
-            return if blank {
-                Ok(())
-            } else {
-                Err(ReadError::Unexpected("an element or a text, not both,"))
-            };
+            return if blank { Ok(()) } else { Err(ReadError::Unexpected("an element or a text, not both,")) };
         }
-        let quotas = reader.quotas();
-        match value {
-            Value::Bytes(octets) if octets.len() > quotas.max_array_length => {
-                return Err(ReadError::ArrayTooLong(quotas.max_array_length));
+        self.check_quotas(value, quotas)?;
+        match (&mut self.text, value) {
+            (Texts::One(Scalar::Empty), value) => self.text = Texts::One(shared.scalar(value)?),
+            (Texts::One(Scalar::Bytes(first)), Value::Bytes(octets)) => {
+                self.text = Texts::Bytes([first, octets].concat());
             }
-            Value::Bytes(_) => {}
-            // A text in UTF-8 may have three octets for a unit of the quota.
-            value if value.text_bound() / 3 > quotas.max_string_content_length => {
-                return Err(ReadError::StringTooLong(quotas.max_string_content_length));
+            (Texts::Bytes(whole), Value::Bytes(octets)) => whole.extend_from_slice(octets),
+            (Texts::Text(whole), value) => value.push_text(whole)?,
+            (Texts::One(first), value) => {
+                let mut whole = first.value().to_text()?;
+                value.push_text(&mut whole)?;
+                self.text = Texts::Text(whole);
             }
-            _ => {}
-        }
-        let value = shared.scalar(value)?;
-        if self.text == Scalar::Empty {
-            self.text = value;
-        } else {
-            // Several texts are one.
-            let mut whole = self.text.value().to_text()?;
-            value.value().push_text(&mut whole)?;
-            self.text = Scalar::Text(whole.into());
-        }
-        if let Scalar::Text(text) = &self.text
-            && text.len() > quotas.max_string_content_length
-            && text.encode_utf16().count() > quotas.max_string_content_length
-        {
-            return Err(ReadError::StringTooLong(quotas.max_string_content_length));
+            (Texts::Bytes(first), value) => {
+                let mut whole = Value::Bytes(first).to_text()?;
+                value.push_text(&mut whole)?;
+                self.text = Texts::Text(whole);
+            }
         }
         Ok(())
     }
 
+    /// Counts a text that comes, before anything is made of it.
+    fn check_quotas(&mut self, value: Value<'_>, quotas: &Quotas) -> Result<(), ReadError> {
+        if let Value::Bytes(octets) = value {
+            let so_far = match &self.text {
+                Texts::Bytes(whole) => whole.len(),
+                Texts::One(Scalar::Bytes(first)) => first.len(),
+                _ => 0,
+            };
+            let exceeded = so_far.saturating_add(octets.len()) > quotas.max_array_length;
+            return if exceeded { Err(ReadError::ArrayTooLong(quotas.max_array_length)) } else { Ok(()) };
+        }
+        let quota = quotas.max_string_content_length;
+        let bound = self.units.saturating_add(value.text_bound());
+        // Most texts are far below the quota; others are counted exactly.
+        self.units = if bound <= quota { bound } else { self.units.saturating_add(value.text_units()?) };
+        if self.units > quota { Err(ReadError::StringTooLong(quota)) } else { Ok(()) }
+    }
+
     fn close(self) -> Element {
-        let content = if self.children.is_empty() {
-            Content::Value(self.text)
-        } else {
-            Content::Children(self.children)
+        let text = match self.text {
+            Texts::One(value) => value,
+            Texts::Bytes(octets) => Scalar::Bytes(octets.into()),
+            Texts::Text(text) => Scalar::Text(text.into()),
         };
+        let content = if self.children.is_empty() { Content::Value(text) } else { Content::Children(self.children) };
         Element { namespace: self.namespace, name: self.name, content }
     }
 }

@@ -145,15 +145,16 @@ impl<'a> Reader<'a> {
         while let Some(value) = next {
             // Most texts are one record, well below the quota; only others are counted exactly.
             let bound = units.saturating_add(value.text_bound());
-            let text = if bound <= quota || !needs_counting(&value) {
-                value.text().map_err(|error| self.fail(error.into()))?
+            units = if bound <= quota {
+                bound
             } else {
-                return Err(self.fail(ReadError::StringTooLong(quota)));
+                let counted = value.text_units().map_err(|error| self.fail(error.into()))?;
+                units.saturating_add(counted)
             };
-            units = if bound <= quota { bound } else { units + text.encode_utf16().count() };
             if units > quota {
                 return Err(self.fail(ReadError::StringTooLong(quota)));
             }
+            let text = value.text().map_err(|error| self.fail(error.into()))?;
             if whole.is_empty() {
                 whole = text;
             } else {
@@ -261,11 +262,6 @@ impl<'a> Reader<'a> {
         self.state.failed = Some(error);
         error
     }
-}
-
-/// Whether the bound of a text is far from its length: UTF-8 may have three octets a unit.
-fn needs_counting(value: &Value<'_>) -> bool {
-    !matches!(value, Value::Chars(_) | Value::String(_))
 }
 
 /// The attributes of a start tag.

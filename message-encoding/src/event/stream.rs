@@ -94,20 +94,25 @@ impl StreamReader {
             return Err(error);
         }
         let source = Source { octets: &self.octets, strings };
+        let at = self.state.position;
+        let bound = self.at_once();
         let step = match piece(&mut self.state, source, &self.quotas) {
             Ok(Some(value)) => Ok(Some(Event::Text(value))),
             Ok(None) => self.state.step(source, &self.quotas),
             Err(error) => Err(error),
         };
         let error = match step {
+            Ok(Some(_)) if self.state.position - at > bound => ReadError::StringTooLong(bound),
             Ok(Some(event)) => return Ok(Progress::Event(event)),
             Ok(None) if self.finished => return Ok(Progress::Done),
             Ok(None) => return Ok(Progress::NeedInput(1)),
             Err(ReadError::Record(RecordError::NeedMore(more))) if !self.finished => {
-                match self.too_much_for_one_read(more) {
-                    None => return Ok(Progress::NeedInput(more)),
-                    Some(error) => error,
+                // What is there belongs to the record. The octet behind a start tag is looked at but not part of it.
+                let there = self.octets.len() - self.state.position;
+                if there.saturating_add(more) <= bound.saturating_add(1) {
+                    return Ok(Progress::NeedInput(more));
                 }
+                ReadError::StringTooLong(bound)
             }
             Err(ReadError::Record(RecordError::NeedMore(_))) => ReadError::UnexpectedEnd,
             Err(error) => error,
@@ -116,13 +121,10 @@ impl StreamReader {
         Err(error)
     }
 
-    /// Whether one record, or a start tag, would have to be kept that exceeds what may be read at once: a name, a comment,
-    /// a list. Texts never do, they come in pieces.
-    fn too_much_for_one_read(&self, more: usize) -> Option<ReadError> {
-        let quota = self.quotas.max_bytes_per_read.max(self.quotas.max_string_content_length);
-        let kept = self.octets.len() - self.state.position;
-        let exceeded = kept.saturating_add(more) > quota.saturating_add(HEADER);
-        exceeded.then_some(ReadError::StringTooLong(quota))
+    /// How many octets a start tag, a comment or a list may have, which have to be there as a whole. Other texts come in
+    /// pieces.
+    fn at_once(&self) -> usize {
+        self.quotas.max_bytes_per_read.max(self.quotas.max_string_content_length).saturating_add(HEADER)
     }
 
     /// Drops what was read, but for the start tags of open elements.

@@ -308,6 +308,19 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// How many UTF-16 units the text has. Nothing is allocated that the text does not need.
+    pub(crate) fn text_units(&self) -> Result<usize, ValueError> {
+        match *self {
+            Self::Chars(octets) => {
+                let text = core::str::from_utf8(octets).map_err(|_| ValueError::InvalidUtf8)?;
+                Ok(text.encode_utf16().count())
+            }
+            Self::String(value) => Ok(value.encode_utf16().count()),
+            Self::Unicode(_) | Self::Bytes(_) | Self::List(_) => Ok(self.text_bound()),
+            _ => Ok(self.text()?.len()),
+        }
+    }
+
     /// Whether the value is white space, as XML has it, or nothing.
     pub(crate) fn is_white_space(&self) -> bool {
         match *self {
