@@ -49,7 +49,7 @@ fn read_whole(document: &[u8], strings: Strings<'_>, quotas: Quotas) -> (Vec<Str
     let mut events = Vec::new();
     loop {
         match reader.next() {
-            Ok(Some(event)) => events.push(show(event, reader.attributes().collect())),
+            Ok(Some(event)) => events.push(show(event, reader.attributes().map(show_attribute))),
             Ok(None) => return (events, true),
             Err(error) => {
                 assert_eq!(reader.next(), Err(error), "an error stays");
@@ -64,33 +64,27 @@ fn read_pieces(document: &[u8], strings: Strings<'_>, quotas: Quotas, piece: usi
     let mut events = Vec::new();
     let mut pieces = document.chunks(piece);
     loop {
-        let event = match reader.next(strings) {
-            Ok(Progress::Event(event)) => show(event, Vec::new()),
-            Ok(Progress::NeedInput(_)) => {
-                match pieces.next() {
-                    Some(piece) => reader.push(piece),
-                    None => reader.finish(),
-                }
-                continue;
+        match reader.next(strings) {
+            // The name is shown with the attributes, which are the reader's.
+            Ok(Progress::Event(Event::Start(name))) => {
+                let name = format!("{name:?}");
+                let attributes: Vec<_> = reader.attributes(strings).map(show_attribute).collect();
+                events.push(format!("Start{name}{attributes:?}"));
             }
+            Ok(Progress::Event(event)) => events.push(show(event, std::iter::empty())),
+            Ok(Progress::NeedInput(_)) => match pieces.next() {
+                Some(piece) => reader.push(piece),
+                None => reader.finish(),
+            },
             Ok(Progress::Done) => return (events, true),
             Err(_) => return (events, false),
-        };
-        let event = if event.starts_with("Start") {
-            format!("{event}{:?}", reader.attributes(strings).map(show_attribute).collect::<Vec<_>>())
-        } else {
-            event
-        };
-        events.push(event);
+        }
     }
 }
 
-fn show(event: Event<'_>, attributes: Vec<Attribute<'_>>) -> String {
+fn show(event: Event<'_>, attributes: impl Iterator<Item = String>) -> String {
     match event {
-        Event::Start(name) if attributes.is_empty() => format!("Start{name:?}"),
-        Event::Start(name) => {
-            format!("Start{name:?}{:?}", attributes.into_iter().map(show_attribute).collect::<Vec<_>>())
-        }
+        Event::Start(name) => format!("Start{name:?}{:?}", attributes.collect::<Vec<_>>()),
         Event::Text(value) => format!("Text{:?}", value.text()),
         other => format!("{other:?}"),
     }
