@@ -102,6 +102,7 @@ enum Said {
     Number(f64),
     NoNumber,
     Bytes(Vec<u8>),
+    List(Vec<Said>),
     Comment(String),
     End,
 }
@@ -147,6 +148,7 @@ fn listen(document: &[u8], strings: Strings<'_>) -> Option<Vec<Said>> {
 fn say(value: Value<'_>) -> Option<Said> {
     let text = value.text().ok()?;
     Some(match value {
+        Value::List(list) => Said::List(list.map(say).collect::<Option<_>>()?),
         Value::Bytes([]) => Said::Text(String::new()),
         Value::Bytes(octets) => Said::Bytes(octets.to_vec()),
         Value::Float(value) if value.is_nan() => Said::NoNumber,

@@ -4,11 +4,12 @@ use core::time::Duration;
 use std::io::{self, BufRead, Write};
 
 use anyhow::{Context, bail, ensure};
-use transport::{Channel, ConnectOptions};
+use message_encoding::Quotas;
+use message_encoding::envelope::{Decoder, Encoder, Outgoing};
+use transport::{Channel, ConnectOptions, Mode};
 
 use crate::calculator::{self, Operation};
-use crate::encoding::{Codec, Encoding};
-use crate::message::{ANONYMOUS, Body, Message};
+use crate::encoding::Choice;
 use crate::{address, random};
 
 /// How long one call may take: WCF's default send timeout.
@@ -26,6 +27,12 @@ pub struct Options {
     /// Port of the service
     #[arg(long, default_value_t = 9000)]
     pub port: u16,
+    /// How messages are encoded
+    #[arg(long, value_enum, default_value_t)]
+    pub encoding: Choice,
+    /// Use a session for each call, as WCF does with TransferMode.Streamed
+    #[arg(long)]
+    pub streamed: bool,
 }
 
 /// Makes the sample's four calls and prints their results on standard output.
@@ -38,13 +45,18 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         None => ask_number()?,
     };
     let address = address(&options.host, options.port, number);
-    let mut client = Client::open(&address).await?;
+    let mode = if options.streamed { Mode::SINGLETON_UNSIZED } else { Mode::DUPLEX };
+    let mut client = Client::open(&address, options.encoding, mode).await?;
     for (operation, n1, n2) in [
         (Operation::Add, 100.0, 15.99),
         (Operation::Subtract, 145.0, 76.54),
         (Operation::Multiply, 9.0, 81.25),
         (Operation::Divide, 22.0, 7.0),
     ] {
+        if client.is_used_up() {
+            client.close().await?;
+            client = Client::open(&address, options.encoding, mode).await?;
+        }
         let result = client.call(operation, n1, n2).await.with_context(|| operation.name())?;
         let [n1, n2, result] = [n1, n2, result].map(calculator::display);
         writeln!(io::stdout(), "{}({n1},{n2}) = {result}", operation.name()).context("standard output")?;
@@ -68,8 +80,10 @@ fn ask_number() -> anyhow::Result<u32> {
 #[derive(Debug)]
 pub struct Client {
     channel: Channel,
-    codec: Codec,
+    encoder: Encoder,
+    decoder: Decoder,
     address: String,
+    calls: usize,
 }
 
 impl Client {
@@ -77,10 +91,22 @@ impl Client {
     ///
     /// # Errors
     /// What [`transport::connect`] says.
-    pub async fn open(address: &str) -> Result<Self, transport::TransportError> {
-        let encoding = Encoding::Text;
-        let channel = transport::connect(address, ConnectOptions::new(encoding.content_type())).await?;
-        Ok(Self { channel, codec: Codec::new(encoding), address: address.to_owned() })
+    pub async fn open(address: &str, choice: Choice, mode: Mode) -> Result<Self, transport::TransportError> {
+        let encoding = choice.encoding(mode);
+        let options = ConnectOptions::new(encoding.content_type()).mode(mode);
+        let channel = transport::connect(address, options).await?;
+        Ok(Self {
+            channel,
+            encoder: Encoder::new(encoding, Quotas::DEFAULT),
+            decoder: Decoder::new(encoding, Quotas::DEFAULT),
+            address: address.to_owned(),
+            calls: 0,
+        })
+    }
+
+    /// Whether the session carries no further call: a streamed one carries one.
+    pub fn is_used_up(&self) -> bool {
+        self.channel.mode() == Mode::SINGLETON_UNSIZED && self.calls > 0
     }
 
     /// Calls an operation.
@@ -89,22 +115,25 @@ impl Client {
     /// The session broke off, the service answered with a fault or with something that is no answer, or nothing came
     /// within a minute.
     pub async fn call(&mut self, operation: Operation, n1: f64, n2: f64) -> anyhow::Result<f64> {
-        let request = Message {
-            action: operation.action(),
-            message_id: Some(random::message_id()),
-            relates_to: None,
-            reply_to: Some(ANONYMOUS.into()),
-            to: Some(self.address.clone()),
-            body: Body::Content(Some(operation.request(n1, n2))),
-        };
-        self.channel.send(&self.codec.encode(&request)?).await?;
+        self.calls += 1;
+        let id = random::message_id();
+        let body = operation.request(n1, n2);
+        let request = Outgoing::request(&operation.action(), &self.address, id.clone(), body);
+        let mut octets = Vec::new();
+        self.encoder.encode(&request, &mut octets)?;
+        self.channel.send(&octets).await?;
+        if self.is_used_up() {
+            // Mono answers a streamed call when it has seen its end.
+            self.channel.end().await?;
+        }
         let received = tokio::time::timeout(CALL_TIMEOUT, self.channel.receive()).await;
         let received = received.context("no answer within a minute")??;
         let Some(envelope) = received else { bail!("the service ended the session instead of answering") };
-        let reply = self.codec.decode(&envelope.octets)?;
-        let result = operation.result(&reply)?;
-        ensure!(reply.relates_to == request.message_id, "the reply relates to another message");
-        Ok(result)
+        let mut reply = self.decoder.decode(&envelope.octets)?;
+        // Mono's faults do not say what they answer.
+        let body = reply.reply()??;
+        ensure!(reply.headers().relates_to == Some(id), "the reply relates to another message");
+        Ok(operation.result(body.as_ref())?)
     }
 
     /// Ends the session.

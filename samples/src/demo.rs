@@ -69,7 +69,10 @@ async fn steps(folder: &Path) -> anyhow::Result<()> {
     say("\n3. One port, one owner: the services have no listening socket.")?;
     show_owners(port, &broker, &services)?;
 
-    say("\n4. The client calls both. It knows nothing of port sharing: both addresses have the same port.")?;
+    say(
+        "\n4. The client calls both, in .NET Binary XML as any NetTcpBinding does. It knows nothing of port sharing:",
+    )?;
+    say("   both addresses have the same port.")?;
     for (service, number) in services.iter().zip(numbers) {
         say(&format!("   {}, process {}:", crate::address("localhost", port, number), service.pid))?;
         call(port, number).await?;

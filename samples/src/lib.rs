@@ -1,7 +1,7 @@
 //! The calculator service and client of the port sharing sample, and a demonstration that runs them on one port.
 //!
-//! A message takes one way through these modules: [`transport`] carries octets, [`encoding`] makes a [`message`] of
-//! them, [`calculator`] answers it. [`service`] and [`client`] are the two programs.
+//! A message takes one way: [`transport`] carries octets, [`message_encoding`] makes an envelope of them as
+//! [`encoding`] says, [`calculator`] answers it. [`service`] and [`client`] are the two programs.
 
 use std::net::Ipv6Addr;
 
@@ -10,12 +10,9 @@ pub mod client;
 pub mod demo;
 pub mod encoding;
 pub mod listeners;
-pub mod message;
 pub mod random;
 pub mod service;
-pub mod soap;
 pub mod terminate;
-pub mod xml;
 
 /// The address of a calculator service.
 ///

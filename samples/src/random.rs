@@ -2,6 +2,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use message_encoding::envelope::MessageId;
+use message_encoding::value::Uuid;
+
 fn random() -> u64 {
     RandomState::new().hash_one(())
 }
@@ -12,16 +15,11 @@ pub fn number() -> u32 {
 }
 
 /// The name of a message: a random UUID (RFC 9562, version 4).
-pub fn message_id() -> String {
-    let (high, low) = (random() & !0xf000 | 0x4000, random() >> 2 | 1 << 63);
-    let (time, version) = (high >> 16, high & 0xffff);
-    format!(
-        "urn:uuid:{:08x}-{:04x}-{version:04x}-{:04x}-{:012x}",
-        time >> 16,
-        time & 0xffff,
-        low >> 48,
-        low & 0xffff_ffff_ffff
-    )
+pub fn message_id() -> MessageId<'static> {
+    let mut octets = [0; 16];
+    octets[..8].copy_from_slice(&random().to_le_bytes());
+    octets[8..].copy_from_slice(&random().to_le_bytes());
+    MessageId::Uuid(Uuid::from_random(octets))
 }
 
 #[cfg(test)]
@@ -31,7 +29,7 @@ mod tests {
     #[test]
     fn a_version_4_uuid() {
         for _ in 0..100 {
-            let id = message_id();
+            let id = message_id().to_string();
             let groups: Vec<&str> = id.strip_prefix("urn:uuid:").unwrap().split('-').collect();
             assert_eq!(groups.iter().map(|group| group.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12], "{id}");
             assert!(groups[2].starts_with('4') && groups[3].starts_with(['8', '9', 'a', 'b']), "{id}");

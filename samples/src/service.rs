@@ -6,13 +6,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
+use message_encoding::Quotas;
+use message_encoding::envelope::{Decoder, Encoder, Encoding, Outgoing, answer};
 use tokio::time::{sleep, timeout};
 use transport::{Channel, ListenOptions, Listener};
 
-use crate::calculator;
-use crate::encoding::{Codec, Encoding};
-use crate::message::{Body, Message};
-use crate::{address, random};
+use crate::{address, calculator, encoding, random};
 
 /// How long a session may be silent: WCF's default receive timeout.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -49,7 +48,7 @@ pub async fn run(options: Options, terminate: impl Future<Output = ()>) -> anyho
     let number = options.number.unwrap_or_else(random::number);
     let address = address(&options.host, options.port, number);
     let mut listen = ListenOptions::new(&address).port_sharing(!options.no_port_sharing);
-    for encoding in Encoding::ALL {
+    for encoding in encoding::ACCEPTED {
         listen = listen.content_type(encoding.content_type());
     }
     if let Some(control) = options.control {
@@ -86,29 +85,23 @@ async fn accept(mut listener: Listener) {
 /// Answers the requests of one session. A peer that breaks it off concerns nobody else.
 async fn serve(mut channel: Channel) {
     let Some(encoding) = Encoding::from_content_type(channel.content_type()) else { return };
-    let mut codec = Codec::new(encoding);
+    let mut decoder = Decoder::new(encoding, Quotas::DEFAULT);
+    let mut encoder = Encoder::new(encoding, Quotas::DEFAULT);
     while let Ok(Ok(received)) = timeout(RECEIVE_TIMEOUT, channel.receive()).await {
-        let Some(envelope) = received else {
+        let Some(request) = received else {
             drop(channel.close().await);
             return;
         };
-        let reply = match codec.decode(&envelope.octets) {
-            Ok(request) => calculator::answer(&request),
-            Err(fault) => unaddressed().refuse(fault),
-        };
-        let Ok(octets) = codec.encode(&reply) else { return };
-        let Ok(Ok(())) = timeout(SEND_TIMEOUT, channel.send(&octets)).await else { return };
-    }
-}
-
-/// Stands for a request that could not be read: its answer relates to no message.
-const fn unaddressed() -> Message {
-    Message {
-        action: String::new(),
-        message_id: None,
-        relates_to: None,
-        reply_to: None,
-        to: None,
-        body: Body::Content(None),
+        let reply = decoder
+            .decode(&request.octets)
+            .and_then(|request| answer(request, &mut calculator::answer))
+            .unwrap_or_else(|error| Some(Outgoing::refusal(error.into())));
+        if let Some(reply) = reply {
+            let mut octets = Vec::new();
+            if encoder.encode(&reply, &mut octets).is_err() {
+                return;
+            }
+            let Ok(Ok(())) = timeout(SEND_TIMEOUT, channel.send(&octets)).await else { return };
+        }
     }
 }

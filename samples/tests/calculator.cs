@@ -3,7 +3,8 @@
 //   calculator.exe service BINDING ADDRESS LISTEN-URI    prints "ready"; ends when its standard input does
 //   calculator.exe client  BINDING ADDRESS               prints the four results, or the exception and status 1
 //
-// BINDING: text = SOAP 1.2 as UTF-8 text; net-tcp = NetTcpBinding without security.
+// BINDING: text = SOAP 1.2 as UTF-8 text; net-tcp = NetTcpBinding without security, binary in a session;
+// streamed = the same with TransferMode.Streamed, binary without a session and one call a channel.
 // A service behind a relay has the public ADDRESS, which it compares with the To header, and a private LISTEN-URI.
 
 using System;
@@ -37,7 +38,7 @@ public static class Program
         CultureInfo.DefaultThreadCurrentCulture = CultureInfo.InvariantCulture;
         Thread.CurrentThread.CurrentCulture = CultureInfo.InvariantCulture;
         Binding binding = NewBinding(args[1]);
-        return args[0] == "service" ? Serve(binding, args[2], args[3]) : Call(binding, args[2]);
+        return args[0] == "service" ? Serve(binding, args[2], args[3]) : Call(binding, args[1], args[2]);
     }
 
     static Binding NewBinding(string name)
@@ -50,6 +51,8 @@ public static class Program
                     new TcpTransportBindingElement());
             case "net-tcp":
                 return new NetTcpBinding(SecurityMode.None);
+            case "streamed":
+                return new NetTcpBinding(SecurityMode.None) { TransferMode = TransferMode.Streamed };
             default:
                 throw new ArgumentException("unknown binding " + name);
         }
@@ -66,7 +69,7 @@ public static class Program
         return 0;
     }
 
-    static int Call(Binding binding, string address)
+    static int Call(Binding binding, string name, string address)
     {
         // A client that gets no answer waits for ever: it ignores its open timeout.
         new Timer(_ => { Console.WriteLine("deadline"); Environment.Exit(3); }, null, 20000, Timeout.Infinite);
@@ -74,10 +77,19 @@ public static class Program
         {
             var factory = new ChannelFactory<ICalculator>(binding, new EndpointAddress(address));
             ICalculator calculator = factory.CreateChannel();
+            Func<ICalculator> next = () =>
+            {
+                if (name == "streamed")
+                {
+                    ((IClientChannel)calculator).Close();
+                    calculator = factory.CreateChannel();
+                }
+                return calculator;
+            };
             Console.WriteLine("Add(100,15.99) = {0}", calculator.Add(100, 15.99));
-            Console.WriteLine("Subtract(145,76.54) = {0}", calculator.Subtract(145, 76.54));
-            Console.WriteLine("Multiply(9,81.25) = {0}", calculator.Multiply(9, 81.25));
-            Console.WriteLine("Divide(22,7) = {0}", calculator.Divide(22, 7));
+            Console.WriteLine("Subtract(145,76.54) = {0}", next().Subtract(145, 76.54));
+            Console.WriteLine("Multiply(9,81.25) = {0}", next().Multiply(9, 81.25));
+            Console.WriteLine("Divide(22,7) = {0}", next().Divide(22, 7));
             ((IClientChannel)calculator).Close();
             Environment.Exit(0);
             return 0;

@@ -1,8 +1,8 @@
-//! A Mono client against the Rust calculator service, whose port is shared: by hand-over.
+//! Mono and Rust clients against the Rust calculator service, whose port is shared: by hand-over.
 
 mod common;
 
-use common::{Broker, MonoProgram, Process, RESULTS, free_port, sample};
+use common::{Broker, MonoProgram, Process, RESULTS, WAYS, free_port, rust_client, sample};
 
 #[test]
 fn mono_client_and_rust_services_on_one_port() {
@@ -17,10 +17,17 @@ fn mono_client_and_rust_services_on_one_port() {
         assert_eq!(service.expect("Service"), format!("Service #{number} listening on {address}."));
         (service, address)
     });
+    // Each way that a client may come: the service takes what the client's preamble says.
     for (_service, address) in &services {
-        let (status, lines, errors) = calculator.start(["client", "text", address]).finish();
-        assert_eq!(lines, RESULTS, "{errors:?}");
-        assert!(status.success());
+        for (binding, options) in WAYS {
+            let (status, lines, errors) = calculator.start(["client", binding, address]).finish();
+            assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
+            assert!(status.success());
+            let number = address.rsplit('/').next().unwrap();
+            let (status, lines, errors) = rust_client(&port, number, options);
+            assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
+            assert!(status.success());
+        }
     }
 }
 
@@ -34,7 +41,7 @@ fn mono_client_learns_that_nobody_is_there() {
     let service = Process::start(&mut command);
     service.expect("Service");
     let unknown = format!("net.tcp://localhost:{port}/calculator/1");
-    let (status, lines, _) = calculator.start(["client", "text", &unknown]).finish();
+    let (status, lines, _) = calculator.start(["client", "net-tcp", &unknown]).finish();
     let fault = "FaultException: http://schemas.microsoft.com/ws/2006/05/framing/faults/EndpointNotFound";
     assert_eq!(lines, [fault]);
     assert_eq!(status.code(), Some(1));

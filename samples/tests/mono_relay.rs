@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Broker, MonoProgram, Process, RESULTS, free_port, sample};
+use common::{Broker, MonoProgram, Process, RESULTS, WAYS, free_port, rust_client, sample};
 
 /// A Mono service whose public address is at `public`, and the route that leads there.
 fn service(calculator: &MonoProgram, binding: &str, public: u16, number: u16) -> (Process, String, String) {
@@ -15,38 +15,63 @@ fn service(calculator: &MonoProgram, binding: &str, public: u16, number: u16) ->
 }
 
 #[test]
-fn rust_client_and_mono_service() {
+fn both_clients_and_two_mono_services_on_one_port() {
     let Some(calculator) = MonoProgram::compile("calculator.cs") else { return };
-    let public = free_port();
-    let (service, _, route) = service(&calculator, "text", public, 4381);
-    service.expect("ready");
-    let _broker = Broker::start(&route);
-    let client = |number: &str| {
-        let mut command = sample("calculator-client");
-        Process::start(command.args(["--number", number, "--port", &public.to_string()])).finish()
-    };
-    let (status, lines, errors) = client("4381");
-    assert_eq!(lines, RESULTS, "{errors:?}");
-    assert!(status.success());
-
-    let (status, lines, errors) = client("1");
-    assert_eq!(lines, [""; 0]);
-    assert!(errors.concat().contains("EndpointNotFound"), "{errors:?}");
-    assert_eq!(status.code(), Some(1));
+    for (binding, options) in WAYS {
+        let public = free_port();
+        let (first, first_address, first_route) = service(&calculator, binding, public, 1);
+        let (second, second_address, second_route) = service(&calculator, binding, public, 2);
+        first.expect("ready");
+        second.expect("ready");
+        let _broker = Broker::start(&format!("{first_route}{second_route}"));
+        for (number, address) in [("1", &first_address), ("2", &second_address)] {
+            let (status, lines, errors) = rust_client(&public.to_string(), number, options);
+            assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
+            assert!(status.success());
+            let (status, lines, errors) = calculator.start(["client", binding, address]).finish();
+            assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
+            assert!(status.success());
+        }
+    }
 }
 
 #[test]
-fn mono_client_and_two_mono_services_on_one_port() {
+fn both_clients_and_a_rust_service_behind_a_relay() {
     let Some(calculator) = MonoProgram::compile("calculator.cs") else { return };
-    let public = free_port();
-    let (first, first_address, first_route) = service(&calculator, "net-tcp", public, 1);
-    let (second, second_address, second_route) = service(&calculator, "net-tcp", public, 2);
-    first.expect("ready");
-    second.expect("ready");
-    let _broker = Broker::start(&format!("{first_route}{second_route}"));
-    for address in [&first_address, &second_address] {
-        let (status, lines, errors) = calculator.start(["client", "net-tcp", address]).finish();
-        assert_eq!(lines, RESULTS, "{errors:?}");
+    let (public, private) = (free_port(), free_port());
+    let mut command = sample("calculator-service");
+    command.args([
+        "--no-port-sharing",
+        "--host",
+        "127.0.0.1",
+        "--number",
+        "7",
+        "--port",
+        &private.to_string(),
+    ]);
+    let service = Process::start(&mut command);
+    service.expect("Press");
+    let address = format!("net.tcp://localhost:{public}/calculator/7");
+    let route = format!("[[route]]\naddress = \"{address}\"\nrelay = \"127.0.0.1:{private}\"\n");
+    let _broker = Broker::start(&route);
+    for (binding, options) in WAYS {
+        let (status, lines, errors) = rust_client(&public.to_string(), "7", options);
+        assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
+        assert!(status.success());
+        let (status, lines, errors) = calculator.start(["client", binding, &address]).finish();
+        assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
         assert!(status.success());
     }
+}
+
+#[test]
+fn rust_client_learns_that_nobody_is_there() {
+    let public = free_port();
+    let _broker = Broker::start(&format!(
+        "[[route]]\naddress = \"net.tcp://localhost:{public}/calculator/4381\"\nrelay = \"127.0.0.1:1\"\n"
+    ));
+    let (status, lines, errors) = rust_client(&public.to_string(), "1", &[]);
+    assert_eq!(lines, [""; 0]);
+    assert!(errors.concat().contains("EndpointNotFound"), "{errors:?}");
+    assert_eq!(status.code(), Some(1));
 }

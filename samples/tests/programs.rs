@@ -30,9 +30,10 @@ fn the_original_sample_line_by_line() {
 
     // end of input does not end it where nobody sits at it
     service.close_input();
-    for _ in 0..2 {
-        let again = Process::start(sample("calculator-client").args(["--port", &port, "--number", "4381"]));
-        assert_eq!(again.finish().1, RESULTS);
+    for more in [&[][..], &["--encoding", "text"], &["--encoding", "binary", "--streamed"]] {
+        let mut again = sample("calculator-client");
+        again.args(["--port", &port, "--number", "4381"]).args(more);
+        assert_eq!(Process::start(&mut again).finish().1, RESULTS, "{more:?}");
     }
     assert!(service.is_running());
     service.terminate();

@@ -299,7 +299,11 @@ impl Open {
     fn text(&mut self, value: Value<'_>, shared: &mut Shared, quotas: &Quotas) -> Result<(), ReadError> {
         if !self.children.is_empty() {
             let blank = value.is_white_space();
-            return if blank { Ok(()) } else { Err(ReadError::Unexpected("an element or a text, not both,")) };
+            return if blank {
+                Ok(())
+            } else {
+                Err(ReadError::Unexpected("an element or a text, not both,"))
+            };
         }
         self.check_quotas(value, quotas)?;
         match (&mut self.text, value) {
@@ -347,7 +351,8 @@ impl Open {
             Texts::Bytes(octets) => Scalar::Bytes(octets.into()),
             Texts::Text(text) => Scalar::Text(text.into()),
         };
-        let content = if self.children.is_empty() { Content::Value(text) } else { Content::Children(self.children) };
+        let content =
+            if self.children.is_empty() { Content::Value(text) } else { Content::Children(self.children) };
         Element { namespace: self.namespace, name: self.name, content }
     }
 }

@@ -8,9 +8,8 @@ use super::error::EncodeError;
 use super::fault::Fault;
 use super::headers::{Addressing, MessageId};
 use super::words::{
-    ACTION, ADDRESS, ADDRESSING_WORD, ANONYMOUS, ANONYMOUS_WORD, BODY, DISPATCHER_FAULT_ACTION, ENVELOPE,
-    FAULT_ACTION, HEADER, MESSAGE_ID, MUST_UNDERSTAND, NO_ADDRESSING_WORD, RELATES_TO, REPLY_TO,
-    SOAP_11_WORD, SOAP_12_WORD, TO,
+    ACTION, ADDRESS, ADDRESSING_WORD, ANONYMOUS, ANONYMOUS_WORD, BODY, ENVELOPE, HEADER, MESSAGE_ID,
+    MUST_UNDERSTAND, NO_ADDRESSING_WORD, RELATES_TO, REPLY_TO, SOAP_11_WORD, SOAP_12_WORD, TO,
 };
 use super::{Encoding, SoapVersion};
 use crate::dictionary::{StaticString, WriterTable};
@@ -47,9 +46,16 @@ impl Outgoing {
         }
     }
 
-    /// The action that goes with a fault.
-    pub fn fault_action(fault: &Fault) -> &'static str {
-        if fault.is_internal() { DISPATCHER_FAULT_ACTION } else { FAULT_ACTION }
+    /// A fault that answers a message which could not be read.
+    pub fn refusal(fault: Fault) -> Self {
+        Self {
+            addressing: Addressing::Wsa10,
+            action: fault.action().into(),
+            message_id: None,
+            relates_to: None,
+            to: None,
+            body: Err(fault),
+        }
     }
 }
 

@@ -5,8 +5,10 @@ use alloc::string::{String, ToString};
 use core::fmt;
 
 use super::element::Element;
+use super::error::DecodeError;
 use super::words::{
-    CODE, DETAIL, DISPATCHER, FAULT, FAULT_CODE, FAULT_DETAIL, FAULT_STRING, REASON, SUBCODE, TEXT, VALUE,
+    ADDRESSING_FAULT_ACTION, CODE, DETAIL, DISPATCHER, DISPATCHER_FAULT_ACTION, FAULT, FAULT_ACTION,
+    FAULT_CODE, FAULT_DETAIL, FAULT_STRING, REASON, SUBCODE, TEXT, VALUE,
 };
 use super::{ADDRESSING, SoapVersion};
 use crate::Value;
@@ -77,9 +79,18 @@ impl Fault {
         Self::receiver("the service has failed").with_subcode(DISPATCHER, "InternalServiceFault")
     }
 
-    /// Whether the dispatcher's action goes with it.
-    pub(super) fn is_internal(&self) -> bool {
-        self.subcode.as_ref().is_some_and(|(namespace, _)| namespace == DISPATCHER)
+    /// What WCF answers when the body is not what the operation takes.
+    pub fn deserialization_failed(reason: impl Into<String>) -> Self {
+        Self::sender(reason).with_subcode(DISPATCHER, "DeserializationFailed")
+    }
+
+    /// The action of a message with this fault: who defines the subcode decides.
+    pub fn action(&self) -> &'static str {
+        match self.subcode.as_ref().map(|(namespace, _)| namespace.as_str()) {
+            Some(ADDRESSING) => ADDRESSING_FAULT_ACTION,
+            Some(DISPATCHER) => DISPATCHER_FAULT_ACTION,
+            _ => FAULT_ACTION,
+        }
     }
 
     /// Writes the fault as the content of a body, where the prefix `s` stands for SOAP.
@@ -205,6 +216,14 @@ impl fmt::Display for Fault {
 }
 
 impl core::error::Error for Fault {}
+
+impl From<DecodeError> for Fault {
+    /// What to tell a sender whose envelope is refused.
+    fn from(error: DecodeError) -> Self {
+        let code = if error == DecodeError::NotSoap { Code::VersionMismatch } else { Code::Sender };
+        Self { code, ..Self::sender(error.to_string()) }
+    }
+}
 
 impl Code {
     fn name(self, soap: SoapVersion) -> &'static str {

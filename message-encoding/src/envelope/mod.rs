@@ -20,7 +20,7 @@ pub use error::{DecodeError, EncodeError};
 pub use fault::{Code, Fault};
 pub use headers::{Addressing, Headers, MessageId};
 pub use service::{Service, answer};
-pub use words::{ADDRESSING, ANONYMOUS, FAULT_ACTION, SOAP_11, SOAP_12};
+pub use words::{ADDRESSING, ANONYMOUS, DISPATCHER, FAULT_ACTION, SOAP_11, SOAP_12};
 
 /// How an envelope is encoded: what a Known Encoding Record of the framing says ([MC-NMF] section 2.2.3.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +64,31 @@ impl Encoding {
     /// The number on the wire.
     pub const fn known(self) -> u8 {
         self as u8
+    }
+
+    /// The content type that WCF calls it by.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Soap11Utf8 => "text/xml; charset=utf-8",
+            Self::Soap11Utf16 => "text/xml; charset=utf16",
+            Self::Soap11Utf16Le => "text/xml; charset=unicodeFFFE",
+            Self::Soap12Utf8 => "application/soap+xml; charset=utf-8",
+            Self::Soap12Utf16 => "application/soap+xml; charset=utf16",
+            Self::Soap12Utf16Le => "application/soap+xml; charset=unicodeFFFE",
+            Self::Binary => "application/soap+msbin1",
+            Self::BinarySession => "application/soap+msbinsession1",
+        }
+    }
+
+    /// The encoding of that content type.
+    ///
+    /// ```
+    /// use message_encoding::envelope::Encoding;
+    ///
+    /// assert_eq!(Encoding::from_content_type("application/soap+msbin1"), Some(Encoding::Binary));
+    /// ```
+    pub fn from_content_type(content_type: &str) -> Option<Self> {
+        (0..=8).filter_map(Self::from_known).find(|encoding| encoding.content_type() == content_type)
     }
 
     /// Whether envelopes are .NET Binary XML.

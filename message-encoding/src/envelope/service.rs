@@ -81,7 +81,7 @@ pub fn answer(
             action.push_str("Response");
             action
         }
-        Err(fault) => Outgoing::fault_action(fault).to_string(),
+        Err(fault) => fault.action().to_string(),
     };
     let to = headers.reply_to.map_or_else(|| ANONYMOUS.to_string(), Cow::into_owned);
     Ok(Some(Outgoing {

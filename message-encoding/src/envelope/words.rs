@@ -12,11 +12,13 @@ pub const ADDRESSING: &str = "http://www.w3.org/2005/08/addressing";
 pub const ANONYMOUS: &str = "http://www.w3.org/2005/08/addressing/anonymous";
 /// The action of a fault that the application means ([WS-Addressing 1.0 SOAP binding] section 6).
 pub const FAULT_ACTION: &str = "http://www.w3.org/2005/08/addressing/soap/fault";
+/// The action of a fault that WS-Addressing itself knows.
+pub(super) const ADDRESSING_FAULT_ACTION: &str = "http://www.w3.org/2005/08/addressing/fault";
 /// The action of a fault that WCF's dispatcher gives when the application has failed.
 pub(super) const DISPATCHER_FAULT_ACTION: &str =
     "http://schemas.microsoft.com/net/2005/12/windowscommunicationfoundation/dispatcher/fault";
-/// The namespace of the fault codes that go with it.
-pub(super) const DISPATCHER: &str =
+/// The namespace of the fault codes that WCF's dispatcher gives.
+pub const DISPATCHER: &str =
     "http://schemas.microsoft.com/net/2005/12/windowscommunicationfoundation/dispatcher";
 /// Where WCF puts action and address if a binding has no WS-Addressing.
 pub(super) const NO_ADDRESSING: &str = "http://schemas.microsoft.com/ws/2005/05/addressing/none";

@@ -36,7 +36,6 @@ pub(crate) fn decode_characters(encoding: Encoding, octets: &[u8]) -> Result<Cow
         }
         (_, [0xFF, 0xFE, rest @ ..]) => utf16(rest, u16::from_le_bytes),
         (_, [0xFE, 0xFF, rest @ ..]) => utf16(rest, u16::from_be_bytes),
-        // WCF takes UTF-16 without a mark as little-endian, in both encodings.
         (_, octets) => utf16(octets, u16::from_le_bytes),
     }
 }
@@ -44,13 +43,11 @@ pub(crate) fn decode_characters(encoding: Encoding, octets: &[u8]) -> Result<Cow
 /// Appends the octets of an envelope.
 pub(crate) fn encode_characters(encoding: Encoding, text: &str, out: &mut Vec<u8>) {
     match encoding {
-        Encoding::Soap11Utf16 | Encoding::Soap12Utf16 => {
+        Encoding::Soap11Utf8 | Encoding::Soap12Utf8 => out.extend_from_slice(text.as_bytes()),
+        // Little-endian in all of them; the mark says so.
+        _ => {
             out.extend_from_slice(&[0xFF, 0xFE]);
             out.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
         }
-        Encoding::Soap11Utf16Le | Encoding::Soap12Utf16Le => {
-            out.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
-        }
-        _ => out.extend_from_slice(text.as_bytes()),
     }
 }

@@ -197,6 +197,15 @@ impl Broker {
     }
 }
 
+/// The ways in which a client may open sessions: Mono's binding, and the options of the Rust client.
+pub const WAYS: [(&str, &[&str]); 3] =
+    [("net-tcp", &[]), ("streamed", &["--streamed"]), ("text", &["--encoding", "text"])];
+
+/// Runs the Rust client to its end.
+pub fn rust_client(port: &str, number: &str, more: &[&str]) -> (ExitStatus, Vec<String>, Vec<String>) {
+    Process::start(sample("calculator-client").args(["--port", port, "--number", number]).args(more)).finish()
+}
+
 /// A C# source of this folder, compiled; `None` where there is no Mono, which it says.
 pub struct MonoProgram {
     executable: PathBuf,
