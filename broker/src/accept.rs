@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use crate::line::{Command, Line, Listening, Shared};
 use crate::outcome::Outcome;
 use crate::parked::{ParkingLot, Place, Stage};
 use crate::queue::Queue;
+use crate::socket_options::set_deaf;
 
 /// Connections accepted from one socket before others get their turn.
 const TURN: usize = 64;
@@ -207,10 +209,15 @@ impl Loop {
     /// Accepts until nothing waits, at most `most` connections.
     fn accept_some(&mut self, n: u32, most: usize) -> usize {
         let Some(listening) = self.listeners.get(&n) else { return 0 };
-        let Listening { address, socket } = listening.clone();
+        let Listening { address, socket, deaf } = listening.clone();
         for accepted in 0..most {
             match accept_with(&*socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok(connection) => self.accepted(connection, address),
+                Ok(connection) => {
+                    if deaf.load(Ordering::Relaxed) {
+                        set_deaf(&connection, address, false);
+                    }
+                    self.accepted(connection, address);
+                }
                 Err(Errno::AGAIN) => return accepted,
                 // The table is full, and connections without a preamble are what we can do without best.
                 Err(Errno::MFILE) if self.lot.oldest(Stage::Preamble).is_some() => self.make_room(),
@@ -284,6 +291,7 @@ impl Loop {
     }
 
     fn leave_all(&mut self) {
+        self.line.close();
         while let Some((place, _)) = self.lot.oldest(Stage::Preamble) {
             self.end_parked(place, Outcome::ShutDown);
         }

@@ -20,6 +20,11 @@ use crate::start::StartError;
 /// How many workers that may not register are listened to at a time. They are told so; they cannot use up descriptors.
 const STRANGERS: usize = 16;
 
+/// A conflict is looked at again before it is refused. A process that starts another has, for the moment between the two
+/// steps of that, a copy of its descriptors in the other: so a control connection may live a little longer than its worker.
+const LOOKS: usize = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// The listening control socket. Its path disappears with it.
 #[derive(Debug)]
 pub(crate) struct ControlSocket(Option<AsyncControlListener>);
@@ -143,7 +148,14 @@ async fn worker(peer: Arc<AsyncControlPeer>, registry: Arc<Registry>) {
     while let Ok(Some(request)) = peer.receive().await {
         let (reply, accept_socket, last) = match request {
             Ok(request) => {
-                let (reply, socket) = holding.answer(&request, &peer);
+                let (mut reply, mut socket) = holding.answer(&request, &peer);
+                for _ in 0..LOOKS {
+                    if !is_conflict(&reply) {
+                        break;
+                    }
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    (reply, socket) = holding.answer(&request, &peer);
+                }
                 (reply, socket, false)
             }
             Err(malformed) => (malformed.reply(), None, true),
@@ -206,6 +218,10 @@ impl Drop for Holding {
             self.registry.unregister(*id);
         }
     }
+}
+
+fn is_conflict(reply: &Reply) -> bool {
+    matches!(reply, Reply::Refused(Refused { reason: RefusedReason::ConflictingRegistration, .. }))
 }
 
 fn not_supported(name: &str) -> Refused {

@@ -27,6 +27,7 @@ mod refuse;
 mod registry;
 mod relay;
 mod route;
+mod socket_options;
 mod start;
 mod table;
 

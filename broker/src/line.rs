@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::config::{Compatibility, RelayTo};
 use crate::limits::Descriptors;
 use crate::outcome::{Counters, Outcome};
 use crate::queue::{Bounds, Queue};
+use crate::socket_options::{defer_accept, set_deaf};
 use crate::table::Table;
 
 /// What the accept loop and everything else of one broker have in common.
@@ -39,6 +40,8 @@ pub(crate) enum Errand {
     Relay(OwnedFd, Arc<RelayTo>),
     /// Copy the connection to this address of ours, where it will be handed to the queue.
     Bridge(OwnedFd, Arc<Queue>, SocketAddr),
+    /// Close this port a moment later, unless someone wants it again.
+    CloseLater(SocketAddr),
     /// The accept socket of this registration was shut down by its worker.
     Gone(u64),
 }
@@ -65,25 +68,49 @@ pub(crate) enum Command {
 pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
     pub(crate) socket: Arc<OwnedFd>,
+    /// Whether it was ever deaf: connections that come out of it may be, too.
+    pub(crate) deaf: Arc<AtomicBool>,
+}
+
+impl Listening {
+    pub(crate) fn new(address: SocketAddr, socket: OwnedFd) -> Self {
+        Self { address, socket: Arc::new(socket), deaf: Arc::default() }
+    }
+
+    /// Takes no new connections from now on, until [`Listening::hear`].
+    pub(crate) fn deafen(&self) {
+        self.deaf.store(true, Ordering::Release);
+        set_deaf(&self.socket, self.address, true);
+        defer_accept(&self.socket, false);
+    }
+
+    pub(crate) fn hear(&self) {
+        set_deaf(&self.socket, self.address, false);
+        defer_accept(&self.socket, true);
+    }
 }
 
 /// The way into the loop.
 #[derive(Debug)]
 pub(crate) struct Line {
-    inbox: Mutex<Vec<Command>>,
+    /// `None` when the loop has ended; commands are dropped then, and whoever waits for one knows.
+    inbox: Mutex<Option<Vec<Command>>>,
     wake: OwnedFd,
 }
 
 impl Line {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
-            inbox: Mutex::default(),
+            inbox: Mutex::new(Some(Vec::new())),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         })
     }
 
     pub(crate) fn send(&self, command: Command) {
-        lock(&self.inbox).push(command);
+        match &mut *lock(&self.inbox) {
+            Some(inbox) => inbox.push(command),
+            None => return,
+        }
         // Full would mean 2^64 - 2 wake-ups that were never read.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
@@ -99,7 +126,12 @@ impl Line {
     /// The commands that came since the last call.
     pub(crate) fn receive(&self) -> Vec<Command> {
         let _ = rustix::io::read(&self.wake, &mut [0_u8; 8]);
-        std::mem::take(&mut *lock(&self.inbox))
+        lock(&self.inbox).as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The loop has ended.
+    pub(crate) fn close(&self) {
+        *lock(&self.inbox) = None;
     }
 }
 

@@ -14,13 +14,13 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
 
 use crate::line::Listening;
 use crate::owner::{Listener, listeners_on, owner_of};
+use crate::socket_options::defer_accept;
 
 /// As many connections as the system lets wait.
 const BACKLOG: i32 = 4096;
@@ -84,7 +84,7 @@ pub(crate) fn open(address: SocketAddr, ours: &[Listening]) -> Result<Listening,
         Err(Errno::ADDRINUSE) if !beside.is_empty() => {}
         result => {
             result.map_err(failed)?;
-            return Ok(Listening { address, socket: Arc::new(socket) });
+            return Ok(Listening::new(address, socket));
         }
     }
     drop(socket);
@@ -93,7 +93,7 @@ pub(crate) fn open(address: SocketAddr, ours: &[Listening]) -> Result<Listening,
         return Err(failed(Errno::ADDRINUSE));
     }
     let socket = open_beside(address, &beside).map_err(failed)?;
-    let opened = Listening { address, socket: Arc::new(socket) };
+    let opened = Listening::new(address, socket);
     let all: Vec<Listening> = ours.iter().chain([&opened]).cloned().collect();
     forget_reuse(address, &all);
     if !foreign(address, &all).is_empty() {
@@ -116,6 +116,7 @@ fn unbound(address: SocketAddr) -> Result<OwnedFd, Errno> {
 
 fn bind_and_listen(socket: &OwnedFd, address: SocketAddr) -> Result<(), Errno> {
     bind(socket, &address)?;
+    defer_accept(socket, true);
     listen(socket, BACKLOG)
 }
 
@@ -183,6 +184,7 @@ fn inode(socket: impl AsFd) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -263,8 +265,10 @@ mod tests {
         for ip in [LOCAL4, V4] {
             ours.push(open(SocketAddr::new(ip, port), &ours).unwrap());
         }
-        let _one = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let _two = TcpStream::connect(("127.0.0.2", port)).unwrap();
+        let mut clients = ["127.0.0.1", "127.0.0.2"].map(|ip| TcpStream::connect((ip, port)).unwrap());
+        for client in &mut clients {
+            client.write_all(b"\0").unwrap();
+        }
         for listening in &ours {
             rustix::net::accept(&*listening.socket).unwrap();
             assert_eq!(rustix::net::accept(&*listening.socket).err(), Some(Errno::AGAIN));

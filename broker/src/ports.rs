@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use router::{Host, Prefix};
+use tokio::sync::mpsc::UnboundedSender;
 
-use crate::line::{Command, Line, Listening};
+use crate::line::{Command, Errand, Line, Listening};
 use crate::listening::{ListenError, open};
 use crate::table::Bound;
 
@@ -22,6 +23,7 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Ports {
     line: Arc<Line>,
+    errands: UnboundedSender<Errand>,
     /// What "all addresses" means; empty: all.
     listen: Vec<IpAddr>,
     open: BTreeMap<SocketAddr, Open>,
@@ -29,13 +31,14 @@ pub(crate) struct Ports {
 
 #[derive(Debug)]
 struct Open {
+    /// 0: deaf, and about to be closed.
     users: usize,
     listening: Listening,
 }
 
 impl Ports {
-    pub(crate) fn new(line: Arc<Line>, listen: Vec<IpAddr>) -> Self {
-        Self { line, listen, open: BTreeMap::new() }
+    pub(crate) fn new(line: Arc<Line>, errands: UnboundedSender<Errand>, listen: Vec<IpAddr>) -> Self {
+        Self { line, errands, listen, open: BTreeMap::new() }
     }
 
     /// What a registration of this address listens on.
@@ -65,6 +68,10 @@ impl Ports {
 
     fn acquire_one(&mut self, address: SocketAddr) -> Result<(), ListenError> {
         if let Some(open) = self.open.get_mut(&address) {
+            if open.users == 0 {
+                open.listening.hear();
+                tracing::info!("listening on {address}");
+            }
             open.users += 1;
             return Ok(());
         }
@@ -83,15 +90,53 @@ impl Ports {
     }
 
     /// Closes those that nobody else uses. Connections that are queued are accepted first.
+    ///
+    /// Beside another socket of ours on the port this takes a moment: the kernel may still keep connections from us that
+    /// were made through the one that closes and are for who stays. It takes no new ones meanwhile.
     pub(crate) fn release(&mut self, addresses: &[SocketAddr]) {
         for address in addresses {
-            let Some(open) = self.open.get_mut(address) else { continue };
+            let Some(open) = self.open.get_mut(address).filter(|open| open.users > 0) else { continue };
             open.users -= 1;
-            if open.users == 0 {
-                self.line.unlisten(*address);
-                self.open.remove(address);
-                tracing::info!("closed {address}");
+            if open.users > 0 {
+                continue;
             }
+            tracing::info!("closed {address}");
+            if self.is_beside_another(*address) {
+                if let Some(open) = self.open.get(address) {
+                    open.listening.deafen();
+                }
+                let _ = self.errands.send(Errand::CloseLater(*address));
+            } else {
+                self.close(*address);
+            }
+        }
+    }
+
+    fn is_beside_another(&self, address: SocketAddr) -> bool {
+        let others = self.open.iter().filter(|(other, open)| **other != address && open.users > 0);
+        others
+            .into_iter()
+            .any(|(other, _)| other.port() == address.port() && other.is_ipv4() == address.is_ipv4())
+    }
+
+    /// Closes a port that nobody has come back to.
+    pub(crate) fn close_unused(&mut self, address: SocketAddr) {
+        if self.open.get(&address).is_some_and(|open| open.users == 0) {
+            self.close(address);
+        }
+    }
+
+    /// This one, and those that were kept only because of it.
+    fn close(&mut self, address: SocketAddr) {
+        self.line.unlisten(address);
+        self.open.remove(&address);
+        let unused =
+            self.open.iter().filter(|(other, open)| other.port() == address.port() && open.users == 0);
+        let unused: Vec<SocketAddr> =
+            unused.map(|(other, _)| *other).filter(|other| !self.is_beside_another(*other)).collect();
+        for other in unused {
+            self.line.unlisten(other);
+            self.open.remove(&other);
         }
     }
 }

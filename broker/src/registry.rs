@@ -133,6 +133,11 @@ impl Registry {
         Ok(())
     }
 
+    /// Closes a port that was only kept for stragglers.
+    pub(crate) fn close_unused(&self, address: SocketAddr) {
+        lock(&self.state).ports.close_unused(address);
+    }
+
     fn publish(&self, routes: RouteTable<Endpoint>, state: &State) {
         self.shared.table.store(Arc::new(Table { routes, local_matters: state.local_matters > 0 }));
     }

@@ -22,6 +22,7 @@ use crate::line::{Command, Errand, Line, Shared};
 use crate::outcome::Outcome;
 use crate::refuse::note;
 use crate::registry::Registry;
+use crate::socket_options::STRAGGLERS;
 
 /// How long a back-end may take to accept.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -48,6 +49,13 @@ pub(crate) async fn run_errands(
         let (shared, line) = (Arc::clone(&shared), Arc::clone(&line));
         match errand {
             Errand::Gone(id) => registry.unregister(id),
+            Errand::CloseLater(address) => {
+                let registry = Arc::clone(&registry);
+                relays.spawn(async move {
+                    tokio::time::sleep(STRAGGLERS).await;
+                    registry.close_unused(address);
+                });
+            }
             Errand::Relay(connection, to) => {
                 relays.spawn(async move {
                     let _counted = Counted(&shared);

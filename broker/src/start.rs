@@ -105,7 +105,7 @@ impl Broker {
         });
         let line = Arc::new(Line::new()?);
         let (listener, access) = control::open(&config)?;
-        let ports = Ports::new(Arc::clone(&line), config.listen);
+        let ports = Ports::new(Arc::clone(&line), shared.errands.clone(), config.listen);
         let registry = Arc::new(Registry::new(Arc::clone(&shared), Arc::clone(&line), ports));
 
         let mut broker = Self {
@@ -127,6 +127,7 @@ impl Broker {
         broker.errand_task = Some(tokio::spawn(errands));
         broker.control_task =
             Some(tokio::spawn(control::serve(Arc::clone(&broker.control), access, registry, line)));
+        tracing::info!("ready");
         Ok(broker)
     }
 

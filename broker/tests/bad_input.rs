@@ -1,0 +1,205 @@
+//! Bad input: what each gets, that nobody else is disturbed, and that no descriptor is left behind.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use common::{
+    Broker, Told, Worker, address, answer, ask, connect, eventually, fault, finish, free_port, preamble,
+    serve, tell, told,
+};
+
+/// The table of design §3, as far as it is about octets: what arrives, what is answered, whether the original resets.
+fn table(port: u16) -> Vec<(&'static str, Vec<u8>, Told)> {
+    let via = |text: &[u8]| {
+        let mut octets = b"\0\x01\0\x01\x02\x02".to_vec();
+        octets.push(u8::try_from(text.len()).unwrap());
+        octets.extend(text);
+        octets.extend(b"\x03\x08");
+        octets
+    };
+    let mut long_content_type = via(address(port, "x").as_bytes());
+    long_content_type.truncate(long_content_type.len() - 2);
+    long_content_type.extend(b"\x04\x81\x02");
+    vec![
+        ("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), Told::End),
+        ("TLS", b"\x16\x03\x01\x02\0\x01".to_vec(), Told::End),
+        ("unknown record", b"\0\x01\0\x77".to_vec(), fault("InvalidRecordSequence")),
+        ("record out of order", b"\0\x01\0\x01\x02\x03\x08".to_vec(), fault("InvalidRecordSequence")),
+        (
+            "size over 31 bits",
+            b"\0\x01\0\x01\x02\x02\xff\xff\xff\xff\x0f".to_vec(),
+            fault("InvalidRecordSequence"),
+        ),
+        (
+            "size of six octets",
+            b"\0\x01\0\x01\x02\x02\x80\x80\x80\x80\x80\x01".to_vec(),
+            fault("InvalidRecordSequence"),
+        ),
+        ("version 2", b"\0\x02\0".to_vec(), fault("UnsupportedVersion")),
+        ("mode 3", b"\0\x01\0\x01\x03".to_vec(), fault("UnsupportedMode")),
+        ("mode 9", b"\0\x01\0\x01\x09".to_vec(), fault("UnsupportedMode")),
+        ("Via of 2049 octets", b"\0\x01\0\x01\x02\x02\x81\x10".to_vec(), fault("ViaTooLong")),
+        ("content type of 257 octets", long_content_type, fault("ContentTypeTooLong")),
+        ("empty Via", via(b""), fault("EndpointNotFound")),
+        ("Via that is not UTF-8", via(b"net.tcp://x/\xff"), fault("EndpointNotFound")),
+        ("Via that is no URI", via(b"nowhere"), fault("EndpointNotFound")),
+        ("half a preamble and FIN", b"\0\x01\0\x01\x02".to_vec(), Told::End),
+        ("nothing and FIN", Vec::new(), Told::End),
+    ]
+}
+
+#[test]
+fn each_gets_its_answer() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    let before = broker.steady_descriptors();
+    for (what, octets, expected) in table(port) {
+        // With more behind it that nobody will read: the answer must survive that.
+        let more = if expected == Told::End { 0 } else { 60_000 };
+        let mut client = connect(port);
+        client.write_all(&octets).unwrap();
+        client.write_all(&vec![0x55; more]).unwrap();
+        if what.ends_with("FIN") {
+            finish(&client);
+        }
+        assert_eq!(told(&mut client), expected, "{what}");
+    }
+    assert!(worker.nothing_waits());
+    let mut client = ask(port, "x");
+    serve(worker.accept(), &preamble(&address(port, "x")), b'!');
+    assert_eq!(answer(&mut client), b'!');
+    broker.settles_at(before);
+}
+
+#[test]
+fn the_original_resets() {
+    let broker = Broker::configured("compatibility = 'smsvchost'\nreceive_timeout_seconds = 1", &[]);
+    let port = free_port();
+    let _worker = Worker::register(&broker, &[address(port, "x")]);
+    let before = broker.steady_descriptors();
+    for (what, octets, _) in table(port) {
+        let mut client = connect(port);
+        client.write_all(&octets).unwrap();
+        if what.ends_with("FIN") {
+            finish(&client);
+        }
+        let expected = if octets.is_empty() { Told::End } else { Told::Reset };
+        assert_eq!(told(&mut client), expected, "{what}");
+    }
+    assert_eq!(tell(port, b"\0\x01"), Told::Reset, "the deadline");
+    assert_eq!(told(&mut ask(port, "y")), fault("EndpointNotFound"));
+    broker.settles_at(before);
+}
+
+#[test]
+fn a_refused_initiator_that_never_closes_is_not_kept() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let _worker = Worker::register(&broker, &[address(port, "x")]);
+    let before = broker.steady_descriptors();
+    let mut client = ask(port, "y");
+    assert_eq!(told(&mut client), fault("EndpointNotFound"));
+    broker.settles_at(before + 1);
+    // More than the original would read: reset.
+    let flood = std::iter::repeat_n([0x55; 4096], 4096).try_for_each(|octets| client.write_all(&octets));
+    assert!(flood.is_err());
+    broker.settles_at(before);
+    // And one that says nothing is closed in the end.
+    let _client = ask(port, "y");
+    broker.settles_at(before + 1);
+    broker.settles_at(before);
+}
+
+#[test]
+fn one_deadline_covers_the_whole_preamble() {
+    let broker = Broker::start(&["--receive-timeout-seconds", "1"]);
+    let port = free_port();
+    let _worker = Worker::register(&broker, &[address(port, "x")]);
+    let before = broker.steady_descriptors();
+    let mut silent = connect(port);
+    // An octet from time to time does not move the deadline.
+    let mut slow = connect(port);
+    let begun = Instant::now();
+    let octets = preamble(&address(port, "x"));
+    for octet in octets.iter().cycle().take(60) {
+        if slow.write_all(&[*octet]).is_err() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut rest = [0; 8];
+    let _ = slow.read(&mut rest);
+    assert!(begun.elapsed() < common::PATIENCE);
+    assert_eq!(told(&mut silent), Told::End);
+    broker.settles_at(before);
+    assert!(broker.log().contains("outcome=deadline_passed"));
+}
+
+#[test]
+fn a_fin_behind_half_a_preamble_is_noticed_at_once_and_nothing_spins() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let _worker = Worker::register(&broker, &[address(port, "x")]);
+    let before = broker.steady_descriptors();
+    let mut client = connect(port);
+    client.write_all(b"\0\x01\0").unwrap();
+    broker.settles_at(before + 1);
+    let wake_ups = broker.wake_ups("accept");
+    finish(&client);
+    // The deadline is 30 s away; patience is less.
+    assert_eq!(told(&mut client), Told::End);
+    broker.settles_at(before);
+    assert!(broker.wake_ups("accept") - wake_ups < 10);
+    // Connect and close, with and without a reset.
+    for _ in 0..100 {
+        drop(connect(port));
+        let client = connect(port);
+        rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+    }
+    broker.settles_at(before);
+}
+
+#[test]
+fn thousands_that_send_nothing_disturb_nobody() {
+    let broker = Broker::start(&["--receive-timeout-seconds", "3600"]);
+    let port = free_port();
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    let before = broker.steady_descriptors();
+    // This process has a limit, too.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1024);
+    let count = usize::try_from(limit).unwrap().saturating_sub(200).min(5000) / 2 * 2;
+    let half: Vec<TcpStream> = (0..count / 2)
+        .map(|_| {
+            let mut client = connect(port);
+            client.write_all(b"\0\x01\0\x01\x02\x02\x50net.tcp://").unwrap();
+            client
+        })
+        .collect();
+    let silent: Vec<TcpStream> = (0..count / 2).map(|_| connect(port)).collect();
+    eventually(|| broker.descriptors() >= before + half.len(), || broker.log());
+    let idle = (broker.wake_ups("accept"), broker.processor_time());
+    for _ in 0..50 {
+        let mut client = ask(port, "x");
+        serve(worker.accept(), &preamble(&address(port, "x")), b'!');
+        assert_eq!(answer(&mut client), b'!');
+    }
+    // Those that wait cost no time: what was used is for the fifty, and for the silent ones coming in.
+    assert!(broker.processor_time() - idle.1 < 2000);
+    drop((half, silent));
+    broker.settles_at(before);
+}
+
+#[test]
+fn logs_are_escaped_and_quiet() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let _worker = Worker::register(&broker, &[address(port, "x")]);
+    let via = "net.tcp://\x1b[31m\r\nINFO forged:\u{7f}";
+    assert_eq!(tell(port, &preamble(via)), fault("EndpointNotFound"));
+    eventually(|| broker.log().contains("outcome=invalid_via"), || broker.log());
+    assert!(!broker.log().contains('\x1b') && !broker.log().contains("\nINFO forged"), "{}", broker.log());
+}

@@ -1,0 +1,194 @@
+//! The control protocol to the letter, spoken without the handoff crate.
+
+mod common;
+
+use common::{Broker, Raw, Worker, address, answer, ask, fault, free_port, reason, serve, told};
+use serde_json::{Value, json};
+
+fn register(addresses: &[String]) -> Value {
+    json!({"register": {"protocol": 1, "addresses": addresses}})
+}
+
+#[test]
+fn registered_comes_with_one_descriptor() {
+    let broker = Broker::start(&[]);
+    let mut control = Raw::connect(&broker.control());
+    let port = free_port();
+    let (reply, descriptors) = control.ask(&register(&[address(port, "x")]));
+    let id = reply["registered"]["id"].as_u64().unwrap();
+    assert_eq!(descriptors.len(), 1);
+    let flags = rustix::fs::fcntl_getfl(&descriptors[0]).unwrap();
+    assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
+    assert_eq!(
+        rustix::net::sockopt::socket_type(&descriptors[0]).unwrap(),
+        rustix::net::SocketType::SEQPACKET
+    );
+    let (reply, descriptors) = control.ask(&json!({"unregister": {"id": id}}));
+    assert_eq!((reply, descriptors.len()), (json!({"unregistered": {"id": id}}), 0));
+    // What ended cannot end again, and the connection is as good as new.
+    assert_eq!(control.refusal(&json!({"unregister": {"id": id}})), "invalid_argument");
+    assert!(control.ask(&register(&[address(port, "x")])).0["registered"]["id"].is_u64());
+}
+
+#[test]
+fn every_reason() {
+    let broker = Broker::start(&[]);
+    let mut control = Raw::connect(&broker.control());
+    let port = free_port();
+    let good = address(port, "x");
+    let long = address(port, &"x".repeat(2048));
+    for (body, expected) in [
+        (json!({"protocol": 2, "addresses": [good]}), "version_unsupported"),
+        (json!({"protocol": 2, "addresses": ["http://x/"], "future": {}}), "version_unsupported"),
+        (json!({"protocol": 0, "addresses": [good]}), "invalid_argument"),
+        (json!({"protocol": 1, "addresses": [good, "http://localhost/x"]}), "protocol_unsupported"),
+        (json!({"protocol": 1, "addresses": ["net.pipe://localhost/x"]}), "protocol_unsupported"),
+        (json!({"protocol": 1, "addresses": [long]}), "path_too_long"),
+        (json!({"protocol": 1, "addresses": ["nonsense"]}), "invalid_argument"),
+        (json!({"protocol": 1, "addresses": ["net.tcp://user@localhost/x"]}), "invalid_argument"),
+        (json!({"protocol": 1, "addresses": ["net.tcp://localhost/x?y"]}), "invalid_argument"),
+        (json!({"protocol": 1, "addresses": [good], "host_name_comparison": "loose"}), "invalid_argument"),
+        (json!({"protocol": 1, "addresses": [good], "bound": []}), "invalid_argument"),
+        (json!({"protocol": 1, "addresses": [good], "sockets_per_message": 0}), "invalid_argument"),
+        (json!({"protocol": 1, "addresses": [good, address(port, "X/")]}), "conflicting_registration"),
+        (json!({"protocol": 1, "addresses": ["net.tcp://203.0.113.7:9/x"]}), "failed_to_listen"),
+    ] {
+        assert_eq!(control.refusal(&json!({"register": body})), expected, "{body}");
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "{body}: all or none");
+    }
+    for request in ["validate", "return", "hello"] {
+        assert_eq!(control.refusal(&json!({request: {"id": 1, "via": good}})), "not_supported");
+    }
+    // Unknown members of a known request are ignored; the connection took no harm.
+    let body = json!({"protocol": 1, "addresses": [good], "host_name_comparison": "exact", "sockets_per_message": 1000,
+                      "grace_seconds": 3});
+    assert!(control.ask(&json!({"register": body})).0["registered"]["id"].is_u64());
+}
+
+#[test]
+fn malformed_is_answered_and_ends_the_connection() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let long =
+        json!({"register": {"protocol": 1, "addresses": [address(port, "x")], "pad": "x".repeat(65_536)}});
+    for octets in [
+        &b"nonsense"[..],
+        b"[]",
+        b"{}",
+        b"{\"register\": 1}",
+        b"{\"register\": {\"protocol\": 1}}",
+        b"{\"register\": {\"protocol\": 1, \"addresses\": [1]}}",
+        b"{\"register\": {\"protocol\": 1, \"addresses\": []}}",
+        b"{\"unregister\": {}}",
+        b"\xff\xfe",
+        long.to_string().as_bytes(),
+    ] {
+        let mut control = Raw::connect(&broker.control());
+        let (reply, _) = control.ask(&register(&[address(port, "held")]));
+        assert!(reply["registered"].is_object(), "{reply}");
+        control.send(octets);
+        let (reply, descriptors) = control.receive().unwrap();
+        assert_eq!((reason(&reply).as_str(), descriptors.len()), ("malformed", 0));
+        assert!(control.receive().is_none(), "{}", octets.escape_ascii());
+        common::eventually(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), || broker.log());
+    }
+}
+
+#[test]
+fn an_unexpected_descriptor_is_malformed() {
+    let broker = Broker::start(&[]);
+    let before = broker.steady_descriptors();
+    let mut control = Raw::connect(&broker.control());
+    let file = tempfile::tempfile().unwrap();
+    control.send_with(register(&[address(free_port(), "x")]).to_string().as_bytes(), &file);
+    assert_eq!(reason(&control.receive().unwrap().0), "malformed");
+    assert!(control.receive().is_none());
+    broker.settles_at(before);
+}
+
+#[test]
+fn answers_come_in_order() {
+    let broker = Broker::start(&[]);
+    let mut control = Raw::connect(&broker.control());
+    let port = free_port();
+    control.send(register(&[address(port, "a")]).to_string().as_bytes());
+    control.send(b"{\"hello\": {}}");
+    control.send(register(&[address(port, "a")]).to_string().as_bytes());
+    control.send(register(&[address(port, "b")]).to_string().as_bytes());
+    let mut next = || control.receive().unwrap();
+    assert_eq!(next().1.len(), 1);
+    assert_eq!(reason(&next().0), "not_supported");
+    let (conflict, _) = next();
+    assert_eq!(reason(&conflict), "conflicting_registration");
+    assert_eq!(conflict["refused"]["address"], address(port, "a"));
+    assert_eq!(next().1.len(), 1);
+}
+
+#[test]
+fn all_addresses_or_none() {
+    let broker = Broker::start(&[]);
+    let before = broker.steady_descriptors();
+    let (free, taken) = (free_port(), free_port());
+    let owner = std::net::TcpListener::bind(("127.0.0.1", taken)).unwrap();
+    let mut control = Raw::connect(&broker.control());
+    let (reply, _) = control.ask(&register(&[address(free, "x"), address(taken, "x")]));
+    assert_eq!(reason(&reply), "failed_to_listen");
+    assert_eq!(reply["refused"]["address"], address(taken, "x"));
+    let message = reply["refused"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("pid {}", std::process::id())), "{message}");
+    assert!(message.contains(&format!("127.0.0.1:{taken}")), "{message}");
+    assert!(std::net::TcpStream::connect(("127.0.0.1", free)).is_err());
+    drop(owner);
+    let (reply, descriptors) = control.ask(&register(&[address(free, "x"), address(taken, "x")]));
+    assert!(reply["registered"].is_object(), "{reply}");
+    drop((control, descriptors));
+    broker.settles_at(before);
+}
+
+#[test]
+fn several_addresses_share_one_queue() {
+    let broker = Broker::start(&[]);
+    let (one, two) = (free_port(), free_port());
+    let mut worker = Worker::register(&broker, &[address(one, "x"), address(two, "y")]);
+    for (port, path) in [(one, "x"), (two, "y")] {
+        let mut client = ask(port, path);
+        serve(worker.accept(), &common::preamble(&address(port, path)), b'!');
+        assert_eq!(answer(&mut client), b'!');
+    }
+    // Which address belongs to which port still matters.
+    assert_eq!(told(&mut ask(one, "y")), fault("EndpointNotFound"));
+}
+
+#[test]
+fn another_user_is_denied() {
+    if !rustix::process::getuid().is_root() {
+        println!("skipped: not root");
+        return;
+    }
+    let broker = Broker::start(&[]);
+    let script = "import socket, sys, json, os\n\
+                  os.setgid(65534); os.setuid(65534)\n\
+                  c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); c.connect(sys.argv[1])\n\
+                  for _ in range(2):\n\
+                  \x20   c.send(json.dumps({'register': {'protocol': 1, 'addresses': [sys.argv[2]]}}).encode())\n\
+                  \x20   print(json.loads(c.recv(65536))['refused']['reason'])\n";
+    let Ok(output) = std::process::Command::new("python3")
+        .args(["-c", script])
+        .arg(broker.control())
+        .arg(address(free_port(), "x"))
+        .output()
+    else {
+        println!("skipped: no python3");
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "access_denied\naccess_denied\n", "{output:?}");
+}
+
+#[test]
+fn a_group_is_admitted() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let broker = Broker::start(&["--control-group", "0"]);
+    let file = std::fs::metadata(broker.control()).unwrap();
+    assert_eq!((file.permissions().mode() & 0o777, file.gid()), (0o660, 0));
+    Worker::register(&broker, &[address(free_port(), "x")]);
+}
