@@ -38,7 +38,7 @@ impl Initiator {
         Ok(written)
     }
 
-    /// Writes an Upgrade Request Record; the answer is [`Event::UpgradeResponse`] or [`Event::Fault`].
+    /// Writes an Upgrade Request Record; the answer is [`Event::UpgradeResponse`](super::Event::UpgradeResponse) or [`Event::Fault`](super::Event::Fault).
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] unless the preamble or an upgrade has just been done, or in a mode without a way back;
@@ -65,7 +65,7 @@ impl Initiator {
         Ok(written)
     }
 
-    /// Writes a Preamble End Record, 1 octet; the answer is [`Event::PreambleAck`] or [`Event::Fault`]. A simplex session
+    /// Writes a Preamble End Record, 1 octet; the answer is [`Event::PreambleAck`](super::Event::PreambleAck) or [`Event::Fault`](super::Event::Fault). A simplex session
     /// goes on at once.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ impl Receiver {
     /// inside it.
     ///
     /// # Errors
-    /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::UpgradeRequest`]; [`ApiMisuse::Encode`].
+    /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::UpgradeRequest`](super::Event::UpgradeRequest); [`ApiMisuse::Encode`].
     ///
     /// ```
     /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
@@ -36,7 +36,7 @@ impl Receiver {
     /// Writes a Preamble Ack Record, 1 octet. From here on envelopes may go both ways.
     ///
     /// # Errors
-    /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::PreambleEnd`] of a session with a way back;
+    /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::PreambleEnd`](super::Event::PreambleEnd) of a session with a way back;
     /// [`ApiMisuse::Encode`].
     ///
     /// ```
