@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use support::drive::{self, Upgrades};
 use support::pair::{Operation, Pair};
-use support::{naive, seen::Seen};
+use support::{naive, seen::Seen, views};
 
 mod support;
 
@@ -121,6 +121,7 @@ proptest! {
             true => Limits { via: 24, content_type: 8, upgrade: 2, fault: 4, envelope: 12 },
             false => Limits::DEFAULT,
         };
+        views::agree(&octets, &limits);
         let mut cuts = cuts;
         cuts.sort_unstable();
         let pieces = drive::pieces(&octets, &cuts);

@@ -373,6 +373,30 @@ fn initiator_commands_in_turn() {
     assert_eq!(refused, Err(ApiMisuse::UndefinedMode(Mode(5))));
 }
 
+/// An upgrade lasts until both Ends are through, on either side.
+#[test]
+fn upgrades_end_with_their_session() {
+    let mut receiver = receiver_after(
+        &[&[PREAMBLE, b"\x09\x01u"].concat(), &[12], &[7]],
+        &["accept_upgrade", "acknowledge"],
+    );
+    assert!(receiver.is_upgraded());
+    carry_out(&mut receiver, &RECEIVER, "end");
+    assert_eq!(receiver, Receiver::any_mode(Limits::DEFAULT));
+
+    let mut initiator = opened(Mode::DUPLEX);
+    carry_out(&mut initiator, &INITIATOR, "upgrade_request");
+    assert!(!initiator.is_upgraded());
+    assert!(initiator.step(&[10]).is_ok());
+    assert!(initiator.is_upgraded());
+    carry_out(&mut initiator, &INITIATOR, "preamble_end");
+    assert!(initiator.step(&[11]).is_ok());
+    carry_out(&mut initiator, &INITIATOR, "end");
+    assert!(initiator.is_upgraded());
+    assert!(initiator.step(&[7]).is_ok());
+    assert_eq!(initiator, Initiator::new(Limits::DEFAULT));
+}
+
 /// Payloads are handed out where they lie.
 #[test]
 fn payloads_are_not_copied() {

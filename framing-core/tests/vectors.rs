@@ -11,6 +11,7 @@ use support::drive::{Run, Upgrades, pieces};
 use support::naive;
 use support::seen::Seen;
 use support::vectors::{self, Vector};
+use support::views;
 
 mod support;
 
@@ -45,6 +46,8 @@ fn walk(group: &str) {
         compare(&vector, &whole);
         assert_eq!(whole.seen, naively(&vector), "{}: naive decoder", vector.path.display());
 
+        views::agree(&vector.octets, &vector.setting.limits);
+        views::agree(&vector.octets, &Limits { via: 12, content_type: 3, ..Limits::DEFAULT });
         let single: Vec<_> = [&[][..]].into_iter().chain(vector.octets.chunks(1)).collect();
         assert_eq!(vector.run(&single), whole, "{}: octet by octet", vector.path.display());
 

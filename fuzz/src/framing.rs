@@ -2,47 +2,15 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use framing_core::dump::{Dump, Dumper};
-use framing_core::{
-    DecodeError, Decoded, EncodeError, Limits, Mode, PreambleView, Record, preamble as view, size,
-};
+use framing_core::{DecodeError, Decoded, EncodeError, Limits, Mode, Record, size};
 
 use crate::support::pair::{Operation, Pair};
-use crate::support::seen::Seen;
-use crate::support::{drive, naive};
+use crate::support::{drive, naive, views};
 
-/// The router's view agrees with the naive decoder at every length, and what it asks for is really missing.
+/// The router's view agrees with the naive decoder at every length, with WCF's limits and with narrow ones.
 pub fn preamble(octets: &[u8]) {
     for limits in [Limits::DEFAULT, Limits { via: 20, content_type: 3, ..Limits::DEFAULT }] {
-        let mut wanted = 0;
-        for end in 0..=octets.len().min(limits.preamble_octets() + 3) {
-            let octets = &octets[..end];
-            let naive = naive::preamble(octets, &limits);
-            let found = view::view(octets, &limits);
-            match (&found, naive) {
-                (Ok(PreambleView::NeedMore { at_least }), Ok((None, None))) => {
-                    wanted = wanted.max(end + at_least.get());
-                    continue;
-                }
-                (Ok(PreambleView::Via { mode, via, consumed, at_least }), Ok((Some(naive), None))) => {
-                    assert_eq!((*mode, *via), (naive.0, naive.1.as_str()));
-                    assert!(*consumed <= end);
-                    wanted = wanted.max(end + at_least.get());
-                    continue;
-                }
-                (
-                    Ok(PreambleView::Encoding { mode, via, encoding, consumed }),
-                    Ok((Some(_), Some(naive))),
-                ) => {
-                    let found = view::Preamble { mode: *mode, via, encoding: *encoding };
-                    assert_eq!(Seen::preamble(&found), naive);
-                    assert!(*consumed <= end);
-                }
-                (Err(error), Err(naive)) => assert_eq!(*error, naive),
-                (found, naive) => panic!("{found:?}, but naively {naive:?}"),
-            }
-            assert!(end >= wanted, "decided at {end}, although it asked for {wanted}");
-            break;
-        }
+        views::agree(octets, &limits);
     }
 }
 

@@ -6,3 +6,4 @@ pub mod naive;
 pub mod pair;
 pub mod seen;
 pub mod vectors;
+pub mod views;
