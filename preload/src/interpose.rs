@@ -18,6 +18,7 @@ use crate::next::{self, fail};
 use crate::reconnect;
 use crate::settings::{self, settings};
 use crate::table::{self, Entry, entry, is_owner};
+use crate::watchers::open_descriptors;
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -42,9 +43,7 @@ unsafe extern "C" fn own() {
 
 /// An exec'd program has inherited listeners if it has their pages.
 fn adopt_inherited() {
-    let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return };
-    let descriptors = descriptors.filter_map(|file| file.ok()?.file_name().to_str()?.parse::<c_int>().ok());
-    let descriptors: Vec<c_int> = descriptors.collect();
+    let descriptors = open_descriptors();
     for state in &descriptors {
         if address::has_mark(*state) {
             address::expect_marked();
@@ -138,8 +137,8 @@ pub unsafe extern "C" fn listen(socket: c_int, backlog: c_int) -> c_int {
     let shared = listener.shared();
     if shared.shut.load(Ordering::Acquire) == 1 {
         // after shutdown, a TCP socket that listens again has its port back
-        let Some(registration) = reconnect::again(listener) else { return fail(libc::EADDRINUSE) };
-        let renewed = listener.renew(registration, listener.epoch());
+        let registration = reconnect::again(listener).map_err(|error| reconnect::tell(&error));
+        let renewed = registration.and_then(|registration| listener.renew(registration, listener.epoch()));
         if let Err(errno) = renewed {
             return fail(errno.raw_os_error());
         }

@@ -12,6 +12,7 @@
 //! - [`options`]: the original TCP socket, never bound, answers for options; what differs from a fresh socket is set on each
 //!   accepted one.
 //! - [`address`]: what a dual-stack listener shows of IPv4 connections.
+//! - [`watchers`]: the epoll instances that a socket is in when it is bound.
 //! - [`interpose`]: the functions of the C library that are replaced; [`next`] the originals.
 //!
 //! No lock is taken and nothing is allocated in `close`, `dup`, `fork` or `fcntl`; a child of `vfork` changes no state.
@@ -26,3 +27,4 @@ mod options;
 mod reconnect;
 mod settings;
 mod table;
+mod watchers;

@@ -20,7 +20,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 use crate::descriptor::{borrow, is_close_on_exec, move_up, replace, set_close_on_exec};
 use crate::options::Options;
 use crate::table::{self, Entry};
-use crate::{address, descriptor, next};
+use crate::{address, descriptor, next, watchers};
 
 /// How many listeners a process may have at a time.
 pub(crate) const LISTENERS: usize = 64;
@@ -244,7 +244,10 @@ fn create_at(
     let close_on_exec = is_close_on_exec(socket);
     let status = rustix::fs::fcntl_getfl(borrow(socket))?;
     rustix::fs::fcntl_setfl(&epoll, status & rustix::fs::OFlags::NONBLOCK)?;
-    replace(socket, epoll.as_fd(), close_on_exec)?;
+    let watchers = watchers::remove(socket);
+    let replaced = replace(socket, epoll.as_fd(), close_on_exec);
+    watchers::restore(socket, watchers);
+    replaced?;
 
     // in the order of `Behind`
     let behind = [

@@ -21,6 +21,9 @@ use crate::table;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// When there is a broker that refuses: someone else has the address now, say.
+const LONGEST_PAUSE_REFUSED: Duration = Duration::from_secs(30);
+
 /// A broker that accepts the control connection answers within this time.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -102,10 +105,10 @@ fn without_signals<T>(with: impl FnOnce() -> T) -> T {
 }
 
 fn run(listener: &'static Listener, epoch: u32) {
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut longest) = (FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         thread::sleep(pause);
-        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        pause = pause.saturating_mul(2).min(longest);
         if listener.epoch() != epoch || listener.is_renewed() {
             break;
         }
@@ -113,14 +116,21 @@ fn run(listener: &'static Listener, epoch: u32) {
             continue;
         }
         let registration = again(listener);
-        let done = registration.is_some() && listener.epoch() == epoch;
-        if let Some(registration) = registration.filter(|_| done) {
-            // before the new registration can end: the `accept` that sees it end starts the next thread
-            listener.reconnecting.store(0, Ordering::Release);
-            let _ = listener.renew(registration, epoch);
+        let registered = registration.is_ok();
+        match registration {
+            Ok(registration) => {
+                // before the new registration can end: the `accept` that sees it end starts the next thread
+                listener.reconnecting.store(0, Ordering::Release);
+                let _ = listener.renew(registration, epoch);
+            }
+            Err(error @ HandoffError::Refused(_)) if longest == LONGEST_PAUSE => {
+                tell(&error);
+                longest = LONGEST_PAUSE_REFUSED;
+            }
+            Err(_) => {}
         }
         listener.shared().registrar.store(0, Ordering::Release);
-        if done {
+        if registered {
             return;
         }
     }
@@ -140,9 +150,12 @@ fn is_dead(process: c_int) -> bool {
         .is_none_or(|process| rustix::process::test_kill_process(process) == Err(Errno::SRCH))
 }
 
-/// One attempt; a refusal is as good a reason to wait as no broker.
-pub(crate) fn again(listener: &Listener) -> Option<Registration> {
-    let settings = settings()?;
+/// One attempt.
+///
+/// # Errors
+/// Those of [`register`].
+pub(crate) fn again(listener: &Listener) -> Result<Registration, HandoffError> {
     let shared = listener.shared();
-    register(settings, settings.addresses_of(shared.local()), shared.bound()).ok()
+    let settings = settings().ok_or(HandoffError::NoControlPath)?;
+    register(settings, settings.addresses_of(shared.local()), shared.bound())
 }

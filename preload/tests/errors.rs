@@ -209,6 +209,33 @@ fn the_printed_environment_is_what_exec_gives() {
 }
 
 #[test]
+fn the_library_is_found_in_the_library_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bin, lib) = (folder.path().join("bin"), folder.path().join("lib/net-tcp-port-sharing"));
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::copy(programs().join("broker"), bin.join("broker")).unwrap();
+    let run = || {
+        let mut exec = Command::new(bin.join("broker"));
+        exec.args(["exec", "--print-environment", "--address", "net.tcp://h/a"])
+            .env_remove("LD_PRELOAD")
+            .output()
+            .unwrap()
+    };
+    if !std::path::Path::new("/usr/lib/net-tcp-port-sharing").exists() {
+        let output = run();
+        assert!(
+            !output.status.success()
+                && text(&output.stderr).contains("libnet_tcp_port_sharing.so is in none of")
+        );
+    }
+    std::fs::create_dir_all(&lib).unwrap();
+    let library = lib.join("libnet_tcp_port_sharing.so");
+    std::fs::copy(programs().join("libnet_tcp_port_sharing.so"), &library).unwrap();
+    let library = library.canonicalize().unwrap();
+    assert!(text(&run().stdout).starts_with(&format!("LD_PRELOAD={}\n", library.display())));
+}
+
+#[test]
 fn the_mode_reaches_the_broker() {
     let Some(server) = compile("server.c", &[]) else { return };
     let broker = Broker::start();

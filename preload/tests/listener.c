@@ -283,6 +283,24 @@ static void edges_come_for_each_connection(void) {
     CHECK(epoll_wait(epoll, &event, 1, 10000) == 1);
 }
 
+static void in_an_epoll_before_it_is_bound(void) {
+    int s = new_socket(), epoll = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = 0x123456789abcdef};
+    CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, s, &event) == 0);
+    CHECK(bind_to(s, "127.0.0.1") == 0 && listen(s, 5) == 0);
+    while (epoll_wait(epoll, &event, 1, 0) == 1) { // what an unconnected socket says
+    }
+    int c = client();
+    CHECK(epoll_wait(epoll, &event, 1, 10000) == 1);
+    CHECK(event.events == EPOLLIN && event.data.u64 == 0x123456789abcdef);
+    int a = accept(s, NULL, NULL);
+    CHECK(a >= 0);
+    same_connection(c, a);
+    event.events = EPOLLIN;
+    CHECK(epoll_ctl(epoll, EPOLL_CTL_MOD, s, &event) == 0 && epoll_wait(epoll, &event, 1, 0) == 0);
+    CHECK(epoll_ctl(epoll, EPOLL_CTL_DEL, s, NULL) == 0);
+}
+
 static void *accepts_until_told(void *listener) {
     long accepted = 0;
     for (;;) {
@@ -452,6 +470,7 @@ static const struct {
     ENTRY(close_then_bind_succeeds_at_once),
     ENTRY(time_outs_and_signals),
     ENTRY(edges_come_for_each_connection),
+    ENTRY(in_an_epoll_before_it_is_bound),
     ENTRY(at_the_descriptor_limit_nothing_is_lost),
     ENTRY(on_a_descriptor_above_any_table),
     ENTRY(other_sockets_are_left_alone),

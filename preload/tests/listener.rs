@@ -48,6 +48,7 @@ checks! {
     other_sockets_are_left_alone;
     time_outs_and_signals plain;
     edges_come_for_each_connection plain;
+    in_an_epoll_before_it_is_bound plain;
     at_the_descriptor_limit_nothing_is_lost plain;
     on_a_descriptor_above_any_table;
     vfork_children_change_nothing;
