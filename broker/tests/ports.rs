@@ -132,8 +132,7 @@ fn foreign_socket() -> std::os::fd::OwnedFd {
 fn a_foreign_listener_is_never_joined() {
     let broker = Broker::start(&[]);
     let port = free_port();
-    let foreign =
-        rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+    let foreign = foreign_socket();
     rustix::net::sockopt::set_socket_reuseport(&foreign, true).unwrap();
     rustix::net::bind(&foreign, &std::net::SocketAddr::new(ip("127.0.0.2"), port)).unwrap();
     rustix::net::listen(&foreign, 1).unwrap();
@@ -149,8 +148,7 @@ fn a_foreign_listener_is_never_joined() {
     // A process that another test starts just now may still have a copy of it.
     eventually(|| control.register(&Register::new([address(port, "y")])).is_ok(), || broker.log());
     // Nor can anyone join us now.
-    let foreign =
-        rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+    let foreign = foreign_socket();
     rustix::net::sockopt::set_socket_reuseport(&foreign, true).unwrap();
     for at in ["127.0.0.1", "127.0.0.2", "0.0.0.0"] {
         let joined = rustix::net::bind(&foreign, &std::net::SocketAddr::new(ip(at), port));
