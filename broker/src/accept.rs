@@ -80,7 +80,7 @@ pub(crate) struct Loop {
     pub(crate) now: Instant,
     pub(crate) retry_at: Option<Instant>,
     pub(crate) watch_at: Option<Instant>,
-    line: Arc<Line>,
+    pub(crate) line: Arc<Line>,
     listeners: HashMap<u32, Listening>,
     next_listener: u32,
     paused_until: Option<Instant>,

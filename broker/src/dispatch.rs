@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
@@ -55,24 +54,12 @@ impl Loop {
             Step::HandedOver(None) => {}
             Step::HandedOver(Some(queue)) => self.watch(queue),
             Step::Hold(queue, refusal) => self.hold(connection, queue, refusal),
-            Step::Relay(to) => self.relay(connection, |connection| Errand::Relay(connection, to)),
-            Step::Bridge(queue, to) => {
-                self.relay(connection, |connection| Errand::Bridge(connection, queue, to))
-            }
+            Step::Relay(to) => self.relay(connection, to),
+            Step::Bridge(queue, at) => self.bridge(connection, queue, at),
             Step::End(outcome, detail) => self.refuse(connection, outcome, detail),
             // The preamble was there a moment ago.
             Step::Wait => self.refuse(connection, Outcome::ClosedEarly, None),
         }
-    }
-
-    /// Relays take two descriptors each and stay long, so they are counted.
-    fn relay(&mut self, connection: OwnedFd, errand: impl FnOnce(OwnedFd) -> Errand) {
-        if self.shared.relays.load(Ordering::Relaxed) >= self.shared.descriptors.relays {
-            return self.refuse(connection, Outcome::ServerTooBusy, None);
-        }
-        self.shared.relays.fetch_add(1, Ordering::Relaxed);
-        // Fails only when the runtime is gone, and the broker with it.
-        let _ = self.shared.errands.send(errand(connection));
     }
 
     fn hold(&mut self, connection: OwnedFd, queue: Arc<Queue>, refusal: Refusal) {

@@ -7,6 +7,7 @@
 //! accept → preamble → dispatch (or relay, or refuse) → outcome.
 
 mod accept;
+mod back_end;
 mod cli;
 mod config;
 mod config_keys;
@@ -22,6 +23,7 @@ mod parked;
 mod ports;
 mod preamble;
 mod program;
+mod pump;
 mod queue;
 mod refuse;
 mod registry;

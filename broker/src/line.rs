@@ -16,6 +16,7 @@ use crate::config::{Compatibility, RelayTo};
 use crate::limits::Descriptors;
 use crate::outcome::{Counters, Outcome};
 use crate::queue::{Bounds, Queue};
+use crate::relay::Relays;
 use crate::socket_options::{defer_accept, set_deaf};
 use crate::table::Table;
 
@@ -28,18 +29,18 @@ pub(crate) struct Shared {
     pub(crate) descriptors: Descriptors,
     pub(crate) receive_timeout: Duration,
     pub(crate) compatibility: Compatibility,
-    pub(crate) bridges: Bridges,
-    pub(crate) relays: AtomicUsize,
+    pub(crate) bridges: Arc<Bridges>,
+    /// Connections that are relayed or about to be.
+    pub(crate) relayed: AtomicUsize,
+    pub(crate) relays: Arc<Relays>,
     pub(crate) errands: UnboundedSender<Errand>,
 }
 
 /// What the loop leaves to tokio, because it waits for others than the initiator.
 #[derive(Debug)]
 pub(crate) enum Errand {
-    /// Copy the connection to a back-end.
+    /// Connect to a back-end that has to be waited for, and relay.
     Relay(OwnedFd, Arc<RelayTo>),
-    /// Copy the connection to this address of ours, where it will be handed to the queue.
-    Bridge(OwnedFd, Arc<Queue>, SocketAddr),
     /// Close this port a moment later, unless someone wants it again.
     CloseLater(SocketAddr),
     /// The accept socket of this registration was shut down by its worker.
@@ -151,11 +152,11 @@ pub(crate) struct Bridges {
 
 impl Bridges {
     /// Expects a connection from `from`; taken back when the guard is dropped.
-    pub(crate) fn expect(&self, from: SocketAddr, queue: Arc<Queue>) -> Expected<'_> {
+    pub(crate) fn expect(self: &Arc<Self>, from: SocketAddr, queue: Arc<Queue>) -> Expected {
         let mut expected = lock(&self.expected);
         expected.insert(from, queue);
         self.count.store(expected.len(), Ordering::Release);
-        Expected { bridges: self, from }
+        Expected { bridges: Arc::clone(self), from }
     }
 
     /// The queue of a connection that is such a bridge.
@@ -176,12 +177,12 @@ impl Bridges {
 
 /// See [`Bridges::expect`].
 #[derive(Debug)]
-pub(crate) struct Expected<'a> {
-    bridges: &'a Bridges,
+pub(crate) struct Expected {
+    bridges: Arc<Bridges>,
     from: SocketAddr,
 }
 
-impl Drop for Expected<'_> {
+impl Drop for Expected {
     fn drop(&mut self) {
         drop(self.bridges.remove(self.from));
     }

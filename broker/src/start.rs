@@ -10,15 +10,16 @@ use handoff::HandoffError;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::config::Config;
+use crate::config::{Config, RelayTo};
 use crate::control::ControlSocket;
 use crate::limits::Descriptors;
-use crate::line::{Bridges, Command, Line, Shared};
+use crate::line::{Command, Line, Shared};
 use crate::outcome::Counters;
 use crate::ports::Ports;
 use crate::registry::{Registry, bounds};
+use crate::relay::Relays;
 use crate::table::Table;
-use crate::{accept, control, relay};
+use crate::{accept, back_end, control};
 
 /// A running broker.
 ///
@@ -42,7 +43,7 @@ pub struct Broker {
     control: Arc<ControlSocket>,
     control_task: Option<JoinHandle<()>>,
     errand_task: Option<JoinHandle<()>>,
-    accept_thread: Option<thread::JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
 /// Why a broker does not start.
@@ -99,8 +100,9 @@ impl Broker {
             descriptors,
             receive_timeout: config.receive_timeout,
             compatibility: config.compatibility,
-            bridges: Bridges::default(),
-            relays: AtomicUsize::new(0),
+            bridges: Arc::default(),
+            relayed: AtomicUsize::new(0),
+            relays: Arc::new(Relays::new()?),
             errands,
         });
         let line = Arc::new(Line::new()?);
@@ -109,13 +111,16 @@ impl Broker {
         let registry = Arc::new(Registry::new(Arc::clone(&shared), Arc::clone(&line), ports));
 
         let mut broker = Self {
-            accept_thread: Some(accept::start(Arc::clone(&shared), Arc::clone(&line))?),
+            threads: vec![accept::start(Arc::clone(&shared), Arc::clone(&line))?],
             shared,
             line,
             control: Arc::new(listener),
             control_task: None,
             errand_task: None,
         };
+        let (reported, refusing) = (Arc::clone(&broker.shared), Arc::clone(&broker.line));
+        let ended = move |initiator, to: &RelayTo, end| reported.relay_ended(&refusing, initiator, to, end);
+        broker.threads.push(broker.shared.relays.start(Box::new(ended))?);
         for route in &config.routes {
             registry.add_route(route).map_err(|refused| StartError::Route {
                 address: route.prefix.address().to_owned(),
@@ -123,7 +128,7 @@ impl Broker {
             })?;
         }
         let (shared, line) = (Arc::clone(&broker.shared), Arc::clone(&broker.line));
-        let errands = relay::run_errands(errands_to_do, shared, Arc::clone(&line), Arc::clone(&registry));
+        let errands = back_end::run_errands(errands_to_do, shared, Arc::clone(&line), Arc::clone(&registry));
         broker.errand_task = Some(tokio::spawn(errands));
         broker.control_task =
             Some(tokio::spawn(control::serve(Arc::clone(&broker.control), access, registry, line)));
@@ -163,8 +168,9 @@ impl Drop for Broker {
         for task in [&self.control_task, &self.errand_task].into_iter().flatten() {
             task.abort();
         }
+        self.shared.relays.stop();
         self.line.send(Command::Stop);
-        if let Some(thread) = self.accept_thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }

@@ -1,0 +1,208 @@
+//! One direction of a relayed connection: what one socket receives, the other sends.
+//!
+//! Octets that come in small pieces are copied through a buffer that all connections share. A piece that fills it is the
+//! beginning of many, and between two TCP sockets those go through a pipe (`splice`), never through the broker's memory;
+//! for a Unix socket copying is cheaper. A connection that has nothing under way holds no buffer and no pipe.
+
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+
+/// Octets of the shared buffer. Preambles and most messages are smaller.
+pub(crate) const PIECE: usize = 16_384;
+
+/// Octets of a pipe, the most that Linux gives everybody. A quarter of it makes splicing dearer than copying.
+const PIPE: usize = 1 << 20;
+
+/// Pipes of one relay loop; the directions that find none copy. A user has 64 MiB of pipes before Linux makes them small.
+const PIPES: usize = 16;
+
+/// How far a direction came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// Until there was nothing to receive, or no room to send it.
+    All,
+    /// There may be more, but others are waiting too.
+    Some,
+    /// The end of the stream has been passed on.
+    End,
+    /// The receiving side is gone, and with it whatever was under way to it.
+    Unwanted,
+    /// The sending side is gone without an end.
+    Broken,
+}
+
+/// What is under way in one direction.
+#[derive(Debug, Default)]
+pub(crate) struct Pump {
+    /// Received and not sent: of a piece.
+    left: Box<[u8]>,
+    sent: usize,
+    /// Received and not sent: so many octets in a pipe.
+    pipe: Option<Box<Pipe>>,
+    in_pipe: usize,
+    splices: bool,
+    many: bool,
+    ending: bool,
+    ended: bool,
+}
+
+/// Both ends of a pipe: reading, writing.
+#[derive(Debug)]
+struct Pipe(OwnedFd, OwnedFd);
+
+/// What the directions of one loop share.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    buffer: Box<[u8]>,
+    idle: Vec<Box<Pipe>>,
+    pipes: usize,
+}
+
+impl Pool {
+    pub(crate) fn new() -> Self {
+        Self { buffer: vec![0; PIECE].into_boxed_slice(), idle: Vec::new(), pipes: 0 }
+    }
+
+    /// An empty pipe, unless they are all in use, descriptors are short or the user has too many.
+    fn take(&mut self) -> Option<Box<Pipe>> {
+        if self.idle.is_empty() && self.pipes < PIPES {
+            // A pipe that cannot be had counts as well: it is not asked for again and again.
+            self.pipes += 1;
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+            fcntl_setpipe_size(&write, PIPE).ok()?;
+            return Some(Box::new(Pipe(read, write)));
+        }
+        self.idle.pop()
+    }
+
+    /// Takes back the pipe of a direction that does not need it any more.
+    pub(crate) fn put_back(&mut self, pump: &mut Pump) {
+        let Some(pipe) = pump.pipe.take() else { return };
+        if pump.in_pipe == 0 {
+            self.idle.push(pipe);
+        } else {
+            self.pipes -= 1;
+        }
+    }
+}
+
+impl Pump {
+    /// A direction in which nothing is under way; `splices` if both sockets are TCP.
+    pub(crate) fn new(splices: bool) -> Self {
+        Self { splices, ..Self::default() }
+    }
+
+    /// Whether something waits for the receiving side to take it.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        !self.left.is_empty() || self.in_pipe > 0
+    }
+
+    /// Whether this direction is over.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Notes that the stream has an end that no further event will tell of.
+    pub(crate) fn end_is_near(&mut self) {
+        self.ending = true;
+    }
+
+    /// Moves what there is, up to a bound. Edge-triggered: after [`Moved::All`] only an event can bring more.
+    pub(crate) fn run(&mut self, from: &OwnedFd, to: &OwnedFd, pool: &mut Pool) -> Moved {
+        if self.ended {
+            return Moved::End;
+        }
+        let moved = match self.rest(to).and_then(|()| self.fresh(from, to, pool)) {
+            Ok(moved) | Err(moved) => moved,
+        };
+        if !self.waits_for_room() || self.ended {
+            pool.put_back(self);
+        }
+        moved
+    }
+
+    /// Sends what was received before.
+    fn rest(&mut self, to: &OwnedFd) -> Result<(), Moved> {
+        while let Some(left) = self.left.get(self.sent..).filter(|left| !left.is_empty()) {
+            self.sent += send(to, left, SendFlags::NOSIGNAL).or_else(|error| self.not_sent(error))?;
+        }
+        (self.left, self.sent) = (Box::default(), 0);
+        while let Some(pipe) = self.pipe.as_ref().filter(|_| self.in_pipe > 0) {
+            let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+            let moved = splice(&pipe.0, None, to, None, self.in_pipe, flags);
+            self.in_pipe -= moved.or_else(|error| self.not_sent(error))?;
+        }
+        Ok(())
+    }
+
+    fn not_sent(&mut self, error: Errno) -> Result<usize, Moved> {
+        match error {
+            Errno::INTR => Ok(0),
+            Errno::AGAIN => Err(Moved::All),
+            _ => {
+                self.ended = true;
+                Err(Moved::Unwanted)
+            }
+        }
+    }
+
+    /// Receives and sends, as much as fits a pipe.
+    fn fresh(&mut self, from: &OwnedFd, to: &OwnedFd, pool: &mut Pool) -> Result<Moved, Moved> {
+        let mut bound = PIPE;
+        while bound > 0 {
+            if self.many && self.splices && self.pipe.is_none() {
+                self.pipe = pool.take();
+            }
+            let received = match &self.pipe {
+                Some(pipe) => {
+                    splice(from, None, &pipe.1, None, PIPE, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)
+                }
+                None => recv(from, &mut pool.buffer[..], RecvFlags::empty()).map(|(octets, _)| octets),
+            };
+            let octets = match received {
+                Ok(0) => return Ok(self.end(to)),
+                Ok(octets) => octets,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return Ok(Moved::All),
+                Err(_) => return Err(Moved::Broken),
+            };
+            bound = bound.saturating_sub(octets);
+            self.many = octets >= PIECE;
+            if self.pipe.is_some() {
+                self.in_pipe = octets;
+                self.rest(to)?;
+                continue;
+            }
+            self.piece(to, &pool.buffer[..octets])?;
+            // Less than there was room for: whatever comes next brings an event, unless it is an end that had its event.
+            if !self.many && !self.ending {
+                return Ok(Moved::All);
+            }
+        }
+        Ok(Moved::Some)
+    }
+
+    /// Sends a piece, and keeps what cannot be sent now.
+    fn piece(&mut self, to: &OwnedFd, piece: &[u8]) -> Result<(), Moved> {
+        let sent = match send(to, piece, SendFlags::NOSIGNAL) {
+            Ok(sent) => sent,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(error) => self.not_sent(error)?,
+        };
+        if sent < piece.len() {
+            self.left = piece[sent..].into();
+            return self.rest(to);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, to: &OwnedFd) -> Moved {
+        self.ended = true;
+        // The other side may be gone already; then nobody misses it.
+        let _ = shutdown(to, Shutdown::Write);
+        Moved::End
+    }
+}
