@@ -7,6 +7,10 @@ use crate::contender::Contender;
 use crate::cost;
 use crate::load::Sample;
 
+/// How many times as many connections as are in flight otherwise make a burst. Putting a process to sleep and waking it
+/// costs every one of its threads some microseconds, which shall not show.
+const BURST: usize = 8;
+
 /// One contender and everything measured of it.
 pub(crate) struct Row {
     pub(crate) contender: Contender,
@@ -40,7 +44,7 @@ impl Row {
         let pid = self.contender.pid();
         let steady = turn(pid, || target.steady(connections, in_flight))?;
         let saturated =
-            turn(pid, || target.batches(connections, in_flight, |stopped| cost::hold(pid, stopped)))?;
+            turn(pid, || target.batches(connections, in_flight * BURST, |stopped| cost::hold(pid, stopped)))?;
         if !rehearsal {
             self.steady.push(steady);
             self.saturated.push(saturated);

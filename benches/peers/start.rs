@@ -1,5 +1,6 @@
 //! How each contender is started for the job, with its workers.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
@@ -72,7 +73,7 @@ impl Place {
             .stdin(Stdio::from(receiving))
             .spawn()
             .map(Process)?;
-        let mut floor = Command::new(&program)
+        let mut floor = self::program(&program)
             .args(words)
             .stdin(Stdio::from(sending))
             .stdout(Stdio::piped())
@@ -120,8 +121,10 @@ impl Place {
     /// A broker, its control socket and its port.
     fn broker_process(&self, kind: Kind, routes: &str) -> io::Result<(Process, String, u16)> {
         let (port, control) = (free_port()?, self.path.join(format!("{kind:?}.control")));
-        let text_of_configuration =
-            format!("control = \"{}\"\n[listen]\naddresses = [\"127.0.0.1\"]\n{routes}", text(&control));
+        let text_of_configuration = format!(
+            "control = \"{}\"\nmax_pending_connections = 1000\n[listen]\naddresses = [\"127.0.0.1\"]\n{routes}",
+            text(&control)
+        );
         let configuration =
             self.write(kind, "toml", &text_of_configuration.replace("@PORT@", &port.to_string()))?;
         let arguments = ["broker", "run", "--log-level", "warn", "--config", &text(&configuration)];
@@ -149,7 +152,7 @@ impl Place {
             include_str!("haproxy.cfg").replace("@PORT@", &port.to_string()).replace("@MAP@", &text(&vias));
         let configuration = self.write(kind, "cfg", &(text + &servers))?;
         let process =
-            Command::new("haproxy").args(["-q", "-db"]).arg("-f").arg(configuration).spawn().map(Process)?;
+            program("haproxy").args(["-q", "-db"]).arg("-f").arg(configuration).spawn().map(Process)?;
         Contender { kind, process, workers, address: (Ipv4Addr::LOCALHOST, port).into() }.opened()
     }
 
@@ -168,13 +171,8 @@ impl Place {
             .replace("@PLACE@", &text(&self.path))
             .replace("@SCRIPT@", &text(&script));
         let configuration = self.write(kind, "conf", &text)?;
-        let process = Command::new("nginx")
-            .arg("-c")
-            .arg(configuration)
-            .arg("-p")
-            .arg(&self.path)
-            .spawn()
-            .map(Process)?;
+        let process =
+            program("nginx").arg("-c").arg(configuration).arg("-p").arg(&self.path).spawn().map(Process)?;
         Contender { kind, process, workers, address: (Ipv4Addr::LOCALHOST, port).into() }.opened()
     }
 
@@ -207,8 +205,15 @@ impl Place {
     }
 }
 
+/// A program that ends with this one, however this one ends.
+fn program(path: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(path);
+    command
+}
+
 fn this_program() -> io::Result<Command> {
-    Ok(Command::new(std::env::current_exe()?))
+    Ok(program(std::env::current_exe()?))
 }
 
 /// This program as a helper process that says when it is ready.

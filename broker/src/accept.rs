@@ -17,8 +17,10 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
+use crate::batch::Batch;
 use crate::dispatch::{Held, Watched};
 use crate::line::{Command, Line, Listening, Shared};
+use crate::listen_queue;
 use crate::outcome::Outcome;
 use crate::parked::{ParkingLot, Place, Stage};
 use crate::queue::Queue;
@@ -26,6 +28,9 @@ use crate::socket_options::set_deaf;
 
 /// Connections accepted from one socket before others get their turn.
 const TURN: usize = 64;
+
+/// Turns without a look at the length of a listening socket's queue after one that showed a single connection.
+const QUIET: u32 = 31;
 
 /// How long accepting pauses when the system has no descriptor or memory for another connection.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -72,6 +77,8 @@ pub(crate) struct Loop {
     pub(crate) shared: Arc<Shared>,
     pub(crate) epoll: OwnedFd,
     pub(crate) lot: ParkingLot,
+    /// What this turn has for the workers.
+    pub(crate) batches: Vec<Batch>,
     pub(crate) held: HashMap<u64, Held>,
     pub(crate) watched: Vec<Watched>,
     /// Ended queues that could not be emptied for want of descriptors.
@@ -81,10 +88,18 @@ pub(crate) struct Loop {
     pub(crate) retry_at: Option<Instant>,
     pub(crate) watch_at: Option<Instant>,
     pub(crate) line: Arc<Line>,
-    listeners: HashMap<u32, Listening>,
+    listeners: HashMap<u32, Open>,
     next_listener: u32,
     paused_until: Option<Instant>,
     stopping: bool,
+}
+
+/// A listening socket in the loop.
+#[derive(Debug)]
+struct Open {
+    listening: Listening,
+    /// How many turns more one connection is taken for all there is.
+    quiet: u32,
 }
 
 /// Starts the thread. It ends after [`Command::Stop`].
@@ -95,6 +110,7 @@ pub(crate) fn start(shared: Arc<Shared>, line: Arc<Line>) -> io::Result<thread::
         shared,
         epoll,
         lot: ParkingLot::new(),
+        batches: Vec::new(),
         held: HashMap::new(),
         watched: Vec::new(),
         undrained: Vec::new(),
@@ -133,6 +149,7 @@ impl Loop {
                 }
             }
             self.keep_time();
+            self.send_batches();
         }
         self.leave_all();
     }
@@ -189,27 +206,39 @@ impl Loop {
         if let Err(error) = epoll::add(&self.epoll, &*listening.socket, Token::Listener(n).into(), flags) {
             tracing::error!(%error, address = %listening.address, "the listening socket cannot be waited for");
         }
-        self.listeners.insert(n, listening);
+        self.listeners.insert(n, Open { listening, quiet: 0 });
     }
 
     /// Whoever is in the kernel's queue already is not turned away by the close.
     fn unlisten(&mut self, address: SocketAddr) {
-        let ours = self.listeners.iter().find(|(_, listening)| listening.address == address);
+        let ours = self.listeners.iter().find(|(_, open)| open.listening.address == address);
         let Some((&n, _)) = ours else { return };
         while self.accept_some(n, TURN) == TURN {}
-        if let Some(listening) = self.listeners.remove(&n) {
-            let _ = epoll::delete(&self.epoll, &*listening.socket);
+        if let Some(open) = self.listeners.remove(&n) {
+            let _ = epoll::delete(&self.epoll, &*open.listening.socket);
         }
     }
 
+    /// Accepts as many connections as wait: no call that finds nobody, and one `epoll_wait` for all of them. While they come
+    /// one at a time their number is not asked for either.
     fn accept_from(&mut self, n: u32) {
-        self.accept_some(n, TURN);
+        let Some(open) = self.listeners.get_mut(&n) else { return };
+        if open.quiet > 0 {
+            open.quiet -= 1;
+            self.accept_some(n, 1);
+            return;
+        }
+        let waiting = listen_queue::length(&*open.listening.socket).unwrap_or(1);
+        if waiting <= 1 {
+            open.quiet = QUIET;
+        }
+        self.accept_some(n, waiting.clamp(1, TURN));
     }
 
     /// Accepts until nothing waits, at most `most` connections.
     fn accept_some(&mut self, n: u32, most: usize) -> usize {
-        let Some(listening) = self.listeners.get(&n) else { return 0 };
-        let Listening { address, socket, deaf } = listening.clone();
+        let Some(open) = self.listeners.get(&n) else { return 0 };
+        let Listening { address, socket, deaf } = open.listening.clone();
         for accepted in 0..most {
             match accept_with(&*socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok(connection) => {
@@ -281,7 +310,7 @@ impl Loop {
     }
 
     fn set_listeners(&self, flags: epoll::EventFlags) {
-        for (&n, listening) in &self.listeners {
+        for (&n, Open { listening, .. }) in &self.listeners {
             if let Err(error) =
                 epoll::modify(&self.epoll, &*listening.socket, Token::Listener(n).into(), flags)
             {
@@ -292,6 +321,7 @@ impl Loop {
 
     fn leave_all(&mut self) {
         self.line.close();
+        self.send_batches();
         while let Some((place, _)) = self.lot.oldest(Stage::Preamble) {
             self.end_parked(place, Outcome::ShutDown);
         }

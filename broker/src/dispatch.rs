@@ -1,4 +1,5 @@
-//! From a queue to its worker: hand over, hold while the queue is full, take back what a worker left.
+//! What becomes of a connection whose way is known, and of those whose worker is busy: hold while the queue is full, take
+//! back what a worker left.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -32,28 +33,10 @@ pub(crate) struct Watched {
 }
 
 impl Loop {
-    /// The last two system calls of the fast path are this `sendmsg` and the caller's `close`.
-    pub(crate) fn hand_over(&self, connection: &OwnedFd, queue: &Arc<Queue>) -> Step {
-        if queue.holds() {
-            return Step::Hold(Arc::clone(queue), Refusal::Full);
-        }
-        let bounds = &self.shared.bounds;
-        let sent = queue.room(bounds).and_then(|_| queue.send(&[connection.as_fd()], bounds));
-        match sent {
-            Ok(()) => {
-                self.note(Outcome::HandedOver, connection, None);
-                Step::HandedOver(queue.watch().then(|| Arc::clone(queue)))
-            }
-            Err(refusal) => Step::Hold(Arc::clone(queue), refusal),
-        }
-    }
-
     /// Does what was decided about a connection. It is in no epoll.
     pub(crate) fn take(&mut self, connection: OwnedFd, step: Step) {
         match step {
-            Step::HandedOver(None) => {}
-            Step::HandedOver(Some(queue)) => self.watch(queue),
-            Step::Hold(queue, refusal) => self.hold(connection, queue, refusal),
+            Step::HandOver(queue) => self.hand_over(connection, queue),
             Step::Relay(to) => self.relay(connection, to),
             Step::Bridge(queue, at) => self.bridge(connection, queue, at),
             Step::End(outcome, detail) => self.refuse(connection, outcome, detail),
@@ -62,7 +45,7 @@ impl Loop {
         }
     }
 
-    fn hold(&mut self, connection: OwnedFd, queue: Arc<Queue>, refusal: Refusal) {
+    pub(crate) fn hold(&mut self, connection: OwnedFd, queue: Arc<Queue>, refusal: Refusal) {
         if refusal == Refusal::Failed {
             return self.refuse(connection, Outcome::DispatchFailed, None);
         }
@@ -176,7 +159,7 @@ impl Loop {
         left
     }
 
-    fn watch(&mut self, queue: Arc<Queue>) {
+    pub(crate) fn watch(&mut self, queue: Arc<Queue>) {
         let waiting = queue.refresh(&self.shared.bounds);
         let taken = queue.taken(waiting);
         self.watched.push(Watched { queue, taken, since: self.now });
@@ -233,7 +216,7 @@ impl Loop {
 
 /// One message with as many connections as there is room for.
 fn send_some(held: &Held, bounds: &crate::queue::Bounds) -> Result<usize, Refusal> {
-    let room = held.queue.room(bounds)?.min(held.queue.per_message());
+    let room = held.queue.room(held.sockets.len().min(held.queue.per_message()), bounds)?;
     let mut batch: [BorrowedFd<'_>; handoff::MAX_SOCKETS] = [held.queue.as_fd(); handoff::MAX_SOCKETS];
     let mut count = 0;
     for (place, socket) in batch.iter_mut().zip(&held.sockets).take(room) {

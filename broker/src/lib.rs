@@ -8,6 +8,7 @@
 
 mod accept;
 mod back_end;
+mod batch;
 mod cli;
 mod config;
 mod config_keys;
@@ -16,6 +17,7 @@ mod dispatch;
 mod exec;
 mod limits;
 mod line;
+mod listen_queue;
 mod listening;
 mod outcome;
 mod owner;

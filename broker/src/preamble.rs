@@ -17,7 +17,7 @@ use crate::config::RelayTo;
 use crate::line::{at_port, local_address, peer_address};
 use crate::outcome::Outcome;
 use crate::parked::{Place, Stage};
-use crate::queue::{Queue, Refusal};
+use crate::queue::Queue;
 use crate::table::{Choice, Table, Way};
 
 /// Holds the longest preamble the limits allow, so that a full buffer always decides.
@@ -37,10 +37,8 @@ enum Origin {
 /// What becomes of a connection next.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// It is in a worker's accept socket. The queue comes along when nobody watches it yet.
-    HandedOver(Option<Arc<Queue>>),
-    /// Its queue takes nothing now.
-    Hold(Arc<Queue>, Refusal),
+    /// It goes into the accept socket of this queue's worker.
+    HandOver(Arc<Queue>),
     /// It goes to a back-end.
     Relay(Arc<RelayTo>),
     /// It goes to the queue over a loopback connection to this address.
@@ -55,8 +53,7 @@ impl Loop {
     /// A connection that was just accepted by a socket that listens on `listening`.
     pub(crate) fn arrived(&mut self, connection: OwnedFd, listening: SocketAddr) {
         if let Some(queue) = self.shared.bridges.arrived(|| peer_address(&connection)) {
-            let step = self.hand_over(&connection, &queue);
-            return self.take(connection, step);
+            return self.hand_over(connection, queue);
         }
         match self.look(&connection, Origin::Accepted(listening)) {
             Step::Wait => self.park(connection),
@@ -95,7 +92,7 @@ impl Loop {
         }
     }
 
-    /// Peeks, routes and, where that is what comes out, hands over.
+    /// Peeks and routes.
     fn look(&self, connection: &OwnedFd, origin: Origin) -> Step {
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; PEEK];
         let octets = match recv(connection, &mut buffer, RecvFlags::PEEK) {
@@ -120,9 +117,9 @@ impl Loop {
     }
 
     fn route(&self, connection: &OwnedFd, origin: Origin, via: &Via<'_>, table: &Table) -> Step {
-        // A socket that listens on one address has told; else the kernel is asked, if it matters at all.
+        // What a socket that listens on all addresses does not tell is asked of the kernel where it matters.
         let told = match origin {
-            Origin::Accepted(at) if !(table.local_matters && at.ip().is_unspecified()) => Some(at),
+            Origin::Accepted(at) if !(table.literals && at.ip().is_unspecified()) => Some(at),
             _ => local_address(connection),
         };
         let Some(local) = told else { return Step::End(Outcome::ClosedEarly, None) };
@@ -130,19 +127,20 @@ impl Loop {
             Ok(found) => found,
             Err(miss) => return Step::End(Outcome::EndpointNotFound, detail(|| miss.to_string())),
         };
-        match found.value.choose(local.ip()) {
-            Choice::Direct(Way::HandOver(queue)) => {
-                if matches!(origin, Origin::Parked) {
-                    // Before it is sent: the registration follows the open file, not the descriptor.
-                    let _ = epoll::delete(&self.epoll, connection);
-                }
-                self.hand_over(connection, queue)
-            }
+        let mut choice = found.value.choose(local.ip());
+        let mut ip = local.ip();
+        if ip.is_unspecified() && !matches!(choice, Choice::Direct(_)) {
+            let Some(local) = local_address(connection) else { return Step::End(Outcome::ClosedEarly, None) };
+            ip = local.ip();
+            choice = found.value.choose(ip);
+        }
+        match choice {
+            Choice::Direct(Way::HandOver(queue)) => Step::HandOver(Arc::clone(queue)),
             Choice::Direct(Way::Relay(to)) => Step::Relay(Arc::clone(to)),
             Choice::Bridge(queue, to) => Step::Bridge(Arc::clone(queue), at_port(to, local.port())),
             Choice::None => Step::End(
                 Outcome::EndpointNotFound,
-                detail(|| format!("{} is not bound to {}", found.prefix.address(), local.ip())),
+                detail(|| format!("{} is not bound to {ip}", found.prefix.address())),
             ),
         }
     }

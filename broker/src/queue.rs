@@ -86,18 +86,17 @@ impl Queue {
         self.per_message
     }
 
-    /// How many connections the queue takes now.
+    /// How many of `wanted` connections the queue takes now.
     ///
     /// # Errors
     ///
     /// [`Refusal::Full`] or [`Refusal::Crowded`] if none.
-    pub(crate) fn room(&self, bounds: &Bounds) -> Result<usize, Refusal> {
-        let room = self.estimated_room(bounds);
-        if room > 0 {
-            return Ok(room);
+    pub(crate) fn room(&self, wanted: usize, bounds: &Bounds) -> Result<usize, Refusal> {
+        if self.estimated_room(bounds) >= wanted {
+            return Ok(wanted);
         }
         self.refresh(bounds);
-        match self.estimated_room(bounds) {
+        match self.estimated_room(bounds).min(wanted) {
             0 if self.in_flight.load(Ordering::Relaxed) >= bounds.per_queue => Err(Refusal::Full),
             0 => Err(Refusal::Crowded),
             room => Ok(room),

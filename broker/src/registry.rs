@@ -34,8 +34,8 @@ pub(crate) struct Registry {
 struct State {
     ports: Ports,
     registrations: HashMap<u64, Registration>,
-    /// Registrations and routes that depend on the local address of a connection.
-    local_matters: usize,
+    /// Registrations and routes with an IP literal.
+    literals: usize,
     last_id: u64,
 }
 
@@ -46,7 +46,7 @@ struct Registration {
     /// What it keeps open.
     open: Vec<SocketAddr>,
     holder: Arc<AsyncControlPeer>,
-    local_matters: bool,
+    literal: bool,
 }
 
 /// A request whose members make sense.
@@ -59,7 +59,7 @@ struct Checked {
 
 impl Registry {
     pub(crate) fn new(shared: Arc<Shared>, line: Arc<Line>, ports: Ports) -> Self {
-        let state = State { ports, registrations: HashMap::new(), local_matters: 0, last_id: 0 };
+        let state = State { ports, registrations: HashMap::new(), literals: 0, last_id: 0 };
         Self { shared, line, state: Mutex::new(state) }
     }
 
@@ -88,9 +88,9 @@ impl Registry {
             let target = Target { way: Way::HandOver(Arc::clone(&queue)), bound: bound.clone() };
             insert(&mut routes, prefix, target);
         }
-        let local_matters = bound.0.is_some() || prefixes.iter().any(is_literal);
-        state.local_matters += usize::from(local_matters);
-        let registration = Registration { queue, prefixes, open, holder: Arc::clone(holder), local_matters };
+        let literal = prefixes.iter().any(is_literal);
+        state.literals += usize::from(literal);
+        let registration = Registration { queue, prefixes, open, holder: Arc::clone(holder), literal };
         state.registrations.insert(id, registration);
         self.publish(routes, state);
         // Only now: what these left behind finds the new registration.
@@ -128,7 +128,7 @@ impl Registry {
         let mut routes = table.routes.clone();
         let target = Target { way: Way::Relay(Arc::new(route.relay.clone())), bound: Bound::default() };
         insert(&mut routes, &route.prefix, target);
-        state.local_matters += usize::from(is_literal(&route.prefix));
+        state.literals += usize::from(is_literal(&route.prefix));
         self.publish(routes, state);
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Registry {
     }
 
     fn publish(&self, routes: RouteTable<Endpoint>, state: &State) {
-        self.shared.table.store(Arc::new(Table { routes, local_matters: state.local_matters > 0 }));
+        self.shared.table.store(Arc::new(Table { routes, literals: state.literals > 0 }));
     }
 
     /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back.
@@ -216,7 +216,7 @@ impl State {
     /// Takes a registration out of the books and out of `routes`.
     fn forget(&mut self, id: u64, routes: &mut RouteTable<Endpoint>) -> Option<Registration> {
         let registration = self.registrations.remove(&id)?;
-        self.local_matters -= usize::from(registration.local_matters);
+        self.literals -= usize::from(registration.literal);
         for prefix in &registration.prefixes {
             match routes.get(prefix).map(|(_, endpoint)| endpoint.without(id)) {
                 Some(Some(rest)) => drop(routes.replace(prefix, rest)),

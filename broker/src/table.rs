@@ -12,13 +12,13 @@ use crate::queue::Queue;
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     pub(crate) routes: RouteTable<Endpoint>,
-    /// Whether any registration depends on the local address of a connection, so that it must be asked for.
-    pub(crate) local_matters: bool,
+    /// Whether an address with an IP literal is registered, so that a lookup depends on the local address.
+    pub(crate) literals: bool,
 }
 
 impl Table {
     pub(crate) fn new() -> Self {
-        Self { routes: RouteTable::new(), local_matters: false }
+        Self { routes: RouteTable::new(), literals: false }
     }
 }
 
