@@ -17,7 +17,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
-use crate::batch::Batch;
+use crate::batch::Batches;
 use crate::dispatch::{Held, Watched};
 use crate::line::{Command, Line, Listening, Shared};
 use crate::listen_queue;
@@ -27,7 +27,7 @@ use crate::queue::Queue;
 use crate::socket_options::set_deaf;
 
 /// Connections accepted from one socket before others get their turn.
-const TURN: usize = 64;
+pub(crate) const TURN: usize = 64;
 
 /// Turns without a look at the length of a listening socket's queue after one that showed a single connection.
 const QUIET: u32 = 31;
@@ -78,7 +78,7 @@ pub(crate) struct Loop {
     pub(crate) epoll: OwnedFd,
     pub(crate) lot: ParkingLot,
     /// What this turn has for the workers.
-    pub(crate) batches: Vec<Batch>,
+    pub(crate) batches: Batches,
     pub(crate) held: HashMap<u64, Held>,
     pub(crate) watched: Vec<Watched>,
     /// Ended queues that could not be emptied for want of descriptors.
@@ -110,7 +110,7 @@ pub(crate) fn start(shared: Arc<Shared>, line: Arc<Line>) -> io::Result<thread::
         shared,
         epoll,
         lot: ParkingLot::new(),
-        batches: Vec::new(),
+        batches: Batches::default(),
         held: HashMap::new(),
         watched: Vec::new(),
         undrained: Vec::new(),
@@ -191,6 +191,13 @@ impl Loop {
                     let _ = done.send(());
                 }
                 Command::Refuse(socket, outcome, detail) => self.refuse(socket, outcome, detail),
+                Command::Again(connections) => {
+                    for connection in connections {
+                        self.make_way(&connection);
+                        self.again(connection);
+                    }
+                }
+                Command::Watch(queue) => self.watch(queue),
                 Command::Ended(queue) => self.dispatch_again(&queue),
                 Command::MakeRoom => self.make_room(),
                 Command::Stop => self.stopping = true,
@@ -206,6 +213,7 @@ impl Loop {
         if let Err(error) = epoll::add(&self.epoll, &*listening.socket, Token::Listener(n).into(), flags) {
             tracing::error!(%error, address = %listening.address, "the listening socket cannot be waited for");
         }
+        self.shared.help.add(listening.clone());
         self.listeners.insert(n, Open { listening, quiet: 0 });
     }
 
@@ -213,6 +221,7 @@ impl Loop {
     fn unlisten(&mut self, address: SocketAddr) {
         let ours = self.listeners.iter().find(|(_, open)| open.listening.address == address);
         let Some((&n, _)) = ours else { return };
+        self.shared.help.remove(address);
         while self.accept_some(n, TURN) == TURN {}
         if let Some(open) = self.listeners.remove(&n) {
             let _ = epoll::delete(&self.epoll, &*open.listening.socket);
@@ -231,6 +240,8 @@ impl Loop {
         let waiting = listen_queue::length(&*open.listening.socket).unwrap_or(1);
         if waiting <= 1 {
             open.quiet = QUIET;
+        } else if waiting > TURN {
+            self.shared.help.wanted();
         }
         self.accept_some(n, waiting.clamp(1, TURN));
     }
@@ -270,10 +281,15 @@ impl Loop {
 
     fn accepted(&mut self, connection: OwnedFd, listening: SocketAddr) {
         self.shared.counters.accept();
+        self.make_way(&connection);
+        self.arrived(connection, listening);
+    }
+
+    /// A connection whose number says that the table is nearly full takes the place of another.
+    fn make_way(&mut self, connection: &OwnedFd) {
         if usize::try_from(connection.as_raw_fd()).is_ok_and(|n| n >= self.shared.descriptors.pressure) {
             self.crowd_out();
         }
-        self.arrived(connection, listening);
     }
 
     /// Closes the connection that has waited longest for its preamble, or for the end of its drain.

@@ -9,8 +9,14 @@ use std::sync::Arc;
 use handoff::MAX_SOCKETS;
 
 use crate::accept::Loop;
+use crate::line::Shared;
 use crate::outcome::Outcome;
 use crate::queue::{Bounds, Queue, Refusal};
+use crate::refuse::note;
+
+/// What a turn has for the workers so far; one batch for each queue.
+#[derive(Debug, Default)]
+pub(crate) struct Batches(Vec<Batch>);
 
 /// Connections for one queue, in the order of arrival.
 #[derive(Debug)]
@@ -20,36 +26,62 @@ pub(crate) struct Batch {
     count: usize,
 }
 
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) struct Sent<Rest> {
+    pub(crate) queue: Arc<Queue>,
+    /// So many of its connections are in the accept socket.
+    pub(crate) count: usize,
+    /// These are not, in the order of arrival.
+    pub(crate) rest: Rest,
+    /// Why, if any are left.
+    pub(crate) refusal: Refusal,
+}
+
+impl Batches {
+    /// Puts a connection behind the others for its queue; returns the batch if that fills a message.
+    pub(crate) fn add(&mut self, connection: OwnedFd, queue: Arc<Queue>) -> Option<Batch> {
+        let known = self.0.iter().position(|batch| Arc::ptr_eq(&batch.queue, &queue));
+        let at = known.unwrap_or_else(|| {
+            self.0.push(Batch { queue, sockets: [const { None }; MAX_SOCKETS], count: 0 });
+            self.0.len() - 1
+        });
+        let batch = self.0.get_mut(at)?;
+        *batch.sockets.get_mut(batch.count)? = Some(connection);
+        batch.count += 1;
+        let full = batch.count >= batch.queue.per_message().min(MAX_SOCKETS);
+        full.then(|| self.0.swap_remove(at))
+    }
+
+    /// Any batch.
+    pub(crate) fn pop(&mut self) -> Option<Batch> {
+        self.0.pop()
+    }
+}
+
 impl Batch {
-    fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, sockets: [const { None }; MAX_SOCKETS], count: 0 }
-    }
-
-    fn push(&mut self, connection: OwnedFd) {
-        if let Some(place) = self.sockets.get_mut(self.count) {
-            *place = Some(connection);
-            self.count += 1;
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.count >= self.queue.per_message().min(MAX_SOCKETS)
-    }
-
-    /// Sends as many as there is room for; says how many, and why not all.
-    fn send(&self, bounds: &Bounds) -> (usize, Refusal) {
-        let room = match self.queue.room(self.count, bounds) {
-            Ok(room) => room,
-            Err(refusal) => return (0, refusal),
+    /// Sends as many connections as there is room for. The last two system calls of the fast path are this `sendmsg` and
+    /// the `close` of each socket.
+    pub(crate) fn send(self, shared: &Shared) -> Sent<impl Iterator<Item = OwnedFd> + use<>> {
+        let (count, refusal) = match self.try_send(&shared.bounds) {
+            Ok(count) => (count, Refusal::Full),
+            Err(refusal) => (0, refusal),
         };
+        let mut rest = self.sockets.into_iter().flatten();
+        for connection in rest.by_ref().take(count) {
+            note(&shared.counters, Outcome::HandedOver, &connection, None);
+        }
+        Sent { queue: self.queue, count, rest, refusal }
+    }
+
+    fn try_send(&self, bounds: &Bounds) -> Result<usize, Refusal> {
+        let room = self.queue.room(self.count, bounds)?;
         let mut message: [BorrowedFd<'_>; MAX_SOCKETS] = [self.queue.as_fd(); MAX_SOCKETS];
         for (place, socket) in message.iter_mut().zip(self.sockets.iter().flatten()) {
             *place = socket.as_fd();
         }
-        match self.queue.send(message.get(..room).unwrap_or_default(), bounds) {
-            Ok(()) => (room, Refusal::Full),
-            Err(refusal) => (0, refusal),
-        }
+        self.queue.send(message.get(..room).unwrap_or_default(), bounds)?;
+        Ok(room)
     }
 }
 
@@ -59,16 +91,8 @@ impl Loop {
         if queue.holds() {
             return self.hold(connection, queue, Refusal::Full);
         }
-        let known = self.batches.iter().position(|batch| Arc::ptr_eq(&batch.queue, &queue));
-        let at = known.unwrap_or_else(|| {
-            self.batches.push(Batch::new(queue));
-            self.batches.len() - 1
-        });
-        let Some(batch) = self.batches.get_mut(at) else { return };
-        batch.push(connection);
-        if batch.is_full() {
-            let batch = self.batches.swap_remove(at);
-            self.send(batch);
+        if let Some(full) = self.batches.add(connection, queue) {
+            self.send(full);
         }
     }
 
@@ -79,19 +103,13 @@ impl Loop {
         }
     }
 
-    /// The last two system calls of the fast path are this `sendmsg` and the `close` of each socket.
     fn send(&mut self, batch: Batch) {
-        let (sent, refusal) = batch.send(&self.shared.bounds);
-        let Batch { queue, sockets, .. } = batch;
-        let mut sockets = sockets.into_iter().flatten();
-        for connection in sockets.by_ref().take(sent) {
-            self.note(Outcome::HandedOver, &connection, None);
+        let sent = batch.send(&self.shared);
+        if sent.count > 0 && sent.queue.watch() {
+            self.watch(Arc::clone(&sent.queue));
         }
-        if sent > 0 && queue.watch() {
-            self.watch(Arc::clone(&queue));
-        }
-        for connection in sockets {
-            self.hold(connection, Arc::clone(&queue), refusal);
+        for connection in sent.rest {
+            self.hold(connection, Arc::clone(&sent.queue), sent.refusal);
         }
     }
 }

@@ -15,6 +15,7 @@ mod config_keys;
 mod control;
 mod dispatch;
 mod exec;
+mod help;
 mod limits;
 mod line;
 mod listen_queue;

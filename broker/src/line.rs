@@ -13,6 +13,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::{Compatibility, RelayTo};
+use crate::help::Help;
 use crate::limits::Descriptors;
 use crate::outcome::{Counters, Outcome};
 use crate::queue::{Bounds, Queue};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     /// Connections that are relayed or about to be.
     pub(crate) relayed: AtomicUsize,
     pub(crate) relays: Arc<Relays>,
+    pub(crate) help: Help,
     pub(crate) errands: UnboundedSender<Errand>,
 }
 
@@ -56,6 +58,10 @@ pub(crate) enum Command {
     Unlisten(SocketAddr, mpsc::SyncSender<()>),
     /// Refuse a connection that could not be relayed.
     Refuse(OwnedFd, Outcome, Option<String>),
+    /// Connections that a helper accepted and cannot finish.
+    Again(Vec<OwnedFd>),
+    /// A queue with connections in it that nobody watches yet.
+    Watch(Arc<Queue>),
     /// A registration has ended: dispatch again what its worker left behind.
     Ended(Arc<Queue>),
     /// Descriptors ran out elsewhere: close some connections that have waited longest for their preamble.

@@ -14,7 +14,7 @@ use rustix::net::{RecvFlags, recv, sockopt};
 
 use crate::accept::{Loop, Token};
 use crate::config::RelayTo;
-use crate::line::{at_port, local_address, peer_address};
+use crate::line::{Shared, at_port, local_address, peer_address};
 use crate::outcome::Outcome;
 use crate::parked::{Place, Stage};
 use crate::queue::Queue;
@@ -25,7 +25,7 @@ const PEEK: usize = Limits::DEFAULT.preamble_octets();
 
 /// Where a connection comes from when it is looked at.
 #[derive(Clone, Copy, Debug)]
-enum Origin {
+pub(crate) enum Origin {
     /// Just accepted by a socket that listens on this address; in no epoll.
     Accepted(SocketAddr),
     /// Parked, and registered with epoll.
@@ -55,7 +55,7 @@ impl Loop {
         if let Some(queue) = self.shared.bridges.arrived(|| peer_address(&connection)) {
             return self.hand_over(connection, queue);
         }
-        match self.look(&connection, Origin::Accepted(listening)) {
+        match self.shared.look(&connection, Origin::Accepted(listening)) {
             Step::Wait => self.park(connection),
             step => self.take(connection, step),
         }
@@ -63,7 +63,7 @@ impl Loop {
 
     /// A connection that was in a queue before, so that its preamble is known to be there.
     pub(crate) fn again(&mut self, connection: OwnedFd) {
-        match self.look(&connection, Origin::Queue) {
+        match self.shared.look(&connection, Origin::Queue) {
             Step::Wait => self.park(connection),
             step => self.take(connection, step),
         }
@@ -75,7 +75,7 @@ impl Loop {
         if let Stage::Drain { left } = stage {
             return self.drain_on(place, left);
         }
-        match self.look(connection, Origin::Parked) {
+        match self.shared.look(connection, Origin::Parked) {
             // A FIN behind an incomplete preamble: a peek would show the same octets for ever.
             Step::Wait if flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP) => {
                 self.end_parked(place, Outcome::ClosedEarly);
@@ -89,59 +89,6 @@ impl Loop {
                     self.take(connection, step);
                 }
             }
-        }
-    }
-
-    /// Peeks and routes.
-    fn look(&self, connection: &OwnedFd, origin: Origin) -> Step {
-        let mut buffer = [const { MaybeUninit::<u8>::uninit() }; PEEK];
-        let octets = match recv(connection, &mut buffer, RecvFlags::PEEK) {
-            Ok((_, 0)) => return Step::End(Outcome::ClosedEarly, None),
-            Ok(((octets, _), _)) => &*octets,
-            Err(Errno::AGAIN | Errno::INTR) => return Step::Wait,
-            Err(_) => return Step::End(Outcome::ClosedEarly, None),
-        };
-        let via = match preamble::view(octets, &Limits::DEFAULT) {
-            Ok(PreambleView::Encoding { via, .. }) => via,
-            // Like the original: a singleton is routed by its Via, a duplex session when its encoding is there too.
-            Ok(PreambleView::Via { via, mode: Mode::SINGLETON_UNSIZED, .. }) => via,
-            Ok(PreambleView::Via { .. } | PreambleView::NeedMore { .. }) => return Step::Wait,
-            Err(error) => return Step::End(error.into(), detail(|| error.to_string())),
-        };
-        let via = match Via::parse(via) {
-            Ok(via) => via,
-            Err(error) => return Step::End(Outcome::InvalidVia, detail(|| format!("{error}: {via:?}"))),
-        };
-        let table = self.shared.table.load();
-        self.route(connection, origin, &via, &table)
-    }
-
-    fn route(&self, connection: &OwnedFd, origin: Origin, via: &Via<'_>, table: &Table) -> Step {
-        // What a socket that listens on all addresses does not tell is asked of the kernel where it matters.
-        let told = match origin {
-            Origin::Accepted(at) if !(table.literals && at.ip().is_unspecified()) => Some(at),
-            _ => local_address(connection),
-        };
-        let Some(local) = told else { return Step::End(Outcome::ClosedEarly, None) };
-        let found = match table.routes.lookup(via, local) {
-            Ok(found) => found,
-            Err(miss) => return Step::End(Outcome::EndpointNotFound, detail(|| miss.to_string())),
-        };
-        let mut choice = found.value.choose(local.ip());
-        let mut ip = local.ip();
-        if ip.is_unspecified() && !matches!(choice, Choice::Direct(_)) {
-            let Some(local) = local_address(connection) else { return Step::End(Outcome::ClosedEarly, None) };
-            ip = local.ip();
-            choice = found.value.choose(ip);
-        }
-        match choice {
-            Choice::Direct(Way::HandOver(queue)) => Step::HandOver(Arc::clone(queue)),
-            Choice::Direct(Way::Relay(to)) => Step::Relay(Arc::clone(to)),
-            Choice::Bridge(queue, to) => Step::Bridge(Arc::clone(queue), at_port(to, local.port())),
-            Choice::None => Step::End(
-                Outcome::EndpointNotFound,
-                detail(|| format!("{} is not bound to {ip}", found.prefix.address())),
-            ),
         }
     }
 
@@ -173,6 +120,61 @@ impl Loop {
     pub(crate) fn end_parked(&mut self, place: Place, outcome: Outcome) {
         if let Some((connection, _)) = self.unpark(place) {
             self.refuse(connection, outcome, None);
+        }
+    }
+}
+
+impl Shared {
+    /// Peeks and routes.
+    pub(crate) fn look(&self, connection: &OwnedFd, origin: Origin) -> Step {
+        let mut buffer = [const { MaybeUninit::<u8>::uninit() }; PEEK];
+        let octets = match recv(connection, &mut buffer, RecvFlags::PEEK) {
+            Ok((_, 0)) => return Step::End(Outcome::ClosedEarly, None),
+            Ok(((octets, _), _)) => &*octets,
+            Err(Errno::AGAIN | Errno::INTR) => return Step::Wait,
+            Err(_) => return Step::End(Outcome::ClosedEarly, None),
+        };
+        let via = match preamble::view(octets, &Limits::DEFAULT) {
+            Ok(PreambleView::Encoding { via, .. }) => via,
+            // Like the original: a singleton is routed by its Via, a duplex session when its encoding is there too.
+            Ok(PreambleView::Via { via, mode: Mode::SINGLETON_UNSIZED, .. }) => via,
+            Ok(PreambleView::Via { .. } | PreambleView::NeedMore { .. }) => return Step::Wait,
+            Err(error) => return Step::End(error.into(), detail(|| error.to_string())),
+        };
+        let via = match Via::parse(via) {
+            Ok(via) => via,
+            Err(error) => return Step::End(Outcome::InvalidVia, detail(|| format!("{error}: {via:?}"))),
+        };
+        let table = self.table.load();
+        self.route(connection, origin, &via, &table)
+    }
+
+    fn route(&self, connection: &OwnedFd, origin: Origin, via: &Via<'_>, table: &Table) -> Step {
+        // What a socket that listens on all addresses does not tell is asked of the kernel where it matters.
+        let told = match origin {
+            Origin::Accepted(at) if !(table.literals && at.ip().is_unspecified()) => Some(at),
+            _ => local_address(connection),
+        };
+        let Some(local) = told else { return Step::End(Outcome::ClosedEarly, None) };
+        let found = match table.routes.lookup(via, local) {
+            Ok(found) => found,
+            Err(miss) => return Step::End(Outcome::EndpointNotFound, detail(|| miss.to_string())),
+        };
+        let mut choice = found.value.choose(local.ip());
+        let mut ip = local.ip();
+        if ip.is_unspecified() && !matches!(choice, Choice::Direct(_)) {
+            let Some(local) = local_address(connection) else { return Step::End(Outcome::ClosedEarly, None) };
+            ip = local.ip();
+            choice = found.value.choose(ip);
+        }
+        match choice {
+            Choice::Direct(Way::HandOver(queue)) => Step::HandOver(Arc::clone(queue)),
+            Choice::Direct(Way::Relay(to)) => Step::Relay(Arc::clone(to)),
+            Choice::Bridge(queue, to) => Step::Bridge(Arc::clone(queue), at_port(to, local.port())),
+            Choice::None => Step::End(
+                Outcome::EndpointNotFound,
+                detail(|| format!("{} is not bound to {ip}", found.prefix.address())),
+            ),
         }
     }
 }

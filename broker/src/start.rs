@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, RelayTo};
 use crate::control::ControlSocket;
+use crate::help::Help;
 use crate::limits::Descriptors;
 use crate::line::{Command, Line, Shared};
 use crate::outcome::Counters;
@@ -19,7 +20,7 @@ use crate::ports::Ports;
 use crate::registry::{Registry, bounds};
 use crate::relay::Relays;
 use crate::table::Table;
-use crate::{accept, back_end, control};
+use crate::{accept, back_end, control, help};
 
 /// A running broker.
 ///
@@ -103,6 +104,7 @@ impl Broker {
             bridges: Arc::default(),
             relayed: AtomicUsize::new(0),
             relays: Arc::new(Relays::new()?),
+            help: Help::default(),
             errands,
         });
         let line = Arc::new(Line::new()?);
@@ -121,6 +123,7 @@ impl Broker {
         let (reported, refusing) = (Arc::clone(&broker.shared), Arc::clone(&broker.line));
         let ended = move |initiator, to: &RelayTo, end| reported.relay_ended(&refusing, initiator, to, end);
         broker.threads.push(broker.shared.relays.start(Box::new(ended))?);
+        broker.threads.extend(help::start(&broker.shared, &broker.line)?);
         for route in &config.routes {
             registry.add_route(route).map_err(|refused| StartError::Route {
                 address: route.prefix.address().to_owned(),
@@ -168,6 +171,7 @@ impl Drop for Broker {
         for task in [&self.control_task, &self.errand_task].into_iter().flatten() {
             task.abort();
         }
+        self.shared.help.stop();
         self.shared.relays.stop();
         self.line.send(Command::Stop);
         for thread in self.threads.drain(..) {

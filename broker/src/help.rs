@@ -1,0 +1,171 @@
+//! More loops, for when one processor is not enough.
+//!
+//! Where one loop suffices a second one only costs. So a helper sleeps until a loop finds more connections waiting than it
+//! takes in a turn, and sleeps again when that is over. It does the fast path alone: what needs more than a look and a
+//! message goes to the accept loop, which is the only one with a state.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::thread::{self, Thread};
+use std::{io, mem};
+
+use rustix::net::{SocketFlags, accept_with};
+
+use crate::accept::TURN;
+use crate::batch::{Batch, Batches};
+use crate::line::{Command, Line, Listening, Shared, peer_address};
+use crate::listen_queue;
+use crate::preamble::{Origin, Step};
+
+/// Loops that help, at most.
+const MOST: usize = 3;
+
+/// What the loops have in common for helping each other.
+#[derive(Debug, Default)]
+pub(crate) struct Help {
+    /// The sockets that helpers accept from. Whoever takes one out waits for the turns that use it.
+    listeners: RwLock<Vec<Listening>>,
+    helpers: OnceLock<Vec<Helper>>,
+    stopping: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Helper {
+    thread: Thread,
+    awake: Arc<AtomicBool>,
+}
+
+impl Help {
+    /// The accept loop has opened a socket.
+    pub(crate) fn add(&self, listening: Listening) {
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(listening);
+    }
+
+    /// The accept loop is about to close a socket; no helper has it when this returns.
+    pub(crate) fn remove(&self, address: SocketAddr) {
+        let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listening| listening.address != address);
+    }
+
+    /// One loop cannot keep up: wakes the first helper that sleeps.
+    pub(crate) fn wanted(&self) {
+        let asleep = |helper: &&Helper| !helper.awake.load(Ordering::Relaxed);
+        if let Some(helper) = self.helpers.get().and_then(|helpers| helpers.iter().find(asleep)) {
+            helper.awake.store(true, Ordering::Relaxed);
+            helper.thread.unpark();
+        }
+    }
+
+    /// Ends the helpers, which still have to be joined.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for helper in self.helpers.get().into_iter().flatten() {
+            helper.thread.unpark();
+        }
+    }
+}
+
+/// Starts as many helpers as there are further processors.
+///
+/// # Errors
+/// When there is no thread for one.
+pub(crate) fn start(shared: &Arc<Shared>, line: &Arc<Line>) -> io::Result<Vec<thread::JoinHandle<()>>> {
+    let further = thread::available_parallelism().map_or(0, |processors| processors.get() - 1);
+    let (mut helpers, mut threads) = (Vec::new(), Vec::new());
+    for _ in 0..further.min(MOST) {
+        let awake = Arc::new(AtomicBool::new(false));
+        let mut helping = Helping {
+            shared: Arc::clone(shared),
+            line: Arc::clone(line),
+            batches: Batches::default(),
+            left: Vec::new(),
+        };
+        let switch = Arc::clone(&awake);
+        let run = move || {
+            while !helping.shared.help.stopping.load(Ordering::Relaxed) {
+                while helping.turn() {}
+                switch.store(false, Ordering::Relaxed);
+                thread::park();
+            }
+        };
+        let thread = thread::Builder::new().name("help".to_owned()).spawn(run)?;
+        helpers.push(Helper { thread: thread.thread().clone(), awake });
+        threads.push(thread);
+    }
+    shared.help.helpers.get_or_init(|| helpers);
+    Ok(threads)
+}
+
+/// The state of a helper between two lines of its turn; empty at the end of it.
+#[derive(Debug)]
+struct Helping {
+    shared: Arc<Shared>,
+    line: Arc<Line>,
+    batches: Batches,
+    left: Vec<OwnedFd>,
+}
+
+impl Helping {
+    /// Accepts from each socket at which more wait than one loop takes in a turn; false if there is none.
+    fn turn(&mut self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let listeners = shared.help.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        let mut helped = false;
+        for listening in &*listeners {
+            let waiting = listen_queue::length(&*listening.socket).unwrap_or(0);
+            if waiting > TURN && !shared.help.stopping.load(Ordering::Relaxed) {
+                helped |= self.accept(listening);
+                if waiting > 4 * TURN {
+                    shared.help.wanted();
+                }
+            }
+        }
+        drop(listeners);
+        while let Some(batch) = self.batches.pop() {
+            self.send(batch);
+        }
+        if !self.left.is_empty() {
+            self.line.send(Command::Again(mem::take(&mut self.left)));
+        }
+        helped
+    }
+
+    /// A turn at one socket; false if this is no time to help.
+    fn accept(&mut self, listening: &Listening) -> bool {
+        for _ in 0..TURN {
+            // Whoever finds nobody, or no descriptor, leaves it to the accept loop to do something about it.
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let Ok(connection) = accept_with(&*listening.socket, flags) else { return false };
+            self.shared.counters.accept();
+            let number = usize::try_from(connection.as_raw_fd()).unwrap_or(usize::MAX);
+            if number >= self.shared.descriptors.pressure {
+                self.left.push(connection);
+                return false;
+            }
+            let bridged = self.shared.bridges.arrived(|| peer_address(&connection));
+            let step = bridged.map_or_else(
+                || self.shared.look(&connection, Origin::Accepted(listening.address)),
+                Step::HandOver,
+            );
+            match step {
+                Step::HandOver(queue) if !queue.holds() => {
+                    if let Some(full) = self.batches.add(connection, queue) {
+                        self.send(full);
+                    }
+                }
+                _ => self.left.push(connection),
+            }
+        }
+        true
+    }
+
+    fn send(&mut self, batch: Batch) {
+        let sent = batch.send(&self.shared);
+        if sent.count > 0 && sent.queue.watch() {
+            self.line.send(Command::Watch(sent.queue));
+        }
+        self.left.extend(sent.rest);
+    }
+}
