@@ -9,22 +9,18 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
 
 use crate::batch::Batches;
 use crate::dispatch::{Held, Watched};
 use crate::line::{Command, Line, Listening, Shared};
-use crate::listen_queue;
 use crate::outcome::Outcome;
 use crate::parked::{ParkingLot, Place, Stage};
 use crate::queue::Queue;
-use crate::socket_options::set_deaf;
 
 /// Connections accepted from one socket before others get their turn.
 pub(crate) const TURN: usize = 64;
@@ -237,7 +233,7 @@ impl Loop {
             self.accept_some(n, 1);
             return;
         }
-        let waiting = listen_queue::length(&*open.listening.socket).unwrap_or(1);
+        let waiting = open.listening.waiting().unwrap_or(1);
         if waiting <= 1 {
             open.quiet = QUIET;
         } else if waiting > TURN {
@@ -249,15 +245,10 @@ impl Loop {
     /// Accepts until nothing waits, at most `most` connections.
     fn accept_some(&mut self, n: u32, most: usize) -> usize {
         let Some(open) = self.listeners.get(&n) else { return 0 };
-        let Listening { address, socket, deaf } = open.listening.clone();
+        let listening = open.listening.clone();
         for accepted in 0..most {
-            match accept_with(&*socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok(connection) => {
-                    if deaf.load(Ordering::Relaxed) {
-                        set_deaf(&connection, address, false);
-                    }
-                    self.accepted(connection, address);
-                }
+            match listening.accept() {
+                Ok(connection) => self.accepted(connection, listening.address),
                 Err(Errno::AGAIN) => return accepted,
                 // The table is full, and connections without a preamble are what we can do without best.
                 Err(Errno::MFILE) if self.lot.oldest(Stage::Preamble).is_some() => self.make_room(),

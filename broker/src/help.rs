@@ -11,12 +11,9 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::{self, Thread};
 use std::{io, mem};
 
-use rustix::net::{SocketFlags, accept_with};
-
 use crate::accept::TURN;
 use crate::batch::{Batch, Batches};
 use crate::line::{Command, Line, Listening, Shared, peer_address};
-use crate::listen_queue;
 use crate::preamble::{Origin, Step};
 
 /// Loops that help, at most.
@@ -114,7 +111,7 @@ impl Helping {
         let listeners = shared.help.listeners.read().unwrap_or_else(PoisonError::into_inner);
         let mut helped = false;
         for listening in &*listeners {
-            let waiting = listen_queue::length(&*listening.socket).unwrap_or(0);
+            let waiting = listening.waiting().unwrap_or(0);
             if waiting > TURN && !shared.help.stopping.load(Ordering::Relaxed) {
                 helped |= self.accept(listening);
                 if waiting > 4 * TURN {
@@ -136,8 +133,7 @@ impl Helping {
     fn accept(&mut self, listening: &Listening) -> bool {
         for _ in 0..TURN {
             // Whoever finds nobody, or no descriptor, leaves it to the accept loop to do something about it.
-            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            let Ok(connection) = accept_with(&*listening.socket, flags) else { return false };
+            let Ok(connection) = listening.accept() else { return false };
             self.shared.counters.accept();
             let number = usize::try_from(connection.as_raw_fd()).unwrap_or(usize::MAX);
             if number >= self.shared.descriptors.pressure {

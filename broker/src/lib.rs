@@ -18,7 +18,6 @@ mod exec;
 mod help;
 mod limits;
 mod line;
-mod listen_queue;
 mod listening;
 mod outcome;
 mod owner;

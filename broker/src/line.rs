@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::{Compatibility, RelayTo};
@@ -18,7 +20,7 @@ use crate::limits::Descriptors;
 use crate::outcome::{Counters, Outcome};
 use crate::queue::{Bounds, Queue};
 use crate::relay::Relays;
-use crate::socket_options::{defer_accept, set_deaf};
+use crate::socket_options::{defer_accept, set_deaf, waiting};
 use crate::table::Table;
 
 /// What the accept loop and everything else of one broker have in common.
@@ -82,6 +84,20 @@ pub(crate) struct Listening {
 impl Listening {
     pub(crate) fn new(address: SocketAddr, socket: OwnedFd) -> Self {
         Self { address, socket: Arc::new(socket), deaf: Arc::default() }
+    }
+
+    /// How many connections wait to be accepted, as far as is known.
+    pub(crate) fn waiting(&self) -> Option<usize> {
+        waiting(&self.socket)
+    }
+
+    /// The connection that has waited longest.
+    pub(crate) fn accept(&self) -> Result<OwnedFd, Errno> {
+        let connection = accept_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+        if self.deaf.load(Ordering::Relaxed) {
+            set_deaf(&connection, self.address, false);
+        }
+        Ok(connection)
     }
 
     /// Takes no new connections from now on, until [`Listening::hear`].

@@ -41,7 +41,7 @@ pub(crate) struct Pump {
     left: Box<[u8]>,
     sent: usize,
     /// Received and not sent: so many octets in a pipe.
-    pipe: Option<Box<Pipe>>,
+    pipe: Option<Pipe>,
     in_pipe: usize,
     splices: bool,
     many: bool,
@@ -57,7 +57,7 @@ struct Pipe(OwnedFd, OwnedFd);
 #[derive(Debug)]
 pub(crate) struct Pool {
     buffer: Box<[u8]>,
-    idle: Vec<Box<Pipe>>,
+    idle: Vec<Pipe>,
     pipes: usize,
 }
 
@@ -67,13 +67,13 @@ impl Pool {
     }
 
     /// An empty pipe, unless they are all in use, descriptors are short or the user has too many.
-    fn take(&mut self) -> Option<Box<Pipe>> {
+    fn take(&mut self) -> Option<Pipe> {
         if self.idle.is_empty() && self.pipes < PIPES {
             // A pipe that cannot be had counts as well: it is not asked for again and again.
             self.pipes += 1;
             let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
             fcntl_setpipe_size(&write, PIPE).ok()?;
-            return Some(Box::new(Pipe(read, write)));
+            return Some(Pipe(read, write));
         }
         self.idle.pop()
     }
