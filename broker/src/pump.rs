@@ -78,6 +78,12 @@ impl Pool {
         self.idle.pop()
     }
 
+    /// Closes the pipes that nobody uses.
+    pub(crate) fn rest(&mut self) {
+        self.pipes -= self.idle.len();
+        self.idle.clear();
+    }
+
     /// Takes back the pipe of a direction that does not need it any more.
     pub(crate) fn put_back(&mut self, pump: &mut Pump) {
         let Some(pipe) = pump.pipe.take() else { return };

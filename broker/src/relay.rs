@@ -296,6 +296,9 @@ impl Loop {
         let Some(Relay { joined, mut up, mut down, .. }) = self.relays.remove(&id) else { return };
         self.pool.put_back(&mut up);
         self.pool.put_back(&mut down);
+        if self.relays.is_empty() {
+            self.pool.rest();
+        }
         let Joined { initiator, back_end, to, expected: _expected } = joined;
         if end == RelayEnd::Broken {
             for socket in [&initiator, &back_end] {
