@@ -1,3 +1,4 @@
 //! Criterion benches: decode, route, dispatch, encode.
 
+pub mod addresses;
 pub mod instructions;

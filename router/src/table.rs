@@ -95,26 +95,22 @@ impl<T> RouteTable<T> {
             return Err(Miss::OtherScheme);
         }
         let mut failed = None;
-        for mode in HostNameComparison::ALL {
-            let mut walk = self.tree(mode).walk();
-            let is_exact = mode == HostNameComparison::Exact;
-            walk.head(&if is_exact { via.port() } else { local.port() }.to_be_bytes());
-            if is_exact {
-                via.read_host(|octets| walk.head(octets));
+        let answer = wildcard(&self.strong_wildcards, via, local.port())
+            .filter(|entry| entry.admits(local, &mut failed))
+            .or_else(|| exact(&self.exact, via).filter(|entry| entry.admits(local, &mut failed)))
+            .or_else(|| {
+                wildcard(&self.weak_wildcards, via, local.port())
+                    .filter(|entry| entry.admits(local, &mut failed))
+            });
+        match answer {
+            Some(Entry { prefix, value, .. }) => {
+                Ok(Match { prefix, value, mode: prefix.mode(), segments: prefix.segments() })
             }
-            walk.head_ends();
-            via.read_path(is_exact, |octets| walk.path(octets));
-            let Some(entry) = walk.found() else { continue };
-            if entry.admits_all || entry.prefix.admits(local.ip()) {
-                let Entry { prefix, value, .. } = entry;
-                return Ok(Match { prefix, value, mode, segments: prefix.segments() });
-            }
-            failed = failed.or(Some(&entry.prefix));
+            None => Err(failed.map_or(Miss::NoRegistration, |prefix| Miss::AddressCheckFailed {
+                prefix,
+                local: local.ip(),
+            })),
         }
-        Err(failed.map_or(Miss::NoRegistration, |prefix| Miss::AddressCheckFailed {
-            prefix: prefix.clone(),
-            local: local.ip(),
-        }))
     }
 
     fn tree(&self, mode: HostNameComparison) -> &Tree<Entry<T>> {
@@ -132,6 +128,26 @@ impl<T> RouteTable<T> {
             HostNameComparison::WeakWildcard => &mut self.weak_wildcards,
         }
     }
+}
+
+/// The longest registered prefix of a wildcard mode: any host, the port of the socket, the query part of the path.
+#[inline]
+fn wildcard<'t, T>(tree: &'t Tree<Entry<T>>, via: &Via<'_>, port: u16) -> Option<&'t Entry<T>> {
+    let mut walk = tree.walk()?;
+    walk.head(&port.to_be_bytes());
+    walk.head_ends();
+    via.read_wildcard_path(|octets| walk.path(octets));
+    walk.found()
+}
+
+/// The longest registered prefix of the exact mode: host and port of the Via.
+fn exact<'t, T>(tree: &'t Tree<Entry<T>>, via: &Via<'_>) -> Option<&'t Entry<T>> {
+    let mut walk = tree.walk()?;
+    walk.head(&via.port().to_be_bytes());
+    via.read_host(|octets| walk.head(octets));
+    walk.head_ends();
+    via.read_path(|octets| walk.path(octets));
+    walk.found()
 }
 
 impl<T: Clone> RouteTable<T> {
@@ -173,6 +189,16 @@ impl<T: Clone> RouteTable<T> {
 impl<T> Entry<T> {
     fn new(prefix: Prefix, value: T) -> Self {
         Self { admits_all: prefix.admits_all(), prefix, value }
+    }
+
+    /// Whether a connection to this local address may match; the first that may not is remembered.
+    #[inline]
+    fn admits(&self, local: SocketAddr, failed: &mut Option<Prefix>) -> bool {
+        let admits = self.admits_all || self.prefix.admits(local.ip());
+        if !admits && failed.is_none() {
+            *failed = Some(self.prefix.clone());
+        }
+        admits
     }
 }
 

@@ -24,17 +24,22 @@ struct Node<E> {
     /// Compared whole before anything below counts. Octets are in lower case.
     label: Box<[u8]>,
     entry: Option<Arc<E>>,
-    choice: Choice,
-    /// One child for each octet of `choice`, in order.
-    children: Vec<Arc<Self>>,
+    /// How it goes on; most nodes do not.
+    branches: Option<Box<Branches<E>>>,
 }
 
-/// The octets with which a node goes on: a set that knows each member's rank.
+struct Branches<E> {
+    choice: Choice,
+    /// One for each octet of `choice`, in order.
+    children: Vec<Arc<Node<E>>>,
+}
+
+/// A set of octets that knows each member's rank.
 #[derive(Clone, Copy, Debug, Default)]
 struct Choice {
-    members: [u64; 4],
-    /// How many members are in the words before each.
-    before: [u8; 4],
+    members: [u8; 32],
+    /// How many members are in the octets of `members` before each.
+    before: [u8; 32],
 }
 
 /// What a lookup knows while it reads its text.
@@ -89,13 +94,14 @@ impl<E> Tree<E> {
                 return;
             };
             rest = after;
-            let at = node.choice.rank(octet);
-            if !node.choice.contains(octet) {
-                node.choice.insert(octet);
-                node.children.insert(at, Arc::new(Node::leaf(rest, entry)));
+            let Branches { choice, children } = &mut **node.branches.get_or_insert_default();
+            let at = choice.rank(octet);
+            if !choice.contains(octet) {
+                choice.insert(octet);
+                children.insert(at, Arc::new(Node::leaf(rest, entry)));
                 return;
             }
-            node = Arc::make_mut(&mut node.children[at]);
+            node = Arc::make_mut(&mut children[at]);
         }
     }
 
@@ -105,12 +111,12 @@ impl<E> Tree<E> {
         self.get(text)?;
         let root = self.root.as_mut()?;
         if root.label.len() == text.len() {
-            let node = Arc::make_mut(root);
-            let entry = node.entry.take();
-            match node.children.len() {
-                0 => self.root = None,
-                1 => node.absorb_only_child(),
-                _ => {}
+            let root = Arc::make_mut(root);
+            let entry = root.entry.take();
+            if root.branches.is_none() {
+                self.root = None;
+            } else {
+                root.tidy();
             }
             return entry;
         }
@@ -118,39 +124,36 @@ impl<E> Tree<E> {
         let mut rest = text.get(node.label.len()..)?;
         loop {
             let (&octet, after) = rest.split_first()?;
-            let at = node.choice.rank(octet);
-            rest = after.get(node.children[at].label.len()..)?;
-            if !rest.is_empty() {
-                node = Arc::make_mut(&mut node.children[at]);
-                continue;
-            }
-            let child = Arc::make_mut(&mut node.children[at]);
-            let entry = child.entry.take();
-            match child.children.len() {
-                0 => {
-                    node.children.remove(at);
-                    node.choice.remove(octet);
-                    if node.children.len() == 1 && node.entry.is_none() {
-                        node.absorb_only_child();
-                    }
+            let at = node.branches.as_ref()?.choice.rank(octet);
+            rest = after.get(node.branches.as_ref()?.children.get(at)?.label.len()..)?;
+            let branches = node.branches.as_mut()?;
+            if rest.is_empty() {
+                let child = Arc::make_mut(&mut branches.children[at]);
+                let entry = child.entry.take();
+                if child.branches.is_some() {
+                    child.tidy();
+                } else {
+                    branches.choice.remove(octet);
+                    branches.children.remove(at);
+                    node.tidy();
                 }
-                1 => child.absorb_only_child(),
-                _ => {}
+                return entry;
             }
-            return entry;
+            node = Arc::make_mut(&mut node.branches.as_mut()?.children[at]);
         }
     }
 
-    /// Begins to read a text.
-    pub(crate) fn walk(&self) -> Walk<'_, E> {
-        Walk { node: self.root.as_deref(), read: 0, found: None }
+    /// Begins to read a text; `None` if the tree has none.
+    #[inline]
+    pub(crate) fn walk(&self) -> Option<Walk<'_, E>> {
+        self.root.as_deref().map(|root| Walk { node: Some(root), read: 0, found: None })
     }
 }
 
 impl<'t, E> Walk<'t, E> {
     /// Reads octets as they are, inside of a text's first part: no entry ends here.
     pub(crate) fn head(&mut self, octets: &[u8]) {
-        self.read(octets, |_, _| {}, |label, octets| label == octets, |octet| octet);
+        self.read::<false>(octets);
     }
 
     /// The first part of the text ends here.
@@ -164,21 +167,7 @@ impl<'t, E> Walk<'t, E> {
 
     /// Reads a piece of a path, capitals as small letters: an entry may end before each slash and at the end.
     pub(crate) fn path(&mut self, octets: &[u8]) {
-        let found = |rest: &[u8], node: &'t Node<E>, found: &mut Option<&'t E>| {
-            if let Some(entry) = &node.entry
-                && matches!(rest.first(), None | Some(b'/'))
-            {
-                *found = Some(entry);
-            }
-        };
-        let mut best = self.found;
-        self.read(
-            octets,
-            |rest, node| found(rest, node, &mut best),
-            is_lower_case_of,
-            |octet| octet.to_ascii_lowercase(),
-        );
-        self.found = best;
+        self.read::<true>(octets);
     }
 
     /// The entry of the longest text read on the way.
@@ -186,37 +175,41 @@ impl<'t, E> Walk<'t, E> {
         self.found
     }
 
-    #[inline(always)]
-    fn read(
-        &mut self,
-        octets: &[u8],
-        mut label_ends: impl FnMut(&[u8], &'t Node<E>),
-        same: impl Fn(&[u8], &[u8]) -> bool,
-        fold: impl Fn(u8) -> u8,
-    ) {
+    #[inline]
+    fn read<const PATH: bool>(&mut self, octets: &[u8]) {
         let Some(mut node) = self.node else { return };
         let mut label = node.label.get(self.read..).unwrap_or_default();
         let mut rest = octets;
         self.node = None;
         loop {
-            let Some((now, after)) = rest.split_at_checked(label.len()) else {
-                // The text ends inside the label.
-                if label.get(..rest.len()).is_some_and(|label| same(label, rest)) {
-                    self.node = Some(node);
-                    self.read = node.label.len() - label.len() + rest.len();
+            if !label.is_empty() {
+                let Some((now, after)) = rest.split_at_checked(label.len()) else {
+                    // The text ends inside the label.
+                    if label.get(..rest.len()).is_some_and(|label| is_same::<PATH>(label, rest)) {
+                        self.node = Some(node);
+                        self.read = node.label.len() - label.len() + rest.len();
+                    }
+                    return;
+                };
+                if !is_same::<PATH>(label, now) {
+                    return;
                 }
-                return;
-            };
-            if !same(label, now) {
-                return;
+                rest = after;
             }
-            label_ends(after, node);
-            let Some((&octet, after)) = after.split_first() else {
+            let Some((&octet, after)) = rest.split_first() else {
+                if PATH && node.entry.is_some() {
+                    self.found = node.entry.as_deref();
+                }
                 self.node = Some(node);
                 self.read = node.label.len();
                 return;
             };
-            let Some(child) = node.child(fold(octet)) else { return };
+            if PATH && octet == b'/' && node.entry.is_some() {
+                self.found = node.entry.as_deref();
+            }
+            let Some(child) = node.child(if PATH { octet.to_ascii_lowercase() } else { octet }) else {
+                return;
+            };
             node = child;
             label = &node.label;
             rest = after;
@@ -226,58 +219,73 @@ impl<'t, E> Walk<'t, E> {
 
 impl<E> Node<E> {
     fn leaf(label: &[u8], entry: Option<Arc<E>>) -> Self {
-        Self { label: label.into(), entry, choice: Choice::default(), children: Vec::new() }
+        Self { label: label.into(), entry, branches: None }
     }
 
     #[inline]
     fn child(&self, octet: u8) -> Option<&Self> {
-        if !self.choice.contains(octet) {
+        let Branches { choice, children } = &**self.branches.as_ref()?;
+        if !choice.contains(octet) {
             return None;
         }
-        self.children.get(self.choice.rank(octet)).map(|child| &**child)
+        children.get(choice.rank(octet)).map(|child| &**child)
     }
 
     /// Makes the label end after `len` octets; what the node was becomes its only child.
     fn split(&mut self, len: usize) {
-        let label = core::mem::take(&mut self.label);
-        let (front, back) = label.split_at(len);
+        let (front, back) = self.label.split_at(len);
         let Some((&octet, back)) = back.split_first() else { return };
-        let mut below = Self::leaf(back, self.entry.take());
-        below.choice = core::mem::take(&mut self.choice);
-        below.children = core::mem::take(&mut self.children);
-        self.label = front.into();
-        self.choice.insert(octet);
-        self.children.push(Arc::new(below));
+        let (mut below, front) = (Self::leaf(back, self.entry.take()), front.into());
+        below.branches = self.branches.take();
+        self.label = front;
+        let Branches { choice, children } = &mut **self.branches.insert(Box::default());
+        choice.insert(octet);
+        children.push(Arc::new(below));
     }
 
-    /// The opposite of [`split`](Self::split).
-    fn absorb_only_child(&mut self) {
-        let (Some(octet), Some(child)) = (self.choice.first(), self.children.pop()) else { return };
+    /// A node without an entry and with a single child becomes one with it: the opposite of [`split`](Self::split).
+    fn tidy(&mut self) {
+        let Some(branches) = &self.branches else { return };
+        let (octet, child) = match &*branches.children {
+            [] => {
+                self.branches = None;
+                return;
+            }
+            [child] if self.entry.is_none() => (branches.choice.first(), Arc::clone(child)),
+            _ => return,
+        };
         self.label = [&*self.label, &[octet], &*child.label].concat().into();
         self.entry = child.entry.clone();
-        self.choice = child.choice;
-        self.children = child.children.clone();
+        self.branches = child.branches.clone();
     }
 }
 
 impl<E> Clone for Node<E> {
     fn clone(&self) -> Self {
-        Self {
-            label: self.label.clone(),
-            entry: self.entry.clone(),
-            choice: self.choice,
-            children: self.children.clone(),
-        }
+        Self { label: self.label.clone(), entry: self.entry.clone(), branches: self.branches.clone() }
+    }
+}
+
+impl<E> Clone for Branches<E> {
+    fn clone(&self) -> Self {
+        Self { choice: self.choice, children: self.children.clone() }
+    }
+}
+
+impl<E> Default for Branches<E> {
+    fn default() -> Self {
+        Self { choice: Choice::default(), children: Vec::new() }
     }
 }
 
 /// Dropped from a list, because a tree can be as deep as its longest text.
 impl<E> Drop for Node<E> {
     fn drop(&mut self) {
-        let mut last = core::mem::take(&mut self.children);
+        let Some(branches) = self.branches.take() else { return };
+        let mut last = branches.children;
         while let Some(child) = last.pop() {
-            if let Some(mut child) = Arc::into_inner(child) {
-                last.append(&mut child.children);
+            if let Some(branches) = Arc::into_inner(child).and_then(|mut child| child.branches.take()) {
+                last.extend(branches.children);
             }
         }
     }
@@ -286,51 +294,69 @@ impl<E> Drop for Node<E> {
 impl Choice {
     #[inline]
     fn contains(&self, octet: u8) -> bool {
-        self.members[usize::from(octet >> 6)] >> (octet & 63) & 1 == 1
+        self.members[usize::from(octet >> 3)] >> (octet & 7) & 1 == 1
     }
 
     /// How many members are smaller.
     #[inline]
     fn rank(&self, octet: u8) -> usize {
-        let word = usize::from(octet >> 6);
-        let smaller = self.members[word] & ((1 << (octet & 63)) - 1);
-        usize::from(self.before[word]) + smaller.count_ones() as usize
+        let at = usize::from(octet >> 3);
+        let smaller = self.members[at] & ((1 << (octet & 7)) - 1);
+        usize::from(self.before[at]) + usize::from(ONES[usize::from(smaller)])
     }
 
-    fn first(&self) -> Option<u8> {
-        (0..=u8::MAX).find(|&octet| self.contains(octet))
+    fn first(&self) -> u8 {
+        (0..=u8::MAX).find(|&octet| self.contains(octet)).unwrap_or_default()
     }
 
     fn insert(&mut self, octet: u8) {
-        self.members[usize::from(octet >> 6)] |= 1 << (octet & 63);
+        self.members[usize::from(octet >> 3)] |= 1 << (octet & 7);
         self.count();
     }
 
     fn remove(&mut self, octet: u8) {
-        self.members[usize::from(octet >> 6)] &= !(1 << (octet & 63));
+        self.members[usize::from(octet >> 3)] &= !(1 << (octet & 7));
         self.count();
     }
 
     fn count(&mut self) {
-        let mut members = 0;
-        for (before, word) in self.before.iter_mut().zip(self.members) {
+        let mut members = 0_u8;
+        for (before, octet) in self.before.iter_mut().zip(self.members) {
             *before = members;
-            // At most 192 come before the last word.
-            members = members.wrapping_add(word.count_ones() as u8);
+            // At most 248 come before the last eight.
+            members = members.wrapping_add(ONES[usize::from(octet)]);
         }
     }
 }
 
-/// Whether `label` is `text` with its ASCII capitals as small letters. Both have the same length.
+/// How many bits of an octet are set: the instruction for it is not everywhere.
+static ONES: [u8; 256] = ones();
+
+const fn ones() -> [u8; 256] {
+    let mut ones = [0; 256];
+    let mut octet = 1;
+    while octet < 256 {
+        ones[octet] = ones[octet / 2] + (octet % 2) as u8;
+        octet += 1;
+    }
+    ones
+}
+
+/// Whether a label is a text of the same length, or in a path the text with its ASCII capitals as small letters.
 #[inline]
-fn is_lower_case_of(label: &[u8], text: &[u8]) -> bool {
-    let (label_words, label_rest) = label.as_chunks::<8>();
-    let (text_words, text_rest) = text.as_chunks::<8>();
-    label_words
-        .iter()
-        .zip(text_words)
-        .all(|(label, text)| u64::from_ne_bytes(*label) == lower_case(u64::from_ne_bytes(*text)))
-        && label_rest.iter().zip(text_rest).all(|(label, octet)| *label == octet.to_ascii_lowercase())
+fn is_same<const PATH: bool>(label: &[u8], text: &[u8]) -> bool {
+    if !PATH {
+        // Too short for a call.
+        return label.iter().eq(text);
+    }
+    let word = |octets: &[u8; 8]| u64::from_ne_bytes(*octets);
+    let (Some(last_label), Some(last_text)) = (label.last_chunk(), text.last_chunk()) else {
+        return label.iter().zip(text).all(|(label, octet)| *label == octet.to_ascii_lowercase());
+    };
+    let (label_words, text_words) = (label.as_chunks::<8>().0, text.as_chunks::<8>().0);
+    // The last word may overlap the one before.
+    label_words.iter().zip(text_words).all(|(label, text)| word(label) == lower_case(word(text)))
+        && word(last_label) == lower_case(word(last_text))
 }
 
 /// Eight octets at once, each ASCII capital as its small letter.
@@ -361,7 +387,7 @@ mod tests {
         (0..=u8::MAX).for_each(|octet| choice.insert(octet));
         assert!((0..=u8::MAX).all(|octet| choice.rank(octet) == usize::from(octet)));
         choice.remove(0);
-        assert_eq!((choice.first(), choice.rank(255)), (Some(1), 254));
+        assert_eq!((choice.first(), choice.rank(255)), (1, 254));
     }
 
     #[test]

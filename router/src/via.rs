@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 
 use crate::ViaError;
-use crate::uri::{self, Uri};
+use crate::uri::{self, Plain, Uri};
 
 /// Longest Via in octets: WCF's `ConnectionOrientedTransportDefaults.MaxViaSize`.
 const LONGEST: usize = 2048;
@@ -28,6 +28,8 @@ pub struct Via<'a> {
     path: Cow<'a, str>,
     /// Path and query as the wildcard lookups see them, where that is not the path.
     glued: Option<Cow<'a, str>>,
+    /// Whether there may be empty segments.
+    may_double: bool,
 }
 
 impl<'a> Via<'a> {
@@ -41,15 +43,22 @@ impl<'a> Via<'a> {
         if via.len() > LONGEST {
             return Err(ViaError::TooLong { octets: via.len() });
         }
-        if let Some((host, port, path)) = uri::canonical_net_tcp(via) {
-            let (host, path) = (Cow::Borrowed(host), Cow::Borrowed(path));
-            return Ok(Self { net_tcp: true, host, port, path, glued: None });
+        match uri::plain(via) {
+            Some(Plain { host, port, path }) => {
+                let (host, path) = (Cow::Borrowed(host), Cow::Borrowed(path));
+                Ok(Self { net_tcp: true, host, port, path, glued: None, may_double: false })
+            }
+            None => Self::parse_any(via),
         }
+    }
+
+    #[cold]
+    fn parse_any(via: &'a str) -> Result<Self, ViaError> {
         let uri = Uri::parse(via)?;
         uri.check_with_port()?;
         let (net_tcp, port) = (uri.is_net_tcp(), uri.port_or_default());
         let glued = uri.path_with_query().map(Cow::Owned);
-        Ok(Self { net_tcp, host: uri.host, port, path: uri.path, glued })
+        Ok(Self { net_tcp, host: uri.host, port, path: uri.path, glued, may_double: true })
     }
 
     /// Whether the scheme is net.tcp; no other scheme matches anything.
@@ -89,14 +98,26 @@ impl<'a> Via<'a> {
     }
 
     /// Reads the path: each segment behind a slash, empty ones left out.
-    pub(crate) fn read_path(&self, is_exact: bool, mut read: impl FnMut(&[u8])) {
-        let path = if is_exact { &self.path } else { self.wildcard_path() };
-        let mut rest = path.as_bytes();
-        while let Some(double) = rest.windows(2).position(|pair| pair == b"//") {
-            let (now, after) = rest.split_at(double);
-            read(now);
-            rest = &after[1..];
-        }
-        read(rest.strip_suffix(b"/").unwrap_or(rest));
+    pub(crate) fn read_path(&self, read: impl FnMut(&[u8])) {
+        read_segments(&self.path, self.may_double, read);
     }
+
+    /// Reads the [`wildcard_path`](Self::wildcard_path) in the same way.
+    pub(crate) fn read_wildcard_path(&self, read: impl FnMut(&[u8])) {
+        read_segments(self.wildcard_path(), self.may_double, read);
+    }
+}
+
+#[inline]
+fn read_segments(path: &str, may_double: bool, mut read: impl FnMut(&[u8])) {
+    let mut rest = path;
+    while may_double && let Some((now, after)) = rest.split_once("//") {
+        read(now.as_bytes());
+        rest = after.trim_start_matches('/');
+        if rest.is_empty() {
+            return;
+        }
+        read(b"/");
+    }
+    read(rest.strip_suffix('/').unwrap_or(rest).as_bytes());
 }

@@ -99,13 +99,6 @@ fn check_port(digits: &str) -> Result<(), ViaError> {
     Ok(())
 }
 
-/// Reads the port that a text begins with, if one to five digits and the path or nothing follow.
-pub(super) fn plain_port(text: &str) -> Option<(u16, &str)> {
-    let len = text.bytes().take(6).take_while(u8::is_ascii_digit).count();
-    let (digits, rest) = text.split_at_checked(len)?;
-    Some((digits.parse().ok()?, rest))
-}
-
 /// The port as the original computes it from a text that passed [`check_port`]: white space at the end of the
 /// URI counts as digits of the value of the character less `0`, and the sum keeps its lowest 16 bits.
 fn computed_port(text: &str) -> (Option<u16>, usize) {

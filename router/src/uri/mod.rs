@@ -5,6 +5,7 @@ mod ipv4;
 mod ipv6;
 mod name;
 mod path;
+mod plain;
 mod scheme;
 mod unicode;
 
@@ -13,25 +14,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+pub(crate) use plain::{Plain, plain};
+
 use crate::ViaError;
 use scheme::{Authority, Scheme};
-
-/// Takes a net.tcp URI apart that is canonical as it is: host, port and path. `None` does not say that it is not.
-///
-/// What clients send ends here.
-pub(crate) fn canonical_net_tcp(text: &str) -> Option<(&str, u16, &str)> {
-    let rest = text.strip_prefix("net.tcp://")?;
-    let host_len = name::canonical_len(rest.as_bytes())?;
-    let (host, rest) = rest.split_at_checked(host_len)?;
-    let (port, path) = match rest.strip_prefix(':') {
-        Some(rest) => authority::plain_port(rest)?,
-        None => (DEFAULT_PORT, rest),
-    };
-    match path {
-        "" => Some((host, port, "/")),
-        _ => (path.starts_with('/') && path::is_canonical(path, true)).then_some((host, port, path)),
-    }
-}
 
 /// Reads a host as an ordinal comparison that ignores case sees it: ASCII in lower case, other characters by
 /// their capitals.

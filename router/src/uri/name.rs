@@ -21,28 +21,6 @@ pub(crate) fn is_dns(host: &str) -> bool {
     })
 }
 
-/// The length of the DNS name that the octets begin with, if it is canonical: small ASCII letters, digits, `-` and
-/// `_`, a letter first, and not `loopback`. What follows it is `:`, `/` or nothing.
-pub(super) fn canonical_len(octets: &[u8]) -> Option<usize> {
-    let mut label = 0;
-    let mut len = 0;
-    for &octet in octets {
-        match octet {
-            b'a'..=b'z' => label += 1,
-            b'0'..=b'9' if len > 0 => label += 1,
-            b'-' | b'_' if label > 0 => label += 1,
-            b'.' if label > 0 => label = 0,
-            b':' | b'/' => break,
-            _ => return None,
-        }
-        if label > 63 {
-            return None;
-        }
-        len += 1;
-    }
-    (len > 0 && octets.get(..len) != Some(b"loopback")).then_some(len)
-}
-
 /// Whether a host is the name of a Windows computer, which other schemes than net.tcp accept: as a DNS name, but
 /// the first two labels may begin with `-` or `_`, the first is no number, and letters are letters of any script.
 pub(crate) fn is_computer(host: &str) -> bool {

@@ -22,11 +22,7 @@ const fn classes() -> [Class; 256] {
     let mut classes = [Class::Foreign; 256];
     let mut octet: u8 = 0;
     while octet < 0x80 {
-        if octet.is_ascii_alphanumeric()
-            || matches!(octet, b'-' | b'_' | b'~')
-            || matches!(octet, b';' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',' | b'[' | b']')
-            || matches!(octet, b'!' | b'\'' | b'(' | b')' | b'*')
-        {
+        if is_plain(octet) {
             classes[octet as usize] = Class::Plain;
         }
         octet += 1;
@@ -35,6 +31,19 @@ const fn classes() -> [Class; 256] {
     classes[b'.' as usize] = Class::Dot;
     classes[b'%' as usize] = Class::Percent;
     classes
+}
+
+/// Whether the octet stays as it is in a path, whatever is around it.
+pub(super) const fn is_plain(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric()
+        || matches!(octet, b'-' | b'_' | b'~')
+        || matches!(octet, b';' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',' | b'[' | b']')
+        || matches!(octet, b'!' | b'\'' | b'(' | b')' | b'*')
+}
+
+/// Whether the escape that these digits end stays one.
+pub(super) fn is_kept(digits: &[u8], rebuilt: bool) -> bool {
+    escaped(digits).is_some_and(|octet| !is_unescaped(octet, rebuilt))
 }
 
 /// The octet that two hexadecimal digits behind a `%` stand for.
@@ -65,10 +74,8 @@ pub(crate) fn is_canonical(path: &str, rebuilt: bool) -> bool {
                 return false;
             }
             Class::Dot => {}
-            Class::Percent => match escaped(octets.get(at + 1..).unwrap_or_default()) {
-                Some(octet) if !is_unescaped(octet, rebuilt) => at += 2,
-                _ => return false,
-            },
+            Class::Percent if is_kept(octets.get(at + 1..).unwrap_or_default(), rebuilt) => at += 2,
+            Class::Percent => return false,
             Class::Foreign => return false,
         }
         before = octet;
