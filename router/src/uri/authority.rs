@@ -1,7 +1,7 @@
 //! Host and port.
 
 use alloc::borrow::Cow;
-use alloc::string::ToString;
+use core::fmt;
 use core::net::IpAddr;
 
 use super::scheme::{Authority, Scheme};
@@ -48,14 +48,10 @@ pub(crate) fn parse<'a>(
     let ip_text = text[start..].strip_prefix('[');
     let (host, ip, end) = if let Some((ip, len)) = ip_text.and_then(ipv6::parse) {
         let end = start + 1 + len;
-        let canonical = alloc::format!("[{}]", ipv6::Canonical(ip));
-        let host = &text[start..end];
-        let host = if canonical == host { Cow::Borrowed(host) } else { Cow::Owned(canonical) };
+        let host = spelled(&text[start..end], format_args!("[{}]", ipv6::Canonical(ip)));
         (host, Some(IpAddr::V6(ip)), end)
     } else if let Some(ip) = if scheme.is_unknown() { ipv4::parse_plain(host) } else { ipv4_of(host) } {
-        let canonical = ip.to_string();
-        let host = if canonical == host { Cow::Borrowed(host) } else { Cow::Owned(canonical) };
-        (host, Some(IpAddr::V4(ip)), end)
+        (spelled(host, format_args!("{ip}")), Some(IpAddr::V4(ip)), end)
     } else if name::is_dns(host) {
         (name::canonical(host), None, end)
     } else if scheme.computer_name && name::is_computer(host) && (!rebuilt || scheme.empty_host) {
@@ -77,6 +73,22 @@ pub(crate) fn parse<'a>(
         None | Some(b'/' | b'?' | b'#' | b'\\') => Ok(HostAndPort { host, ip, port: None, len: end }),
         Some(_) if scheme.authority == Authority::None => Err(ViaError::Authority),
         Some(_) => Ok(HostAndPort { host, ip, port: None, len: end }),
+    }
+}
+
+/// A host in its canonical spelling: as it is, if it is that already.
+fn spelled<'a>(host: &'a str, canonical: fmt::Arguments<'_>) -> Cow<'a, str> {
+    struct Rest<'a>(&'a str);
+    impl fmt::Write for Rest<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(text).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+    let mut rest = Rest(host);
+    match fmt::write(&mut rest, canonical) {
+        Ok(()) if rest.0.is_empty() => Cow::Borrowed(host),
+        _ => Cow::Owned(alloc::fmt::format(canonical)),
     }
 }
 

@@ -11,7 +11,6 @@ mod unicode;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::net::IpAddr;
 
 pub(crate) use plain::{Plain, plain};
@@ -260,29 +259,23 @@ fn split_path<'a>(
 /// Whether the original rebuilds the URI before it looks at path and query, and then forgets to trim it: one that
 /// has escapes of unreserved characters, or of characters outside ASCII.
 fn is_rebuilt(text: &str) -> bool {
-    let escapes = |at: usize| {
-        let octet = text.as_bytes().get(at).filter(|&&octet| octet == b'%');
-        octet.and_then(|_| path::escaped(text.as_bytes().get(at + 1..)?))
+    let escape = |at: usize| {
+        let (percent, digits) = text.as_bytes().get(at..)?.split_first()?;
+        path::escaped(digits).filter(|_| *percent == b'%')
     };
-    let mut run = Vec::new();
-    let mut at = 0;
-    while at < text.len() {
-        match escapes(at) {
-            Some(octet) if octet.is_ascii() && path::is_unreserved(octet) => return true,
-            Some(octet) if !octet.is_ascii() => {
-                run.push(octet);
-                at += 3;
-                continue;
-            }
-            _ => {}
-        }
-        if run.utf8_chunks().any(|chunk| !chunk.valid().is_empty()) {
-            return true;
-        }
-        run.clear();
-        at += 1;
-    }
-    !text.is_ascii() || run.utf8_chunks().any(|chunk| !chunk.valid().is_empty())
+    let starts_character = |at: usize| {
+        let mut octets = [0; 4];
+        (0..4).any(|len| {
+            octets[len] = escape(at + 3 * len).unwrap_or_default();
+            len > 0 && core::str::from_utf8(&octets[..=len]).is_ok_and(|text| text.chars().count() == 1)
+        })
+    };
+    !text.is_ascii()
+        || (0..text.len()).any(|at| match escape(at) {
+            Some(octet) if octet.is_ascii() => path::is_unreserved(octet),
+            Some(_) => starts_character(at),
+            None => false,
+        })
 }
 
 /// The path of another scheme.
