@@ -3,10 +3,15 @@
 
 pub mod encoding;
 pub mod framing;
+pub mod routing;
 
 /// framing-core's naive decoder, drivers and operation sequences.
 #[path = "../../framing-core/tests/support/mod.rs"]
 mod support;
+
+/// router's naive scan.
+#[path = "../../router/tests/rules/naive.rs"]
+mod naive;
 
 /// An oracle: panics if the octets show a fault.
 pub type Oracle = fn(&[u8]);
@@ -20,4 +25,5 @@ pub const ORACLES: &[(&str, Oracle)] = &[
     ("record_round_trip", framing::record_round_trip),
     ("receiver_splits", framing::receiver_splits),
     ("initiator_vs_receiver", framing::initiator_vs_receiver),
+    ("via_route", routing::via_route),
 ];

@@ -289,7 +289,7 @@ fn other_path<'a>(scheme: &Scheme, path: &str, rebuilt: bool) -> Option<Cow<'a, 
         return Some(Cow::Owned(path::escape(&unescaped)));
     }
     let unescaped = unescaped.replace('\\', "/");
-    if !unescaped.starts_with('/') && !scheme.is_unknown() {
+    if !unescaped.starts_with('/') && !scheme.is_unknown() && scheme.rooted {
         return path::unrooted(&unescaped);
     }
     Some(Cow::Owned(path::escape(&path::without_dot_segments(&unescaped))))

@@ -22,6 +22,8 @@ pub(crate) struct Scheme {
     pub(crate) hierarchical: bool,
     /// `%2F` and `%5C` are slashes.
     pub(crate) escaped_slashes: bool,
+    /// A path that begins with something else gets a slash.
+    pub(crate) rooted: bool,
 }
 
 /// Whether `//` and a host follow the scheme.
@@ -48,6 +50,7 @@ const NET_PIPE: Scheme = Scheme {
     share: false,
     hierarchical: true,
     escaped_slashes: true,
+    rooted: true,
 };
 pub(crate) const NET_TCP: Scheme = Scheme { name: "net.tcp", port: true, ..NET_PIPE };
 const HTTP: Scheme = Scheme {
@@ -71,7 +74,7 @@ pub(crate) const FILE: Scheme = Scheme {
     escaped_slashes: true,
     ..HTTP
 };
-const VSMACROS: Scheme = Scheme { name: "vsmacros", query: false, ..FILE };
+const VSMACROS: Scheme = Scheme { name: "vsmacros", query: false, rooted: false, ..FILE };
 const NEWS: Scheme = Scheme {
     name: "news",
     authority: Authority::None,

@@ -3,5 +3,6 @@
 mod conflicts;
 mod judge;
 mod model;
+mod naive;
 mod rows;
 mod vias;

@@ -1,63 +1,11 @@
-//! The rules written down naively, straight from reference §10.1 to §10.5: every registration is looked at.
+//! The table against the naive scan, over random tables and Vias.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use proptest::prelude::*;
-use router::{Host, HostNameComparison, Prefix, RouteTable, Via};
+use router::{HostNameComparison, Prefix, RouteTable, Via};
 
-/// What the model knows of a registration.
-#[derive(Clone, Debug)]
-struct Registration {
-    prefix: Prefix,
-    value: usize,
-}
-
-/// §10.2: host and port as the mode compares them, then the segments of the path.
-fn segments(mode: HostNameComparison, host: &str, port: u16, path: &str) -> Vec<String> {
-    let host = match mode {
-        HostNameComparison::StrongWildcard => "+",
-        HostNameComparison::Exact => host,
-        HostNameComparison::WeakWildcard => "*",
-    };
-    let mut segments = vec![host.to_uppercase(), port.to_string()];
-    segments.extend(path.split('/').filter(|segment| !segment.is_empty()).map(str::to_uppercase));
-    segments
-}
-
-fn registered(prefix: &Prefix) -> Vec<String> {
-    let host = match prefix.host() {
-        Host::Name(name) => name.to_owned(),
-        Host::Ip(ip) => ip.to_string(),
-    };
-    segments(prefix.mode(), &host, prefix.port(), prefix.path())
-}
-
-/// §10.1: mode by mode, the longest prefix; §10.4 on each winner; no second choice inside a mode.
-fn scan(table: &[Registration], via: &Via<'_>, local: SocketAddr) -> Option<(usize, usize)> {
-    use HostNameComparison::{Exact, StrongWildcard, WeakWildcard};
-    let host = via.host().trim_matches(['[', ']']);
-    for mode in [StrongWildcard, Exact, WeakWildcard] {
-        let asked = match mode {
-            Exact => segments(mode, host, via.port(), via.path()),
-            _ => segments(mode, host, local.port(), via.wildcard_path()),
-        };
-        let longest = table
-            .iter()
-            .filter(|registration| registration.prefix.mode() == mode)
-            .filter(|registration| asked.starts_with(&registered(&registration.prefix)))
-            .max_by_key(|registration| registered(&registration.prefix).len());
-        let Some(winner) = longest else { continue };
-        let admitted = match winner.prefix.host() {
-            Host::Name(_) => true,
-            Host::Ip(IpAddr::V4(ip)) => ip.is_unspecified() || local.ip() == IpAddr::V4(ip),
-            Host::Ip(IpAddr::V6(ip)) => ip.is_unspecified() || local.ip() == IpAddr::V6(ip),
-        };
-        if admitted {
-            return Some((winner.value, registered(&winner.prefix).len() - 2));
-        }
-    }
-    None
-}
+use crate::naive::{Registration, registered, scan};
 
 fn mode() -> impl Strategy<Value = HostNameComparison> {
     prop::sample::select(HostNameComparison::ALL.to_vec())
