@@ -24,22 +24,10 @@ struct Node<E> {
     /// Compared whole before anything below counts. Octets are in lower case.
     label: Box<[u8]>,
     entry: Option<Arc<E>>,
-    /// How it goes on; most nodes do not.
-    branches: Option<Box<Branches<E>>>,
-}
-
-struct Branches<E> {
-    choice: Choice,
-    /// One for each octet of `choice`, in order.
-    children: Vec<Arc<Node<E>>>,
-}
-
-/// A set of octets that knows each member's rank.
-#[derive(Clone, Copy, Debug, Default)]
-struct Choice {
-    members: [u8; 32],
-    /// How many members are in the octets of `members` before each.
-    before: [u8; 32],
+    /// One place for each octet from the smallest to the largest with which the text goes on.
+    children: Vec<Option<Arc<Self>>>,
+    /// The octet of the first place.
+    first: u8,
 }
 
 /// What a lookup knows while it reads its text.
@@ -94,14 +82,13 @@ impl<E> Tree<E> {
                 return;
             };
             rest = after;
-            let Branches { choice, children } = &mut **node.branches.get_or_insert_default();
-            let at = choice.rank(octet);
-            if !choice.contains(octet) {
-                choice.insert(octet);
-                children.insert(at, Arc::new(Node::leaf(rest, entry)));
-                return;
+            match node.place(octet) {
+                place @ None => {
+                    *place = Some(Arc::new(Node::leaf(rest, entry)));
+                    return;
+                }
+                Some(child) => node = Arc::make_mut(child),
             }
-            node = Arc::make_mut(&mut children[at]);
         }
     }
 
@@ -110,36 +97,30 @@ impl<E> Tree<E> {
         // An edit copies nodes even if it changes nothing in the end.
         self.get(text)?;
         let root = self.root.as_mut()?;
-        if root.label.len() == text.len() {
-            let root = Arc::make_mut(root);
-            let entry = root.entry.take();
-            if root.branches.is_none() {
+        let mut node = Arc::make_mut(root);
+        let mut rest = text.get(node.label.len()..)?;
+        if rest.is_empty() {
+            let entry = node.entry.take();
+            node.tidy();
+            if node.is_nothing() {
                 self.root = None;
-            } else {
-                root.tidy();
             }
             return entry;
         }
-        let mut node = Arc::make_mut(root);
-        let mut rest = text.get(node.label.len()..)?;
         loop {
             let (&octet, after) = rest.split_first()?;
-            let at = node.branches.as_ref()?.choice.rank(octet);
-            rest = after.get(node.branches.as_ref()?.children.get(at)?.label.len()..)?;
-            let branches = node.branches.as_mut()?;
+            rest = after.get(node.child(octet)?.label.len()..)?;
             if rest.is_empty() {
-                let child = Arc::make_mut(&mut branches.children[at]);
+                let child = Arc::make_mut(node.place(octet).as_mut()?);
                 let entry = child.entry.take();
-                if child.branches.is_some() {
-                    child.tidy();
-                } else {
-                    branches.choice.remove(octet);
-                    branches.children.remove(at);
+                child.tidy();
+                if child.is_nothing() {
+                    node.clear(octet);
                     node.tidy();
                 }
                 return entry;
             }
-            node = Arc::make_mut(&mut node.branches.as_mut()?.children[at]);
+            node = Arc::make_mut(node.place(octet).as_mut()?);
         }
     }
 
@@ -219,127 +200,95 @@ impl<'t, E> Walk<'t, E> {
 
 impl<E> Node<E> {
     fn leaf(label: &[u8], entry: Option<Arc<E>>) -> Self {
-        Self { label: label.into(), entry, branches: None }
+        Self { label: label.into(), entry, children: Vec::new(), first: 0 }
     }
 
     #[inline]
     fn child(&self, octet: u8) -> Option<&Self> {
-        let Branches { choice, children } = &**self.branches.as_ref()?;
-        if !choice.contains(octet) {
-            return None;
+        self.children.get(usize::from(octet.wrapping_sub(self.first)))?.as_deref()
+    }
+
+    /// Where the child for an octet is, or will be.
+    fn place(&mut self, octet: u8) -> &mut Option<Arc<Self>> {
+        if self.children.is_empty() {
+            self.first = octet;
         }
-        children.get(choice.rank(octet)).map(|child| &**child)
+        if octet < self.first {
+            let more = usize::from(self.first - octet);
+            self.children.splice(..0, core::iter::repeat_n(None, more));
+            self.first = octet;
+        }
+        let at = usize::from(octet - self.first);
+        if at >= self.children.len() {
+            self.children.resize(at + 1, None);
+            self.children.shrink_to_fit();
+        }
+        &mut self.children[at]
+    }
+
+    /// Takes a child away, and the places at the ends that are empty then.
+    fn clear(&mut self, octet: u8) {
+        *self.place(octet) = None;
+        let empty = self.children.iter().take_while(|child| child.is_none()).count();
+        self.children.drain(..empty);
+        self.first = self.first.wrapping_add(empty as u8);
+        let len = self.children.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.children.truncate(len);
+        self.children.shrink_to_fit();
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.entry.is_none() && self.children.is_empty()
     }
 
     /// Makes the label end after `len` octets; what the node was becomes its only child.
     fn split(&mut self, len: usize) {
-        let (front, back) = self.label.split_at(len);
+        let label = core::mem::take(&mut self.label);
+        let (front, back) = label.split_at(len);
         let Some((&octet, back)) = back.split_first() else { return };
-        let (mut below, front) = (Self::leaf(back, self.entry.take()), front.into());
-        below.branches = self.branches.take();
-        self.label = front;
-        let Branches { choice, children } = &mut **self.branches.insert(Box::default());
-        choice.insert(octet);
-        children.push(Arc::new(below));
+        let mut below = Self::leaf(back, self.entry.take());
+        below.children = core::mem::take(&mut self.children);
+        below.first = self.first;
+        self.label = front.into();
+        *self.place(octet) = Some(Arc::new(below));
     }
 
     /// A node without an entry and with a single child becomes one with it: the opposite of [`split`](Self::split).
     fn tidy(&mut self) {
-        let Some(branches) = &self.branches else { return };
-        let (octet, child) = match &*branches.children {
-            [] => {
-                self.branches = None;
-                return;
-            }
-            [child] if self.entry.is_none() => (branches.choice.first(), Arc::clone(child)),
-            _ => return,
+        let mut children = self.children.iter().enumerate().filter_map(|(at, child)| {
+            child.as_ref().map(|child| (Arc::clone(child), self.first.wrapping_add(at as u8)))
+        });
+        let (Some((child, octet)), None, None) = (children.next(), children.next(), &self.entry) else {
+            return;
         };
         self.label = [&*self.label, &[octet], &*child.label].concat().into();
         self.entry = child.entry.clone();
-        self.branches = child.branches.clone();
+        self.children = child.children.clone();
+        self.first = child.first;
     }
 }
 
 impl<E> Clone for Node<E> {
     fn clone(&self) -> Self {
-        Self { label: self.label.clone(), entry: self.entry.clone(), branches: self.branches.clone() }
-    }
-}
-
-impl<E> Clone for Branches<E> {
-    fn clone(&self) -> Self {
-        Self { choice: self.choice, children: self.children.clone() }
-    }
-}
-
-impl<E> Default for Branches<E> {
-    fn default() -> Self {
-        Self { choice: Choice::default(), children: Vec::new() }
+        Self {
+            label: self.label.clone(),
+            entry: self.entry.clone(),
+            children: self.children.clone(),
+            first: self.first,
+        }
     }
 }
 
 /// Dropped from a list, because a tree can be as deep as its longest text.
 impl<E> Drop for Node<E> {
     fn drop(&mut self) {
-        let Some(branches) = self.branches.take() else { return };
-        let mut last = branches.children;
+        let mut last = core::mem::take(&mut self.children);
         while let Some(child) = last.pop() {
-            if let Some(branches) = Arc::into_inner(child).and_then(|mut child| child.branches.take()) {
-                last.extend(branches.children);
+            if let Some(mut child) = child.and_then(Arc::into_inner) {
+                last.append(&mut child.children);
             }
         }
     }
-}
-
-impl Choice {
-    #[inline]
-    fn contains(&self, octet: u8) -> bool {
-        self.members[usize::from(octet >> 3)] >> (octet & 7) & 1 == 1
-    }
-
-    /// How many members are smaller.
-    #[inline]
-    fn rank(&self, octet: u8) -> usize {
-        let at = usize::from(octet >> 3);
-        let smaller = self.members[at] & ((1 << (octet & 7)) - 1);
-        usize::from(self.before[at]) + usize::from(ONES[usize::from(smaller)])
-    }
-
-    fn first(&self) -> u8 {
-        (0..=u8::MAX).find(|&octet| self.contains(octet)).unwrap_or_default()
-    }
-
-    fn insert(&mut self, octet: u8) {
-        self.members[usize::from(octet >> 3)] |= 1 << (octet & 7);
-        self.count();
-    }
-
-    fn remove(&mut self, octet: u8) {
-        self.members[usize::from(octet >> 3)] &= !(1 << (octet & 7));
-        self.count();
-    }
-
-    fn count(&mut self) {
-        let mut members = 0_u8;
-        for (before, octet) in self.before.iter_mut().zip(self.members) {
-            *before = members;
-            // At most 248 come before the last eight.
-            members = members.wrapping_add(ONES[usize::from(octet)]);
-        }
-    }
-}
-
-/// How many bits of an octet are set: the instruction for it is not everywhere.
-static ONES: [u8; 256] = ones();
-
-const fn ones() -> [u8; 256] {
-    let mut ones = [0; 256];
-    let mut octet = 1;
-    while octet < 256 {
-        ones[octet] = ones[octet / 2] + (octet % 2) as u8;
-        octet += 1;
-    }
-    ones
 }
 
 /// Whether a label is a text of the same length, or in a path the text with its ASCII capitals as small letters.
@@ -372,22 +321,24 @@ const fn lower_case(octets: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, Tree, lower_case};
+    use super::{Tree, lower_case};
     use alloc::vec::Vec;
 
     #[test]
-    fn choices_know_their_ranks() {
-        let mut choice = Choice::default();
-        let members = [0, 1, 46, 47, 63, 64, 97, 122, 127, 128, 191, 192, 255];
-        members.iter().rev().for_each(|&octet| choice.insert(octet));
-        for octet in 0..=u8::MAX {
-            assert_eq!(choice.contains(octet), members.contains(&octet));
-            assert_eq!(choice.rank(octet), members.iter().filter(|&&member| member < octet).count());
+    fn any_octet_can_follow() {
+        let mut tree = Tree::default();
+        let octets = [128, 0, 47, 46, 97, 122, 127, 191, 1, 64, 254, 255];
+        octets.iter().for_each(|&octet| tree.set(&[octet], octet));
+        for at in 0..octets.len() {
+            for octet in 0..=u8::MAX {
+                assert_eq!(
+                    tree.get(&[octet]).copied(),
+                    Some(octet).filter(|octet| octets[at..].contains(octet))
+                );
+            }
+            assert_eq!(tree.remove(&[octets[at]]).as_deref(), Some(&octets[at]));
         }
-        (0..=u8::MAX).for_each(|octet| choice.insert(octet));
-        assert!((0..=u8::MAX).all(|octet| choice.rank(octet) == usize::from(octet)));
-        choice.remove(0);
-        assert_eq!((choice.first(), choice.rank(255)), (1, 254));
+        assert!(tree.root.is_none());
     }
 
     #[test]
