@@ -280,7 +280,7 @@ impl Outbound {
         }
         match mode {
             Mode::SINGLETON_UNSIZED => {
-                check_size(size, Field::UnsizedEnvelope)?;
+                not_empty(size)?;
                 let needed = size::encoded_len(size).saturating_add(1);
                 let (kind, rest) = out
                     .get_mut(..needed)
@@ -303,7 +303,7 @@ impl Outbound {
         if *self != Self::Chunks {
             return Err(ApiMisuse::OutOfTurn);
         }
-        check_size(size, Field::UnsizedEnvelope)?;
+        not_empty(size)?;
         Ok(size::encode(size, out)?)
     }
 
@@ -333,10 +333,7 @@ impl Outbound {
     }
 }
 
-const fn check_size(size: u32, field: Field) -> Result<(), ApiMisuse> {
-    match size {
-        0 => Err(ApiMisuse::Encode(EncodeError::Empty(field))),
-        1..=size::MAX => Ok(()),
-        _ => Err(ApiMisuse::Encode(EncodeError::SizeTooLarge)),
-    }
+/// A chunk of no octets would be the terminator.
+const fn not_empty(size: u32) -> Result<(), EncodeError> {
+    if size == 0 { Err(EncodeError::Empty(Field::UnsizedEnvelope)) } else { Ok(()) }
 }

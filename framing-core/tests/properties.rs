@@ -145,6 +145,16 @@ proptest! {
     }
 }
 
+/// What the specification wants to have at least one octet is not written without.
+#[test]
+fn empty_values_are_not_written() {
+    for (number, record) in record("", 0, 0).into_iter().enumerate() {
+        let empty = record.encode(&mut [0; 16]).is_err_and(|error| matches!(error, EncodeError::Empty(_)));
+        // Via, SizedEnvelope, Fault, UpgradeRequest; an empty content type is for the endpoint to refuse.
+        assert_eq!(empty, [2, 6, 8, 9].contains(&number), "{record:?}");
+    }
+}
+
 /// The generator of streams is worth something: it reaches every kind of event.
 #[test]
 fn streams_reach_every_event() {

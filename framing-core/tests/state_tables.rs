@@ -3,7 +3,7 @@
 
 use framing_core::{
     ApiMisuse, Encoding, Fault, Initiator, KnownEncoding, Limits, Mode, Original, Preamble, Receiver,
-    initiator, receiver,
+    StreamEnd, initiator, receiver,
 };
 
 const PREAMBLE: &[u8] = b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08";
@@ -395,6 +395,17 @@ fn upgrades_end_with_their_session() {
     assert!(initiator.is_upgraded());
     assert!(initiator.step(&[7]).is_ok());
     assert_eq!(initiator, Initiator::new(Limits::DEFAULT));
+}
+
+/// Only the transport ends a raw envelope; nothing comes after it.
+#[test]
+fn raw_envelope_ends_with_the_stream() {
+    let raw = b"\x00\x01\x00\x01\x04\x02\x0Dnet.tcp://h/a\x03\x03<a/>";
+    let mut machine = Receiver::any_mode(Limits::DEFAULT);
+    feed_receiver(&mut machine, raw).expect("valid");
+    assert_eq!(machine.end_of_stream(&[]), Ok(StreamEnd::EnvelopeEnd));
+    assert_eq!(machine.step(&[]).expect("over").event, receiver::Event::Closed);
+    in_turn("singleton-sized, over", &machine, &RECEIVER, "");
 }
 
 /// Payloads are handed out where they lie.
