@@ -1,12 +1,11 @@
-//! The control socket: where it is, the broker's listening end and the worker's connection.
+//! The control socket: the broker's listening end and the worker's connection.
 //!
 //! A Unix `SOCK_SEQPACKET` socket. Its path appears only when it is listening: it is bound under another name and renamed.
 //! Who may register is decided from [`PeerCredentials`], never from a claim.
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -14,54 +13,14 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recvmsg, sendmsg, sockopt,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use crate::accept_socket::AcceptSocket;
 use crate::error::HandoffError;
-use crate::message::{MAX_MESSAGE, Malformed, Register, Reply, Request, Route, Routed};
-
-/// The environment variable that names the control socket to workers.
-pub const CONTROL_VARIABLE: &str = "NET_TCP_PORT_SHARING_CONTROL";
-
-/// Below `/run` or `XDG_RUNTIME_DIR`.
-const BELOW_RUNTIME_DIRECTORY: &str = "net-tcp-port-sharing/control";
-
-/// Where a broker listens that was told nothing: `/run/net-tcp-port-sharing/control` for root,
-/// `$XDG_RUNTIME_DIR/net-tcp-port-sharing/control` for others.
-///
-/// # Errors
-/// [`HandoffError::NoControlPath`] for others without `XDG_RUNTIME_DIR`.
-pub fn default_control_path() -> Result<PathBuf, HandoffError> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(system_control_path());
-    }
-    user_control_path().ok_or(HandoffError::NoControlPath)
-}
-
-/// Where a worker finds the broker: at [`CONTROL_VARIABLE`] if set, else as [`default_control_path`]; other users than root
-/// fall back to the system's broker when they run none of their own.
-pub fn control_path() -> PathBuf {
-    if let Some(path) = std::env::var_os(CONTROL_VARIABLE).filter(|path| !path.is_empty()) {
-        return path.into();
-    }
-    let system = system_control_path();
-    match default_control_path() {
-        Ok(own) if own.exists() || !system.exists() => own,
-        _ => system,
-    }
-}
-
-fn system_control_path() -> PathBuf {
-    Path::new("/run").join(BELOW_RUNTIME_DIRECTORY)
-}
-
-fn user_control_path() -> Option<PathBuf> {
-    let directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty())?;
-    Some(Path::new(&directory).join(BELOW_RUNTIME_DIRECTORY))
-}
+use crate::message::{Malformed, Register, Reply, Request, Route, Routed};
+use crate::wire::{
+    accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message, unregistered_of,
+};
 
 /// How the control socket's file is made.
 #[derive(Debug, Clone)]
@@ -352,112 +311,4 @@ impl From<OwnedFd> for ControlConnection {
 fn seqpacket() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
     Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
-}
-
-/// A reply, and the descriptor that came with it.
-pub(crate) type ReplyWithDescriptor = (Reply, Option<OwnedFd>);
-
-/// What a reply to `register` means.
-pub(crate) fn accept_socket_of(
-    (reply, descriptor): ReplyWithDescriptor,
-) -> Result<(u64, AcceptSocket), HandoffError> {
-    match (reply, descriptor) {
-        (Reply::Registered { id }, Some(descriptor)) => Ok((id, descriptor.into())),
-        (Reply::Registered { .. }, None) => Err(HandoffError::DescriptorMissing),
-        (Reply::Refused(refused), _) => Err(refused.into()),
-        _ => Err(Malformed::new("the reply answers another request").into()),
-    }
-}
-
-/// What a reply to `unregister` means.
-pub(crate) fn unregistered_of((reply, _): ReplyWithDescriptor, id: u64) -> Result<(), HandoffError> {
-    match reply {
-        Reply::Unregistered { id: answered } if answered == id => Ok(()),
-        Reply::Refused(refused) => Err(refused.into()),
-        _ => Err(Malformed::new("the reply answers another request").into()),
-    }
-}
-
-pub(crate) fn closed_if_broken(error: io::Error) -> HandoffError {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => HandoffError::Closed,
-        _ => error.into(),
-    }
-}
-
-/// One message out, with at most one descriptor.
-pub(crate) fn send_message(
-    to: BorrowedFd<'_>,
-    json: &str,
-    descriptor: Option<BorrowedFd<'_>>,
-) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = descriptor.as_slice();
-    if !descriptors.is_empty() {
-        control.push(SendAncillaryMessage::ScmRights(descriptors));
-    }
-    loop {
-        match sendmsg(to, &[IoSlice::new(json.as_bytes())], &mut control, SendFlags::NOSIGNAL) {
-            Err(Errno::INTR) => {}
-            other => return other.map(drop).map_err(Into::into),
-        }
-    }
-}
-
-pub(crate) fn receive_request(from: BorrowedFd<'_>) -> io::Result<Option<Result<Request, Malformed>>> {
-    let mut octets = vec![0; MAX_MESSAGE];
-    let received = receive_message(from, &mut octets)?;
-    Ok(match received {
-        Received { octets: [], descriptors: 0, .. } => None,
-        Received { descriptors: 1.., .. } | Received { descriptors_lost: true, .. } => {
-            Some(Err(Malformed::new("a request carries no descriptor")))
-        }
-        Received { over_long: true, .. } => Some(Err(Malformed::new("over 65536 octets"))),
-        Received { octets, .. } => Some(Request::parse(octets)),
-    })
-}
-
-pub(crate) fn receive_reply(from: BorrowedFd<'_>) -> Result<ReplyWithDescriptor, HandoffError> {
-    let mut octets = vec![0; MAX_MESSAGE];
-    let received = receive_message(from, &mut octets).map_err(closed_if_broken)?;
-    match received {
-        Received { octets: [], descriptors: 0, .. } => Err(HandoffError::Closed),
-        Received { descriptors_lost: true, .. } => Err(HandoffError::ControlTruncated),
-        Received { descriptors: 2.., .. } => Err(Malformed::new("more than one descriptor").into()),
-        Received { octets, first, .. } => Ok((Reply::parse(octets)?, first)),
-    }
-}
-
-struct Received<'a> {
-    octets: &'a [u8],
-    over_long: bool,
-    first: Option<OwnedFd>,
-    descriptors: usize,
-    descriptors_lost: bool,
-}
-
-fn receive_message<'a>(from: BorrowedFd<'_>, octets: &'a mut [u8]) -> io::Result<Received<'a>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = loop {
-        match recvmsg(from, &mut [IoSliceMut::new(octets)], &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            other => break other?,
-        }
-    };
-    let mut descriptors = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
-    });
-    let mut descriptors = descriptors.by_ref().flatten();
-    let first = descriptors.next();
-    let count = usize::from(first.is_some()).saturating_add(descriptors.count());
-    Ok(Received {
-        octets: octets.get(..received.bytes).unwrap_or_default(),
-        over_long: received.flags.contains(ReturnFlags::TRUNC),
-        first,
-        descriptors: count,
-        descriptors_lost: received.flags.contains(ReturnFlags::CTRUNC),
-    })
 }

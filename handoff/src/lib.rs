@@ -3,7 +3,7 @@
 //! `PROTOCOL.md` beside this crate specifies both sockets for implementers in any language; the modules follow it:
 //!
 //! - [`message`]: the JSON messages of the control socket, one object per `SOCK_SEQPACKET` message.
-//! - [`control`]: where the control socket is, and both of its ends.
+//! - [`path`], [`control`]: where the control socket is, and both of its ends.
 //! - [`accept_socket`]: the pair whose messages carry TCP sockets (`SCM_RIGHTS`) from the broker to a worker.
 //! - [`environment`]: what `broker exec` tells the preloaded library.
 //! - `tokio` (feature `tokio`): the same two sockets for asynchronous programs.
@@ -49,17 +49,17 @@ pub mod control;
 pub mod environment;
 mod error;
 pub mod message;
+pub mod path;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod wire;
 
 pub use accept_socket::{
     AcceptError, AcceptReceiver, AcceptSender, AcceptSocket, MAX_SOCKETS, SendError, accept_pair,
 };
-pub use control::{
-    CONTROL_VARIABLE, ControlConnection, ControlListener, ControlOptions, ControlPeer, PeerCredentials,
-    control_path, default_control_path,
-};
+pub use control::{ControlConnection, ControlListener, ControlOptions, ControlPeer, PeerCredentials};
 pub use error::HandoffError;
 pub use message::{
     MAX_MESSAGE, Malformed, PROTOCOL_VERSION, Refused, RefusedReason, Register, Reply, Request, Route, Routed,
 };
+pub use path::{CONTROL_VARIABLE, control_path, default_control_path};

@@ -12,12 +12,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 
 use crate::accept_socket::{AcceptSocket, LeftOver};
-use crate::control::{
-    ControlConnection, ControlListener, PeerCredentials, ReplyWithDescriptor, accept_socket_of,
-    closed_if_broken, receive_reply, receive_request, send_message, unregistered_of,
-};
+use crate::control::{ControlConnection, ControlListener, PeerCredentials};
 use crate::error::HandoffError;
 use crate::message::{Malformed, Register, Reply, Request};
+use crate::wire::{
+    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message,
+    unregistered_of,
+};
 
 fn stream(socket: OwnedFd) -> io::Result<UnixStream> {
     let socket = std::os::unix::net::UnixStream::from(socket);

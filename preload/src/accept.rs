@@ -14,7 +14,8 @@ use rustix::net::sockopt::{Timeout, socket_timeout};
 use rustix::net::{RecvFlags, recv};
 
 use crate::descriptor::{borrow, set_close_on_exec};
-use crate::listener::{Behind, Listener};
+use crate::listener::Listener;
+use crate::shared::Behind;
 use crate::{address, next, reconnect};
 
 enum Taken {

@@ -29,6 +29,11 @@ pub(crate) fn replace(number: c_int, file: BorrowedFd<'_>, close_on_exec: bool) 
     }
 }
 
+/// Another descriptor of the same file.
+pub(crate) fn duplicate(number: c_int) -> Result<OwnedFd, Errno> {
+    fcntl_dupfd_cloexec(borrow(number), 0)
+}
+
 /// Moves a descriptor of ours out of the way of programs that expect small numbers.
 pub(crate) fn move_up(descriptor: OwnedFd) -> c_int {
     let limit = getrlimit(Resource::Nofile)

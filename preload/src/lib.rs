@@ -6,6 +6,7 @@
 //!   readiness is the accept socket's, and stays the program's while the accept socket changes: when the broker dies the
 //!   accept socket is taken out (the listener is quiet), when it is back the new one is put in. All processes that inherited
 //!   the listener share the epoll instance, and its state, in a memfd.
+//!   [`create`] makes one, [`shared`] is what the processes agree on.
 //! - [`table`]: which descriptors are listeners. One load tells for any other socket that it is none.
 //! - [`accept`]: `accept` is one message of the accept socket.
 //! - [`reconnect`]: registers again when the broker is back, on a thread that lives only meanwhile.
@@ -13,18 +14,23 @@
 //!   accepted one.
 //! - [`address`]: what a dual-stack listener shows of IPv4 connections.
 //! - [`watchers`]: the epoll instances that a socket is in when it is bound.
-//! - [`interpose`]: the functions of the C library that are replaced; [`next`] the originals.
+//! - [`interpose`] and [`interpose_descriptors`]: the functions of the C library that are replaced; [`next`]: the originals.
+//! - [`load`]: what happens before the program's first line.
 //!
 //! No lock is taken and nothing is allocated in `close`, `dup`, `fork` or `fcntl`; a child of `vfork` changes no state.
 
 mod accept;
 mod address;
+mod create;
 mod descriptor;
 mod interpose;
+mod interpose_descriptors;
 mod listener;
+mod load;
 mod next;
 mod options;
 mod reconnect;
 mod settings;
+mod shared;
 mod table;
 mod watchers;

@@ -6,139 +6,22 @@
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::os::fd::{AsFd, OwnedFd};
 
 use handoff::accept_socket::{Sockets, peek};
 use handoff::{AcceptSender, AcceptSocket, ControlConnection};
 use rustix::event::epoll;
-use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::descriptor::{borrow, is_close_on_exec, move_up, replace, set_close_on_exec};
-use crate::options::Options;
-use crate::table::{self, Entry};
-use crate::{address, descriptor, next, watchers};
+use crate::descriptor::{borrow, duplicate, is_close_on_exec, replace, set_close_on_exec};
+use crate::shared::{Behind, PAGE, Shared};
+use crate::table::{self, Entry, entry};
+use crate::{descriptor, next};
 
 /// How many listeners a process may have at a time.
 pub(crate) const LISTENERS: usize = 64;
-
-/// The memfd's name: an exec'd child finds inherited listeners by it.
-pub(crate) const MEMFD_NAME: &str = "net-tcp-port-sharing-listener";
-
-const PAGE: usize = 4096;
-
-/// The descriptors behind the program's.
-#[derive(Clone, Copy)]
-#[repr(usize)]
-pub(crate) enum Behind {
-    /// The accept socket: connections come out of it.
-    Accept,
-    /// The control connection: the registration ends with it.
-    Control,
-    /// The program's TCP socket, never bound: it answers for options.
-    Original,
-    /// A second descriptor of the epoll instance.
-    Epoll,
-    /// The page.
-    #[expect(dead_code, reason = "found by its name, not by its number")]
-    State,
-    /// After a reconnection, a copy of the new accept socket waits at this end for the other processes to peek at.
-    MailboxOut,
-    /// The other end.
-    MailboxIn,
-}
-
-const BEHIND: usize = 7;
-
-/// What all processes with the listener share. Zero octets are a valid value.
-#[repr(C)]
-pub(crate) struct Shared {
-    pub(crate) descriptors: [AtomicI32; BEHIND],
-    /// Counts the accept sockets there have been.
-    pub(crate) generation: AtomicU32,
-    pub(crate) listening: AtomicU32,
-    pub(crate) shut: AtomicU32,
-    /// The process that is registering again.
-    pub(crate) registrar: AtomicI32,
-    /// The address the program bound to: the IPv4 one mapped.
-    ip: [AtomicU64; 2],
-    scope: AtomicU32,
-    flow: AtomicU32,
-    port: AtomicU16,
-    v4: AtomicU16,
-    /// Whether IPv4 connections are shown as `::ffff:`.
-    pub(crate) dual_stack: AtomicU32,
-    pub(crate) options: Options,
-}
-
-const _: () = assert!(size_of::<Shared>() <= PAGE);
-
-impl Shared {
-    const fn new() -> Self {
-        Self {
-            descriptors: [const { AtomicI32::new(-1) }; BEHIND],
-            generation: AtomicU32::new(0),
-            listening: AtomicU32::new(0),
-            shut: AtomicU32::new(0),
-            registrar: AtomicI32::new(0),
-            ip: [const { AtomicU64::new(0) }; 2],
-            scope: AtomicU32::new(0),
-            flow: AtomicU32::new(0),
-            port: AtomicU16::new(0),
-            v4: AtomicU16::new(0),
-            dual_stack: AtomicU32::new(0),
-            options: Options::new(),
-        }
-    }
-
-    pub(crate) fn descriptor(&self, which: Behind) -> c_int {
-        self.descriptors.get(which as usize).map_or(-1, |number| number.load(Ordering::Acquire))
-    }
-
-    fn set_local(&self, local: SocketAddr) {
-        let ip = match local.ip() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => v6,
-        };
-        let octets = u128::from(ip);
-        let [high, low] = &self.ip;
-        high.store((octets >> 64) as u64, Ordering::Relaxed);
-        low.store(octets as u64, Ordering::Relaxed);
-        self.port.store(local.port(), Ordering::Relaxed);
-        self.v4.store(local.is_ipv4().into(), Ordering::Relaxed);
-        if let SocketAddr::V6(v6) = local {
-            self.scope.store(v6.scope_id(), Ordering::Relaxed);
-            self.flow.store(v6.flowinfo(), Ordering::Relaxed);
-        }
-    }
-
-    /// What the program bound to.
-    pub(crate) fn local(&self) -> SocketAddr {
-        let [high, low] = &self.ip;
-        let ip = u128::from(high.load(Ordering::Relaxed)) << 64 | u128::from(low.load(Ordering::Relaxed));
-        let ip = Ipv6Addr::from(ip);
-        let port = self.port.load(Ordering::Relaxed);
-        match (self.v4.load(Ordering::Relaxed), ip.to_ipv4_mapped()) {
-            (1, Some(v4)) => SocketAddr::new(v4.into(), port),
-            _ => {
-                let (flow, scope) = (self.flow.load(Ordering::Relaxed), self.scope.load(Ordering::Relaxed));
-                SocketAddrV6::new(ip, port, flow, scope).into()
-            }
-        }
-    }
-
-    /// The local addresses the program's own listener would have had (`bound` of the registration).
-    pub(crate) fn bound(&self) -> Vec<IpAddr> {
-        let ip = self.local().ip();
-        if ip.is_unspecified() && self.dual_stack.load(Ordering::Relaxed) == 1 {
-            return vec![Ipv6Addr::UNSPECIFIED.into(), core::net::Ipv4Addr::UNSPECIFIED.into()];
-        }
-        vec![ip.to_canonical()]
-    }
-}
 
 /// A listener of this process.
 pub(crate) struct Listener {
@@ -180,6 +63,14 @@ static ALL: [Listener; LISTENERS] = [const {
     }
 }; LISTENERS];
 
+/// The listener that a descriptor is.
+pub(crate) fn listener_of(descriptor: c_int) -> Option<&'static Listener> {
+    match entry(descriptor) {
+        Entry::Listener(number) => Some(at(number)),
+        _ => None,
+    }
+}
+
 /// What a registration gave.
 pub(crate) struct Registration {
     pub(crate) control: ControlConnection,
@@ -191,101 +82,8 @@ pub(crate) fn at(number: usize) -> &'static Listener {
     ALL.get(number).unwrap_or(&ALL[0])
 }
 
-/// Makes the program's TCP socket a listener.
-///
-/// # Errors
-/// Those of the system calls, such as `EMFILE`; the socket is as it was.
-pub(crate) fn create(socket: c_int, template: &Wanted, registration: Registration) -> Result<(), Errno> {
-    let (number, listener) = claim().ok_or(Errno::MFILE)?;
-    create_at(number, listener, socket, template, registration).inspect_err(|_| listener.abandon())
-}
-
-/// What the program asked for.
-pub(crate) struct Wanted {
-    pub(crate) local: SocketAddr,
-    pub(crate) dual_stack: bool,
-}
-
-impl Wanted {
-    pub(crate) fn write(&self, shared: &Shared) {
-        shared.set_local(self.local);
-        shared.dual_stack.store(self.dual_stack.into(), Ordering::Relaxed);
-    }
-
-    pub(crate) fn bound(&self) -> Vec<IpAddr> {
-        let shared = Shared::new();
-        self.write(&shared);
-        shared.bound()
-    }
-}
-
-fn create_at(
-    number: usize,
-    listener: &'static Listener,
-    socket: c_int,
-    wanted: &Wanted,
-    registration: Registration,
-) -> Result<(), Errno> {
-    let state = rustix::fs::memfd_create(MEMFD_NAME, MemfdFlags::CLOEXEC)?;
-    rustix::fs::ftruncate(&state, PAGE as u64)?;
-    listener.map(state.as_raw_fd())?;
-    let shared = listener.shared();
-    wanted.write(shared);
-
-    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let original = duplicate(socket)?;
-    let fresh = fresh_socket(wanted.local)?;
-    shared.options.note_differences(socket, fresh.as_raw_fd());
-    drop(fresh);
-    let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
-    let (family, kind) = (rustix::net::AddressFamily::UNIX, rustix::net::SocketType::SEQPACKET);
-    let (mailbox_in, mailbox_out) = rustix::net::socketpair(family, kind, flags, None)?;
-
-    let close_on_exec = is_close_on_exec(socket);
-    let status = rustix::fs::fcntl_getfl(borrow(socket))?;
-    rustix::fs::fcntl_setfl(&epoll, status & rustix::fs::OFlags::NONBLOCK)?;
-    let watchers = watchers::remove(socket);
-    let replaced = replace(socket, epoll.as_fd(), close_on_exec);
-    watchers::restore(socket, watchers);
-    replaced?;
-
-    // in the order of `Behind`
-    let behind = [
-        registration.accept.into(),
-        registration.control.into(),
-        original,
-        epoll,
-        state,
-        mailbox_out,
-        mailbox_in,
-    ];
-    for (cell, descriptor) in shared.descriptors.iter().zip(behind) {
-        let moved = move_up(descriptor);
-        set_close_on_exec(moved, close_on_exec);
-        table::set(moved, Entry::Internal(number));
-        cell.store(moved, Ordering::Release);
-    }
-    shared.generation.store(1, Ordering::Release);
-    listener.generation.store(1, Ordering::Release);
-    listener.watch_accept_socket()?;
-    if wanted.dual_stack {
-        address::expect_marked();
-    }
-    table::set(socket, Entry::Listener(number));
-    Ok(())
-}
-
-fn fresh_socket(local: SocketAddr) -> Result<OwnedFd, Errno> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-    let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-}
-
-fn duplicate(number: c_int) -> Result<OwnedFd, Errno> {
-    rustix::io::fcntl_dupfd_cloexec(borrow(number), 0)
-}
-
-fn claim() -> Option<(usize, &'static Listener)> {
+/// A free place.
+pub(crate) fn claim() -> Option<(usize, &'static Listener)> {
     let free = |(_, listener): &(usize, &'static Listener)| {
         listener.references.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     };
@@ -293,31 +91,6 @@ fn claim() -> Option<(usize, &'static Listener)> {
     claimed.inspect(|(_, listener)| {
         listener.epoch.fetch_add(1, Ordering::AcqRel);
     })
-}
-
-/// Takes over the listeners that an exec'd program inherited: those with a page among its descriptors.
-pub(crate) fn adopt(state: c_int, programs: impl Fn(&Shared) -> Vec<c_int>) {
-    let Some((number, listener)) = claim() else { return };
-    if listener.map(state).is_err() {
-        return listener.abandon();
-    }
-    let shared = listener.shared();
-    let programs = programs(shared);
-    if programs.is_empty() {
-        return listener.abandon();
-    }
-    listener.references.store(programs.len() as u32, Ordering::Release);
-    // whatever accept socket was inherited may be an older one than the shared generation's
-    listener.generation.store(1, Ordering::Release);
-    for which in &shared.descriptors {
-        table::set(which.load(Ordering::Acquire), Entry::Internal(number));
-    }
-    for program in programs {
-        table::set(program, Entry::Listener(number));
-    }
-    if shared.dual_stack.load(Ordering::Relaxed) == 1 {
-        address::expect_marked();
-    }
 }
 
 impl Listener {
@@ -337,7 +110,7 @@ impl Listener {
         self.epoch.load(Ordering::Acquire)
     }
 
-    fn map(&self, state: c_int) -> Result<(), Errno> {
+    pub(crate) fn map(&self, state: c_int) -> Result<(), Errno> {
         let former: *mut c_void = self.shared.load(Ordering::Acquire).cast();
         let flags = if former.is_null() { MapFlags::SHARED } else { MapFlags::SHARED | MapFlags::FIXED };
         let access = ProtFlags::READ | ProtFlags::WRITE;
@@ -348,6 +121,11 @@ impl Listener {
         Ok(())
     }
 
+    /// How many of the program's descriptors are an inherited listener.
+    pub(crate) fn set_references(&self, references: u32) {
+        self.references.store(references, Ordering::Release);
+    }
+
     /// Another descriptor of the program is this listener.
     pub(crate) fn refer(&self) {
         self.references.fetch_add(1, Ordering::AcqRel);
@@ -355,8 +133,8 @@ impl Listener {
 
     /// One of the program's descriptors is closed; with the last one what stands behind it goes.
     pub(crate) fn release(&self) {
-        if self.references.load(Ordering::Acquire) > 1 {
-            self.references.fetch_sub(1, Ordering::AcqRel);
+        let but_for_the_last = |references: u32| (references > 1).then(|| references.saturating_sub(1));
+        if self.references.fetch_update(Ordering::AcqRel, Ordering::Acquire, but_for_the_last).is_ok() {
             return;
         }
         self.closed.store(1, Ordering::SeqCst);
@@ -375,18 +153,18 @@ impl Listener {
         }
     }
 
-    fn close_behind(&self) {
+    pub(crate) fn close_behind(&self) {
         for cell in &self.shared().descriptors {
             let number = cell.load(Ordering::Acquire);
             if matches!(table::set(number, Entry::Other), Entry::Internal(_)) {
                 descriptor::close(number);
             }
         }
-        self.references.store(0, Ordering::Release);
+        self.free();
     }
 
-    /// Frees a place where no listener could be made.
-    fn abandon(&self) {
+    /// The place is free for the next listener.
+    pub(crate) fn free(&self) {
         self.references.store(0, Ordering::Release);
     }
 
@@ -420,6 +198,10 @@ impl Listener {
     /// Which accept socket this process has.
     pub(crate) fn generation(&self) -> u32 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_generation(&self, generation: u32) {
+        self.generation.store(generation, Ordering::Release);
     }
 
     /// Whether another process has registered again.
@@ -488,7 +270,7 @@ impl Listener {
     ///
     /// Waiting is left to the kernel: a blocking receive on the accept socket, with the listener's timeout, is interrupted and
     /// restarted by signals just as `accept` is. (The broker never relies on the flag.)
-    fn watch_accept_socket(&self) -> Result<(), Errno> {
+    pub(crate) fn watch_accept_socket(&self) -> Result<(), Errno> {
         let accept = borrow(self.descriptor(Behind::Accept));
         rustix::fs::fcntl_setfl(accept, rustix::fs::OFlags::empty())?;
         self.set_receive_timeout()?;

@@ -1,0 +1,132 @@
+//! A listener begins: at `bind`, or in an exec'd program that inherited one.
+
+use core::ffi::c_int;
+use core::sync::atomic::Ordering;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::event::epoll;
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, socketpair};
+
+use crate::descriptor::{borrow, duplicate, is_close_on_exec, move_up, replace, set_close_on_exec};
+use crate::listener::{Listener, Registration, claim};
+use crate::shared::{Behind, MEMFD_NAME, PAGE, Shared};
+use crate::table::{self, Entry};
+use crate::{address, watchers};
+
+/// Makes the program's TCP socket a listener.
+///
+/// # Errors
+/// Those of the system calls, such as `EMFILE`; the socket is as it was.
+pub(crate) fn create(socket: c_int, wanted: &Wanted, registration: Registration) -> Result<(), Errno> {
+    let (number, listener) = claim().ok_or(Errno::MFILE)?;
+    create_at(number, listener, socket, wanted, registration).inspect_err(|_| listener.close_behind())
+}
+
+/// What the program asked for.
+pub(crate) struct Wanted {
+    pub(crate) local: SocketAddr,
+    pub(crate) dual_stack: bool,
+}
+
+impl Wanted {
+    pub(crate) fn write(&self, shared: &Shared) {
+        shared.set_local(self.local);
+        shared.dual_stack.store(self.dual_stack.into(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn bound(&self) -> Vec<IpAddr> {
+        let shared = Shared::new();
+        self.write(&shared);
+        shared.bound()
+    }
+}
+
+fn create_at(
+    number: usize,
+    listener: &'static Listener,
+    socket: c_int,
+    wanted: &Wanted,
+    registration: Registration,
+) -> Result<(), Errno> {
+    let state = rustix::fs::memfd_create(MEMFD_NAME, MemfdFlags::CLOEXEC)?;
+    rustix::fs::ftruncate(&state, PAGE as u64)?;
+    listener.map(state.as_raw_fd())?;
+    let shared = listener.shared();
+    shared.descriptors.iter().for_each(|cell| cell.store(-1, Ordering::Relaxed));
+    wanted.write(shared);
+
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let original = duplicate(socket)?;
+    let fresh = fresh_socket(wanted.local)?;
+    shared.options.note_differences(socket, fresh.as_raw_fd());
+    drop(fresh);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (mailbox_in, mailbox_out) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+
+    let close_on_exec = is_close_on_exec(socket);
+    let status = rustix::fs::fcntl_getfl(borrow(socket))?;
+    rustix::fs::fcntl_setfl(&epoll, status & rustix::fs::OFlags::NONBLOCK)?;
+
+    // in the order of `Behind`
+    let behind = [
+        registration.accept.into(),
+        registration.control.into(),
+        original,
+        epoll,
+        state,
+        mailbox_out,
+        mailbox_in,
+    ];
+    for (cell, descriptor) in shared.descriptors.iter().zip(behind) {
+        let moved = move_up(descriptor);
+        set_close_on_exec(moved, close_on_exec);
+        table::set(moved, Entry::Internal(number));
+        cell.store(moved, Ordering::Release);
+    }
+    shared.generation.store(1, Ordering::Release);
+    listener.set_generation(1);
+    listener.watch_accept_socket()?;
+
+    let watchers = watchers::remove(socket);
+    let replaced = replace(socket, borrow(shared.descriptor(Behind::Epoll)), close_on_exec);
+    watchers::restore(socket, watchers);
+    replaced?;
+    if wanted.dual_stack {
+        address::expect_marked();
+    }
+    table::set(socket, Entry::Listener(number));
+    Ok(())
+}
+
+fn fresh_socket(local: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+}
+
+/// Takes over the listeners that an exec'd program inherited: those with a page among its descriptors.
+pub(crate) fn adopt(state: c_int, programs: impl Fn(&Shared) -> Vec<c_int>) {
+    let Some((number, listener)) = claim() else { return };
+    if listener.map(state).is_err() {
+        return listener.free();
+    }
+    let shared = listener.shared();
+    let programs = programs(shared);
+    if programs.is_empty() {
+        return listener.free();
+    }
+    listener.set_references(programs.len() as u32);
+    // whatever accept socket was inherited may be an older one than the shared generation's
+    listener.set_generation(1);
+    for which in &shared.descriptors {
+        table::set(which.load(Ordering::Acquire), Entry::Internal(number));
+    }
+    for program in programs {
+        table::set(program, Entry::Listener(number));
+    }
+    if shared.dual_stack.load(Ordering::Relaxed) == 1 {
+        address::expect_marked();
+    }
+}

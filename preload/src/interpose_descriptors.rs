@@ -1,0 +1,240 @@
+//! The replaced functions that close, copy or change descriptors of any kind.
+
+use core::ffi::{c_int, c_uint, c_ulong};
+use core::ptr;
+
+use libc::epoll_event;
+
+use crate::descriptor::is_open;
+use crate::listener::{LISTENERS, at, listener_of};
+use crate::next::{self, fail};
+use crate::table::{self, Entry, entry, is_owner};
+
+/// # Safety
+/// `close(2)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close(descriptor: c_int) -> c_int {
+    let number = match entry(descriptor) {
+        // SAFETY: the program's own argument.
+        Entry::Other => return unsafe { next::close.get()(descriptor) },
+        // it is not the program's: it closes all it can find, say
+        Entry::Internal(_) => return fail(libc::EBADF),
+        Entry::Listener(number) => number,
+    };
+    let owner = is_owner();
+    if owner {
+        // before another thread can be given the number
+        table::set(descriptor, Entry::Other);
+    }
+    // SAFETY: the program's own argument.
+    let result = unsafe { next::close.get()(descriptor) };
+    let errno = next::errno();
+    if owner {
+        at(number).release();
+    } else if !is_kept(number, 0, 0) {
+        at(number).close_behind_here();
+    }
+    fail(errno);
+    result
+}
+
+/// # Safety
+/// `close_range(2)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    if first > last || flags & CLOSE_RANGE_CLOEXEC != 0 {
+        return next::close_range_or_syscall(first, last, flags);
+    }
+    let mut closed = [0u32; LISTENERS];
+    if is_owner() {
+        // before another thread can be given the numbers
+        table::for_each_in(first, last, |descriptor, entry| {
+            if let Entry::Listener(number) = entry
+                && let Some(closed) = closed.get_mut(number)
+            {
+                table::set(descriptor, Entry::Other);
+                *closed = closed.saturating_add(1);
+            }
+        });
+    }
+    // what stands behind a listener that the program keeps is spared: the rest goes piece by piece around it
+    let mut result = 0;
+    let mut from = first;
+    table::for_each_in(first, last, |descriptor, entry| match entry {
+        Entry::Internal(number) if is_kept(number, first, last) => {
+            let descriptor = descriptor.unsigned_abs();
+            if from < descriptor {
+                result |= next::close_range_or_syscall(from, descriptor.saturating_sub(1), flags);
+            }
+            from = descriptor.saturating_add(1);
+        }
+        _ => {}
+    });
+    if from <= last {
+        result |= next::close_range_or_syscall(from, last, flags);
+    }
+    for (number, count) in closed.into_iter().enumerate() {
+        (0..count).for_each(|_| at(number).release());
+    }
+    result
+}
+
+/// Whether the program has a descriptor of the listener open, outside of a range that it closes. The table of a child of vfork
+/// is its parent's, which the child may have closed descriptors of.
+fn is_kept(number: usize, first: c_uint, last: c_uint) -> bool {
+    let mut kept = false;
+    table::for_each_in(0, c_uint::MAX, |descriptor, entry| {
+        let outside = last == 0 || !(first..=last).contains(&descriptor.unsigned_abs());
+        kept |= entry == Entry::Listener(number) && outside && is_open(descriptor);
+    });
+    kept
+}
+
+const CLOSE_RANGE_CLOEXEC: c_int = 4;
+
+/// # Safety
+/// `closefrom(3)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn closefrom(lowest: c_int) {
+    let first = c_uint::try_from(lowest).unwrap_or(0);
+    // SAFETY: as `close_range`.
+    unsafe { close_range(first, c_uint::MAX, 0) };
+}
+
+/// Notes that `copy`, which `dup` or the like gave, is the same as `of`.
+fn noted(of: c_int, copy: c_int) -> c_int {
+    if let Entry::Listener(number) = entry(of)
+        && copy >= 0
+        && copy != of
+        && is_owner()
+    {
+        at(number).refer();
+        table::set(copy, Entry::Listener(number));
+    }
+    copy
+}
+
+/// # Safety
+/// `dup(2)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup(descriptor: c_int) -> c_int {
+    // SAFETY: the program's own argument.
+    noted(descriptor, unsafe { next::dup.get()(descriptor) })
+}
+
+/// # Safety
+/// `dup2(2)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup2(descriptor: c_int, to: c_int) -> c_int {
+    // SAFETY: the program's own arguments.
+    over(descriptor, to, || unsafe { next::dup2.get()(descriptor, to) })
+}
+
+/// # Safety
+/// `dup3(2)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup3(descriptor: c_int, to: c_int, flags: c_int) -> c_int {
+    // SAFETY: the program's own arguments.
+    over(descriptor, to, || unsafe { next::dup3.get()(descriptor, to, flags) })
+}
+
+/// A `dup2` or `dup3`, which also closes `to`.
+fn over(descriptor: c_int, to: c_int, call: impl FnOnce() -> c_int) -> c_int {
+    let closed = match entry(to) {
+        Entry::Other => None,
+        _ if descriptor == to || !is_owner() => None,
+        Entry::Internal(_) => return fail(libc::EBUSY),
+        Entry::Listener(number) => Some(number),
+    };
+    let result = call();
+    if let (Some(number), true) = (closed, result >= 0) {
+        table::set(to, Entry::Other);
+        at(number).release();
+    }
+    noted(descriptor, result)
+}
+
+/// # Safety
+/// `fcntl(2)`. The third argument, if there is one, is an int or a pointer; both are passed as this one is on the platforms
+/// that Linux runs on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: the program's own arguments.
+    control(descriptor, command, argument, || unsafe { next::fcntl.get()(descriptor, command, argument) })
+}
+
+/// # Safety
+/// As [`fcntl`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcntl64(descriptor: c_int, command: c_int, argument: usize) -> c_int {
+    let function = next::fcntl64.find().unwrap_or_else(|| next::fcntl.get());
+    // SAFETY: the program's own arguments.
+    control(descriptor, command, argument, || unsafe { function(descriptor, command, argument) })
+}
+
+fn control(descriptor: c_int, command: c_int, argument: usize, call: impl FnOnce() -> c_int) -> c_int {
+    let result = call();
+    if result < 0 {
+        return result;
+    }
+    match command {
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => return noted(descriptor, result),
+        libc::F_SETFD => inherit(descriptor, argument & libc::FD_CLOEXEC as usize != 0),
+        _ => {}
+    }
+    result
+}
+
+/// # Safety
+/// `ioctl(2)`; of the third argument, see [`fcntl`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: usize) -> c_int {
+    // SAFETY: the program's own arguments.
+    let result = unsafe { next::ioctl.get()(descriptor, request, argument) };
+    if result >= 0 && (request == libc::FIOCLEX || request == libc::FIONCLEX) {
+        inherit(descriptor, request == libc::FIOCLEX);
+    }
+    result
+}
+
+/// What an exec'd program inherits of a listener is all of it or nothing.
+fn inherit(descriptor: c_int, close_on_exec: bool) {
+    if let Some(listener) = listener_of(descriptor) {
+        listener.set_close_on_exec(close_on_exec);
+    }
+}
+
+/// # Safety
+/// `epoll_ctl(2)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epoll_ctl(
+    epoll: c_int,
+    operation: c_int,
+    descriptor: c_int,
+    event: *mut epoll_event,
+) -> c_int {
+    const EXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
+    if listener_of(descriptor).is_none() || event.is_null() {
+        // SAFETY: the program's own arguments.
+        return unsafe { next::epoll_ctl.get()(epoll, operation, descriptor, event) };
+    }
+    // SAFETY: not null; an epoll_event is packed on some platforms, so it is copied.
+    let mut event = unsafe { ptr::read_unaligned(event) };
+    // an epoll instance cannot be waited for exclusively
+    event.events &= !EXCLUSIVE;
+    // SAFETY: the program's own arguments but for the copy, which outlives the call.
+    unsafe { next::epoll_ctl.get()(epoll, operation, descriptor, &raw mut event) }
+}
+
+/// # Safety
+/// `socket(2)`: a number that a listener had and that was closed behind our back is no listener any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+    // SAFETY: the program's own arguments.
+    let socket = unsafe { next::socket.get()(domain, kind, protocol) };
+    if let (Entry::Listener(number), true) = (entry(socket), is_owner()) {
+        table::set(socket, Entry::Other);
+        at(number).release();
+    }
+    socket
+}

@@ -1,0 +1,65 @@
+//! When the library is loaded: before the program's first line.
+
+use core::ffi::c_int;
+use std::fs;
+
+use crate::settings::{self, settings};
+use crate::shared::{Behind, MEMFD_NAME, Shared};
+use crate::watchers::open_descriptors;
+use crate::{address, create, next, table};
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOADED: extern "C" fn() = loaded;
+
+/// Before the program's first line: what later must neither allocate nor take the loader's lock.
+extern "C" fn loaded() {
+    next::find_all();
+    table::own();
+    settings::load();
+    if settings().is_none() {
+        return;
+    }
+    // SAFETY: `own` stays loaded as long as the process lives, and does nothing that a child of fork may not.
+    unsafe { libc::pthread_atfork(None, None, Some(own)) };
+    adopt_inherited();
+}
+
+unsafe extern "C" fn own() {
+    table::own();
+}
+
+/// An exec'd program has inherited listeners if it has their pages.
+fn adopt_inherited() {
+    let descriptors = open_descriptors();
+    for state in &descriptors {
+        if address::has_mark(*state) {
+            address::expect_marked();
+        }
+        let target = fs::read_link(format!("/proc/self/fd/{state}"));
+        if target.is_ok_and(|target| target.to_string_lossy().starts_with(&format!("/memfd:{MEMFD_NAME} "))) {
+            create::adopt(*state, |shared| programs_of(shared, &descriptors));
+        }
+    }
+}
+
+/// The descriptors that are the listener's epoll instance, but for the one behind it.
+fn programs_of(shared: &Shared, descriptors: &[c_int]) -> Vec<c_int> {
+    let epoll = shared.descriptor(Behind::Epoll);
+    descriptors.iter().copied().filter(|other| *other != epoll && is_same_file(epoll, *other)).collect()
+}
+
+fn is_same_file(one: c_int, other: c_int) -> bool {
+    const KCMP_FILE: c_int = 0;
+    let process = table::pid();
+    // SAFETY: compares two descriptors of this process; no memory is involved.
+    match unsafe { libc::syscall(libc::SYS_kcmp, process, process, KCMP_FILE, one, other) } {
+        0 => true,
+        -1 if next::errno() != libc::EBADF => {
+            // not allowed here: an epoll instance with the same content is the same
+            let content = |number| fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok();
+            content(one).is_some_and(|content| content.contains("tfd:")) && content(one) == content(other)
+        }
+        _ => false,
+    }
+}
