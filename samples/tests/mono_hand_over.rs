@@ -1,4 +1,4 @@
-//! Mono and Rust clients against the Rust calculator service, whose port is shared: by hand-over.
+//! Mono and Rust clients against Mono and Rust services that share a port: by hand-over.
 
 mod common;
 
@@ -28,6 +28,24 @@ fn mono_client_and_rust_services_on_one_port() {
             assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
             assert!(status.success());
         }
+    }
+}
+
+#[test]
+fn both_clients_and_a_mono_service_under_exec() {
+    let Some(calculator) = MonoProgram::compile("calculator.cs") else { return };
+    let broker = Broker::start("");
+    for (binding, options) in WAYS {
+        let port = free_port().to_string();
+        let address = format!("net.tcp://localhost:{port}/calculator/7");
+        let service = calculator.start_sharing(&broker, &address, &["service", binding, &address, &address]);
+        service.expect("ready");
+        let (status, lines, errors) = rust_client(&port, "7", options);
+        assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
+        assert!(status.success());
+        let (status, lines, errors) = calculator.start(["client", binding, &address]).finish();
+        assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
+        assert!(status.success());
     }
 }
 

@@ -197,6 +197,20 @@ impl Broker {
     }
 }
 
+/// Puts the library of `broker exec` next to the sample programs: a cdylib is not built for another room's tests.
+fn build_preload() {
+    static BUILT: std::sync::Once = std::sync::Once::new();
+    BUILT.call_once(|| {
+        let folder = Path::new(env!("CARGO_BIN_EXE_demo")).parent().unwrap();
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "-p", "preload", "--target-dir"]).arg(folder.parent().unwrap());
+        if folder.file_name().is_some_and(|profile| profile == "release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs").success());
+    });
+}
+
 /// The ways in which a client may open sessions: Mono's binding, and the options of the Rust client.
 pub const WAYS: [(&str, &[&str]); 3] =
     [("net-tcp", &[]), ("streamed", &["--streamed"]), ("text", &["--encoding", "text"])];
@@ -235,5 +249,14 @@ impl MonoProgram {
 
     pub fn start(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Process {
         Process::start(Command::new("mono").arg(&self.executable).args(arguments))
+    }
+
+    /// Starts it under `broker exec`: its listener on the address's port becomes a registration.
+    pub fn start_sharing(&self, broker: &Broker, address: &str, arguments: &[&str]) -> Process {
+        build_preload();
+        let mut command = sample("demo");
+        command.args(["broker-process", "exec", "--control"]).arg(broker.control());
+        command.args(["--address", address, "--", "mono"]).arg(&self.executable).args(arguments);
+        Process::start(&mut command)
     }
 }
