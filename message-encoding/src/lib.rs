@@ -14,6 +14,7 @@ pub mod record;
 pub mod text;
 pub mod value;
 
+pub use event::ReadError;
 pub use int31::Int31;
 pub use quotas::Quotas;
 pub use record::RecordError;

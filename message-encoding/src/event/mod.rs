@@ -19,7 +19,7 @@ pub use error::ReadError;
 pub use reader::{Array, Attributes, Reader};
 pub use state::ReaderState;
 pub use stream::{Progress, StreamReader};
-pub use writer::{ArrayItems, Word, WriteError, Writer};
+pub use writer::{ArrayItems, ListItem, Word, WriteError, Writer};
 
 use crate::Value;
 

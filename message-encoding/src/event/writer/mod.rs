@@ -6,7 +6,7 @@ mod window;
 use alloc::vec::Vec;
 use core::fmt;
 
-pub use text::ArrayItems;
+pub use text::{ArrayItems, ListItem};
 use window::Window;
 
 use crate::Value;
@@ -209,9 +209,9 @@ impl<'w> Writer<'w> {
         &mut self,
         prefix: &str,
         local: impl Into<Word<'s>>,
-        values: &[Value<'_>],
+        items: &[ListItem<'_>],
     ) -> Result<(), WriteError> {
-        self.attribute_with(prefix, local.into(), |writer| writer.items(values))
+        self.attribute_with(prefix, local.into(), |writer| writer.items(items))
     }
 
     fn attribute_with(
@@ -269,9 +269,9 @@ impl<'w> Writer<'w> {
     /// # Errors
     ///
     /// [`WriteError::InList`], or what is wrong with a value.
-    pub fn list(&mut self, values: &[Value<'_>]) -> Result<(), WriteError> {
+    pub fn list(&mut self, items: &[ListItem<'_>]) -> Result<(), WriteError> {
         self.content();
-        self.items(values)
+        self.items(items)
     }
 
     /// Writes a qualified name as a text: one record if the prefix is a letter and the name a dictionary string, else three texts.
@@ -282,29 +282,50 @@ impl<'w> Writer<'w> {
     pub fn qualified_name(&mut self, prefix: &str, local: Word<'_>) -> Result<(), WriteError> {
         check(local.as_str())?;
         self.content();
-        if prefix.is_empty() {
-            return self.word(local, true);
+        if self.one_record_name(prefix, local) {
+            return Ok(());
         }
-        match (Letter::of(prefix), self.id(local)) {
-            (Some(letter), Some(id)) => {
-                self.out.text_octet(0xBC);
-                self.out.octet(letter.index());
-                self.out.int31(id);
+        if !prefix.is_empty() {
+            self.value(Value::String(prefix), true)?;
+            self.value(Value::String(":"), true)?;
+        }
+        self.word(local, true)
+    }
+
+    /// Adds an attribute whose value is a qualified name: a record of that kind, or a string.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NotInStartTag`], [`WriteError::TooLong`].
+    pub fn attribute_qualified_name<'s>(
+        &mut self,
+        prefix: &str,
+        local: impl Into<Word<'s>>,
+        (value_prefix, value_local): (&str, Word<'_>),
+    ) -> Result<(), WriteError> {
+        check(value_local.as_str())?;
+        self.attribute_with(prefix, local.into(), |writer| {
+            if writer.one_record_name(value_prefix, value_local) {
                 Ok(())
+            } else if value_prefix.is_empty() {
+                writer.word(value_local, false)
+            } else {
+                let mut name = alloc::string::String::from(value_prefix);
+                name.push(':');
+                name.push_str(value_local.as_str());
+                writer.value(Value::String(&name), false)
             }
-            (_, id) => {
-                self.value(Value::String(prefix), true)?;
-                self.value(Value::String(":"), true)?;
-                match id {
-                    Some(id) => {
-                        self.out.text_octet(0xAA);
-                        self.out.int31(id);
-                        Ok(())
-                    }
-                    None => self.value(Value::String(local.as_str()), true),
-                }
-            }
-        }
+        })
+    }
+
+    /// Writes a qualified name as a record, if it can be one.
+    fn one_record_name(&mut self, prefix: &str, local: Word<'_>) -> bool {
+        let Some(letter) = Letter::of(prefix) else { return false };
+        let Some(id) = self.id(local) else { return false };
+        self.out.text_octet(0xBC);
+        self.out.octet(letter.index());
+        self.out.int31(id);
+        true
     }
 
     /// Writes a comment.

@@ -8,6 +8,21 @@ use crate::record::ArrayType;
 use crate::value::{DateTime, Decimal, TimeSpan, Uuid};
 use crate::{Int31, Value};
 
+/// An item of a list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ListItem<'a> {
+    /// A value.
+    Value(Value<'a>),
+    /// A string that may become an id.
+    Word(Word<'a>),
+}
+
+impl<'a> From<Value<'a>> for ListItem<'a> {
+    fn from(value: Value<'a>) -> Self {
+        Self::Value(value)
+    }
+}
+
 /// The items of an array, of one of the ten types that arrays have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ArrayItems<'a> {
@@ -142,14 +157,17 @@ impl Writer<'_> {
     }
 
     /// A list of values.
-    pub(super) fn items(&mut self, values: &[Value<'_>]) -> Result<(), WriteError> {
-        if values.iter().any(|value| matches!(value, Value::List(_) | Value::QName(..))) {
+    pub(super) fn items(&mut self, items: &[ListItem<'_>]) -> Result<(), WriteError> {
+        if items.iter().any(|item| matches!(item, ListItem::Value(Value::List(_) | Value::QName(..)))) {
             return Err(WriteError::InList);
         }
         self.out.octet(0xA4);
         self.out.no_text();
-        for &value in values {
-            self.value(value, false)?;
+        for &item in items {
+            match item {
+                ListItem::Value(value) => self.value(value, false)?,
+                ListItem::Word(word) => self.word(word, false)?,
+            }
         }
         self.out.octet(0xA6);
         self.out.no_text();
