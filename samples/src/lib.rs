@@ -8,6 +8,7 @@ use std::net::Ipv6Addr;
 pub mod calculator;
 pub mod client;
 pub mod demo;
+pub mod dump;
 pub mod encoding;
 pub mod listeners;
 pub mod random;

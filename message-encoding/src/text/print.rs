@@ -108,6 +108,20 @@ impl XmlPrinter {
         Ok(true)
     }
 
+    /// Ends the elements that are open, where a document is refused in the middle.
+    pub fn close(&mut self, out: &mut String) {
+        self.close_tag(out);
+        while let Some(tag) = self.open.pop() {
+            let (text, child) = self.mixed.pop().unwrap_or_default();
+            if child && !text {
+                self.line(out);
+            }
+            out.push_str("</");
+            out.push_str(&tag);
+            out.push('>');
+        }
+    }
+
     fn before_child(&mut self, out: &mut String) {
         self.close_tag(out);
         let text = self.mixed.last().is_some_and(|(text, _)| *text);
@@ -148,6 +162,8 @@ impl XmlPrinter {
                     out.push_str("&#x");
                     out.push_str(&alloc::format!("{:X};", u32::from(unit)));
                 }
+                // Allowed, but a terminal may obey them.
+                '\u{7F}'..='\u{9F}' => out.push_str(&alloc::format!("&#x{:X};", u32::from(unit))),
                 unit => out.push(unit),
             }
         }
