@@ -1,6 +1,6 @@
 //! Streams of records as text, for bug reports: [`Dump`] of a slice, [`Dumper`] of a stream of any length.
 //!
-//! One line a record: its offset in decimal, its name, its fields. Chunks of an unsized envelope and their terminator are
+//! One line a record: its offset in decimal, its name, its fields; a code is followed by its name. Chunks of an unsized envelope and their terminator are
 //! indented. Texts are quoted and escaped, octets that are not UTF-8 too, so nothing a peer sends reaches a terminal.
 //! Records are judged, not their order: a dump may begin at any record of either direction. Limits do not apply. What
 //! follows an upgrade record is no framing until it is decrypted, and gets one line.
@@ -9,9 +9,9 @@
 //! use framing_core::dump::Dump;
 //! let octets = b"\x00\x01\x00\x01\x01\x02\x0Dnet.tcp://h/a\x03\x07\x0C\x05\x02\xAA\xBB\x00\x07";
 //! let expected = r#"0 Version 1.0
-//! 3 Mode SingletonUnsized
+//! 3 Mode 1 SingletonUnsized
 //! 5 Via "net.tcp://h/a"
-//! 20 KnownEncoding Binary
+//! 20 KnownEncoding 7 Binary
 //! 22 PreambleEnd
 //! 23 UnsizedEnvelope
 //!     24 Chunk 2 octets
@@ -312,8 +312,10 @@ impl Dumper {
         let began = self.began;
         match (kind, fields) {
             (RecordType::VERSION, [major, minor]) => writeln!(out, "{began} {kind} {major}.{minor}")?,
-            (RecordType::MODE, [code]) => writeln!(out, "{began} {kind} {}", Mode(*code))?,
-            (RecordType::KNOWN_ENCODING, [code]) => writeln!(out, "{began} {kind} {}", KnownEncoding(*code))?,
+            (RecordType::MODE, [code]) => code_line(out, began, kind, *code, Mode(*code).name())?,
+            (RecordType::KNOWN_ENCODING, [code]) => {
+                code_line(out, began, kind, *code, KnownEncoding(*code).name())?;
+            }
             (RecordType::VERSION | RecordType::MODE | RecordType::KNOWN_ENCODING, _) => return Ok(()),
             (
                 RecordType::VIA
@@ -427,4 +429,18 @@ impl Dumper {
 /// The length of a slice that is no longer than a record.
 fn count(octets: &[u8]) -> u32 {
     u32::try_from(octets.len()).unwrap_or(u32::MAX)
+}
+
+/// The line of a record whose field is a code: in decimal, and its name if it has one.
+fn code_line<W: Write>(
+    out: &mut W,
+    began: u64,
+    kind: RecordType,
+    code: u8,
+    name: Option<&str>,
+) -> fmt::Result {
+    match name {
+        Some(name) => writeln!(out, "{began} {kind} {code} {name}"),
+        None => writeln!(out, "{began} {kind} {code}"),
+    }
 }

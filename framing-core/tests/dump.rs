@@ -14,15 +14,15 @@ mod support;
 const CASES: &[(&str, &str, Option<u64>)] = &[
     ("", "", None),
     ("00 01 00", "0 Version 1.0\n", None),
-    ("00 02 09  01 07", "0 Version 2.9\n3 Mode 0x07\n", None),
-    ("01 01 01 02 01 03", "0 Mode SingletonUnsized\n2 Mode Duplex\n4 Mode Simplex\n", None),
+    ("00 02 09  01 07", "0 Version 2.9\n3 Mode 7\n", None),
+    ("01 01 01 02 01 03", "0 Mode 1 SingletonUnsized\n2 Mode 2 Duplex\n4 Mode 3 Simplex\n", None),
     ("02 00", "0 Via \"\"\n", None),
     (
         "02 0C \"a\" 22 5C 0A 1B C3 A9 FF E2 82 CC 81",
         "0 Via \"a\\\"\\\\\\n\\u{1b}é\\xFF\\xE2\\x82\\u{301}\"\n",
         None,
     ),
-    ("03 08 03 63", "0 KnownEncoding BinarySession\n2 KnownEncoding 0x63\n", None),
+    ("03 08 03 63", "0 KnownEncoding 8 BinarySession\n2 KnownEncoding 99\n", None),
     ("04 03 \"a/b\"", "0 ExtensibleEncoding \"a/b\"\n", None),
     (
         "05 02 AA BB 81 00 CC 00 07",
@@ -38,12 +38,12 @@ const CASES: &[(&str, &str, Option<u64>)] = &[
     ("0B 0C 07", "0 PreambleAck\n1 PreambleEnd\n2 End\n", None),
     (
         "01 04 02 01 61 03 03 3C 3E",
-        "0 Mode SingletonSized\n2 Via \"a\"\n5 KnownEncoding Soap12Utf8\n7 Envelope 2 octets\n",
+        "0 Mode 4 SingletonSized\n2 Via \"a\"\n5 KnownEncoding 3 Soap12Utf8\n7 Envelope 2 octets\n",
         None,
     ),
     (
         "01 04 02 01 61 03 03 07",
-        "0 Mode SingletonSized\n2 Via \"a\"\n5 KnownEncoding Soap12Utf8\n7 End\n",
+        "0 Mode 4 SingletonSized\n2 Via \"a\"\n5 KnownEncoding 3 Soap12Utf8\n7 End\n",
         None,
     ),
     ("0B 0D", "0 PreambleAck\n1 error: octet 0x0D is no record\n", Some(1)),
