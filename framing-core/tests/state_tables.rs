@@ -408,6 +408,13 @@ fn raw_envelope_ends_with_the_stream() {
     in_turn("singleton-sized, over", &machine, &RECEIVER, "");
 }
 
+/// What the documentation of both says of their size.
+#[test]
+fn machines_are_small() {
+    assert!(size_of::<Receiver>() <= 130, "{}", size_of::<Receiver>());
+    assert!(size_of::<Initiator>() <= 110, "{}", size_of::<Initiator>());
+}
+
 /// Payloads are handed out where they lie.
 #[test]
 fn payloads_are_not_copied() {
