@@ -1,5 +1,9 @@
 //! The oracles behind the fuzz targets: plain functions over the crates' public interfaces, one file a room. A target
 //! in `fuzz_targets/` is three lines that call one; `tests/replay.rs` feeds kept inputs to the same functions.
+//!
+//! `cargo +nightly fuzz run TARGET` in the repository's root fuzzes; `cargo run --example seed` in `fuzz/` writes starting
+//! corpora from `testvectors/`. What a fuzzer finds is fixed with its input kept in `testvectors/regressions/TARGET/`. A new
+//! target is an oracle here, its line in [`ORACLES`], and its `[[bin]]`.
 
 pub mod encoding;
 pub mod framing;
