@@ -4,12 +4,47 @@
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use benches::addresses::{self, MOST};
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use router::{RouteTable, Via};
+use rustix::time::{ClockId, clock_gettime};
 
 const LENGTHS: [usize; 4] = [1, 100, 10_000, MOST];
+
+/// The processor's time of this thread, which other programs on the machine do not lengthen.
+struct ProcessorTime;
+
+impl Measurement for ProcessorTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("the clock does not run backwards")
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        self.start() - start
+    }
+
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, time: &Duration) -> f64 {
+        time.as_secs_f64() * 1e9
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
 
 fn local() -> SocketAddr {
     ([192, 0, 2, 5], 9000).into()
@@ -90,7 +125,7 @@ fn path(via: &str) -> &str {
 
 /// One table, the Vias of one question after another.
 fn ask(
-    c: &mut Criterion,
+    c: &mut Criterion<ProcessorTime>,
     name: &str,
     len: usize,
     vias: &[String],
@@ -111,7 +146,7 @@ fn vias(len: usize, behind: &str) -> Vec<String> {
     numbers.iter().step_by(step).take(64).map(|&number| addresses::via(number) + behind).collect()
 }
 
-fn questions(c: &mut Criterion) {
+fn questions(c: &mut Criterion<ProcessorTime>) {
     for len in LENGTHS {
         let shallow = vias(len, "");
         let deep = vias(len, "/a/b/c/d/e/f/g/h/i/j/k/l");
@@ -144,7 +179,7 @@ fn questions(c: &mut Criterion) {
 }
 
 /// Register and unregister one of a million, in a copy of a table that others read.
-fn edits(c: &mut Criterion, table: &RouteTable<usize>) {
+fn edits(c: &mut Criterion<ProcessorTime>, table: &RouteTable<usize>) {
     let prefix = addresses::prefix("net.tcp://localhost:9000/Tenant50/Service50/Another");
     c.bench_function("route/edit/register_one_more", |bencher| {
         bencher.iter(|| {
@@ -165,7 +200,7 @@ fn edits(c: &mut Criterion, table: &RouteTable<usize>) {
 
 /// Vias of 2048 octets, against tables made for them: nested addresses at every segment, and ones that share all but the
 /// last octet.
-fn adversarial(c: &mut Criterion) {
+fn adversarial(c: &mut Criterion<ProcessorTime>) {
     let start = "net.tcp://localhost:9000";
     let room = 2048 - start.len();
     let nested: String = "/a".repeat(room / 2);
@@ -196,8 +231,8 @@ fn adversarial(c: &mut Criterion) {
     }
 }
 
-fn configured() -> Criterion {
-    Criterion::default().sample_size(20)
+fn configured() -> Criterion<ProcessorTime> {
+    Criterion::default().sample_size(20).with_measurement(ProcessorTime)
 }
 
 criterion_group! { name = benches; config = configured(); targets = adversarial, questions }

@@ -20,7 +20,7 @@ const LONGEST: usize = 2048;
 /// assert!(Via::parse("net.tcp://user@srv1/calc").is_err());
 /// # Ok::<(), router::ViaError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Via<'a> {
     net_tcp: bool,
     host: Cow<'a, str>,
