@@ -304,7 +304,9 @@ fn conflict(prefix: &Prefix, existing: &Prefix, holder: Option<&Arc<AsyncControl
     refused(RefusedReason::ConflictingRegistration, Some(prefix.address()), message)
 }
 
+/// An address that would not leave room in the reply for the rest is not repeated.
 pub(crate) fn refused(reason: RefusedReason, address: Option<&str>, message: String) -> Refused {
+    let address = address.filter(|address| address.len() <= handoff::MAX_MESSAGE / 2);
     Refused { reason, address: address.map(str::to_owned), message }
 }
 

@@ -167,9 +167,12 @@ pub enum RefusedReason {
 #[error("malformed message: {0}")]
 pub struct Malformed(pub(crate) String);
 
+/// What is said of a malformed message, in characters. It may repeat the peer's own words, which may fill a whole message.
+const LONGEST_COMPLAINT: usize = 200;
+
 impl Malformed {
     pub(crate) fn new(what: impl core::fmt::Display) -> Self {
-        Self(what.to_string())
+        Self(what.to_string().chars().take(LONGEST_COMPLAINT).collect())
     }
 
     /// The reply that tells the peer so.
@@ -277,8 +280,7 @@ fn parse_register(body: Value) -> Result<Register, Malformed> {
         let protocol = u32::try_from(protocol).unwrap_or(u32::MAX);
         return Ok(Register { protocol, ..Register::new([""; 0]) });
     }
-    let register: Register = serde_json::from_value(body).map_err(Malformed::new)?;
-    if register.addresses.is_empty() { Err(Malformed::new("no address")) } else { Ok(register) }
+    serde_json::from_value(body).map_err(Malformed::new)
 }
 
 fn parse_id(body: Value) -> Result<u64, Malformed> {
@@ -320,7 +322,6 @@ mod tests {
             r#"{"register": {}}"#,
             r#"{"register": 1}"#,
             r#"{"register": {"protocol": 1}}"#,
-            r#"{"register": {"protocol": 1, "addresses": []}}"#,
             r#"{"register": {"protocol": "1", "addresses": ["a"]}}"#,
             r#"{"register": {"protocol": -1, "addresses": ["a"]}}"#,
             r#"{"register": {"protocol": 1, "addresses": "a"}}"#,
@@ -338,6 +339,20 @@ mod tests {
         assert!(Request::parse(b"\xff").is_err());
         let deep = "[".repeat(60_000);
         assert!(Request::parse(format!("{{\"x\": {deep}").as_bytes()).is_err(), "no stack overflow");
+    }
+
+    #[test]
+    fn no_address_is_an_argument_and_no_form() {
+        let none = Request::parse(br#"{"register": {"protocol": 1, "addresses": []}}"#);
+        assert_eq!(none, Ok(Request::Register(Register::new([""; 0]))));
+    }
+
+    #[test]
+    fn a_complaint_fits_a_message() {
+        let text = "\u{7f}".repeat(65_000);
+        let malformed = format!(r#"{{"register": {{"protocol": 1, "addresses": "{text}"}}}}"#);
+        let malformed = Request::parse(malformed.as_bytes()).unwrap_err();
+        assert!(malformed.reply().to_json().len() < 2000, "{malformed}");
     }
 
     #[test]
