@@ -136,7 +136,8 @@ fn rename_unless_in_use(from: &Path, to: &Path) -> Result<(), HandoffError> {
             Err(Errno::EXIST) => {}
             other => return Ok(other?),
         }
-        if !fs::symlink_metadata(to).is_ok_and(|file| file.file_type().is_socket()) {
+        let Ok(there) = fs::symlink_metadata(to) else { continue };
+        if !there.file_type().is_socket() {
             return Err(HandoffError::NoSocket { path: to.to_owned() });
         }
         match ControlConnection::connect(to) {
@@ -144,11 +145,20 @@ fn rename_unless_in_use(from: &Path, to: &Path) -> Result<(), HandoffError> {
             Err(error @ HandoffError::Io(_)) => return Err(error),
             Ok(_) | Err(_) => return Err(HandoffError::AlreadyRunning { path: to.to_owned() }),
         }
-        match fs::remove_file(to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
+        remove_stale(to, &from.with_extension("stale"), (there.dev(), there.ino()))?;
     }
+}
+
+/// Removes a file, but no other that has taken its place: another broker, started at the same time, may have been faster.
+fn remove_stale(path: &Path, aside: &Path, stale: (u64, u64)) -> Result<(), HandoffError> {
+    match fs::rename(path, aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    if identity(aside)? != stale && renameat_with(CWD, aside, CWD, path, RenameFlags::NOREPLACE).is_ok() {
+        return Ok(());
+    }
+    Ok(fs::remove_file(aside)?)
 }
 
 /// Who is at the other end, as the kernel says (`SO_PEERCRED`): at the time it connected.
