@@ -137,6 +137,8 @@ fn run(arguments: Run) -> Result<ExitCode> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .with_max_level(arguments.log_level)
+        // It would say so on standard error, and panic when that is what cannot be written to.
+        .log_internal_errors(false)
         .try_init()
         // Whoever runs us inside a process of their own may have one.
         .unwrap_or_default();
@@ -145,7 +147,7 @@ fn run(arguments: Run) -> Result<ExitCode> {
         .worker_threads(std::thread::available_parallelism().map_or(1, usize::from).min(4))
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         // Before the socket appears, so that whoever sees it may end us.
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -157,5 +159,8 @@ fn run(arguments: Run) -> Result<ExitCode> {
         tracing::info!("ending");
         broker.stop().await;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A name that is being resolved would hold up the end.
+    runtime.shutdown_background();
+    result
 }

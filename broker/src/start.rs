@@ -52,10 +52,10 @@ pub struct Broker {
 #[non_exhaustive]
 pub enum StartError {
     /// No path for the control socket is known.
-    #[error("{0}")]
-    ControlPath(#[source] HandoffError),
+    #[error(transparent)]
+    ControlPath(HandoffError),
     /// The control socket cannot be opened.
-    #[error("the control socket {} cannot be opened: {source}", path.display())]
+    #[error("the control socket {} cannot be opened", path.display())]
     Control {
         /// The control socket.
         path: PathBuf,
