@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use crate::batch::Batches;
 use crate::dispatch::{Held, Watched};
 use crate::line::{Command, Line, Listening, Shared};
+use crate::listening::BACKLOG;
 use crate::outcome::Outcome;
 use crate::parked::{ParkingLot, Place, Stage};
 use crate::queue::Queue;
@@ -218,7 +219,12 @@ impl Loop {
         let ours = self.listeners.iter().find(|(_, open)| open.listening.address == address);
         let Some((&n, _)) = ours else { return };
         self.shared.help.remove(address);
-        while self.accept_some(n, TURN) == TURN {}
+        // No more than can have waited: whoever keeps connecting must not keep us here.
+        for _ in 0..usize::from(BACKLOG).div_ceil(TURN) {
+            if self.accept_some(n, TURN) < TURN {
+                break;
+            }
+        }
         if let Some(open) = self.listeners.remove(&n) {
             let _ = epoll::delete(&self.epoll, &*open.listening.socket);
         }

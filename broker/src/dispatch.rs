@@ -49,6 +49,11 @@ impl Loop {
         if refusal == Refusal::Failed {
             return self.refuse(connection, Outcome::DispatchFailed, None);
         }
+        // Its way was found before the registration ended. The queue may have been emptied already, and nothing more would
+        // come to wake us.
+        if refusal == Refusal::Gone && queue.has_ended() {
+            return self.again(connection);
+        }
         let scarce =
             usize::try_from(connection.as_raw_fd()).is_ok_and(|n| n >= self.shared.descriptors.pressure);
         if scarce || !queue.hold(&self.shared.bounds) {
@@ -150,7 +155,12 @@ impl Loop {
 
     fn take_back(&mut self, queue: &Arc<Queue>) -> Vec<OwnedFd> {
         let mut left = Vec::new();
-        if queue.drain(&self.shared.bounds, |connection| left.push(connection)).is_err() {
+        let take = |connection| {
+            // A worker may have had a copy of the socket, and have changed this.
+            let _ = rustix::io::ioctl_fionbio(&connection, true);
+            left.push(connection);
+        };
+        if queue.drain(&self.shared.bounds, take).is_err() {
             // No descriptors: what is left in the queue stays there until there are.
             self.make_room();
             self.undrained.push(Arc::clone(queue));

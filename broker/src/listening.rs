@@ -23,7 +23,7 @@ use crate::owner::{Listener, listeners_on, owner_of};
 use crate::socket_options::defer_accept;
 
 /// As many connections as the system lets wait.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: u16 = 4096;
 
 /// Nobody's addresses: TEST-NET-1 (RFC 5737) and the discard prefix (RFC 6666).
 const NOWHERE: (Ipv4Addr, Ipv6Addr) =
@@ -117,7 +117,7 @@ fn unbound(address: SocketAddr) -> Result<OwnedFd, Errno> {
 fn bind_and_listen(socket: &OwnedFd, address: SocketAddr) -> Result<(), Errno> {
     bind(socket, &address)?;
     defer_accept(socket, true);
-    listen(socket, BACKLOG)
+    listen(socket, BACKLOG.into())
 }
 
 /// With `SO_REUSEPORT` on all of them, for the moment.

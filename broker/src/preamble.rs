@@ -128,7 +128,7 @@ impl Shared {
     /// Peeks and routes.
     pub(crate) fn look(&self, connection: &OwnedFd, origin: Origin) -> Step {
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; PEEK];
-        let octets = match recv(connection, &mut buffer, RecvFlags::PEEK) {
+        let octets = match recv(connection, &mut buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
             Ok((_, 0)) => return Step::End(Outcome::ClosedEarly, None),
             Ok(((octets, _), _)) => &*octets,
             Err(Errno::AGAIN | Errno::INTR) => return Step::Wait,

@@ -31,6 +31,7 @@ pub(crate) struct Queue {
     held: AtomicUsize,
     /// Whether a loop looks after it from time to time.
     watched: AtomicBool,
+    ended: AtomicBool,
 }
 
 /// What all queues share.
@@ -74,6 +75,7 @@ impl Queue {
             sent: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             watched: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -174,7 +176,13 @@ impl Queue {
     /// Ends the queue: whatever is sent from now on fails with [`Refusal::Gone`], and what was sent before is still there
     /// to be received or drained. The kernel orders the two, so nothing is sent behind a drain.
     pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
         let _ = shutdown(&self.sender, Shutdown::Write);
+    }
+
+    /// Whether the registration has ended. It is in the table no longer then.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Takes back what the worker has not received.

@@ -96,7 +96,11 @@ fn say(connection: &OwnedFd, fault: Fault<'static>) -> Result<(), Errno> {
     let mut octets = [0; 300];
     let length = Record::Fault(fault).encode(&mut octets).map_err(|_| Errno::INVAL)?;
     // A fresh connection takes a hundred octets; if it does not, the fault cannot be had.
-    let sent = send(connection, octets.get(..length).unwrap_or_default(), SendFlags::NOSIGNAL)?;
+    let sent = send(
+        connection,
+        octets.get(..length).unwrap_or_default(),
+        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+    )?;
     if sent == length { Ok(()) } else { Err(Errno::AGAIN) }
 }
 
@@ -107,7 +111,7 @@ fn reset(connection: &OwnedFd) {
 
 /// Whether the initiator closed without a single octet.
 fn nothing_there(connection: &OwnedFd) -> bool {
-    matches!(recv(connection, &mut [0_u8; 1], RecvFlags::PEEK), Ok((_, 0)))
+    matches!(recv(connection, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((_, 0)))
 }
 
 /// Reads what is there and forgets it.
