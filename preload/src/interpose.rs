@@ -265,3 +265,23 @@ pub unsafe extern "C" fn shutdown(socket: c_int, how: c_int) -> c_int {
     }
     0
 }
+
+/// # Safety
+/// `connect(2)`: to no address, it ends listening, as `shutdown` does.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn connect(socket: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
+    let Some(listener) = listener_of(socket) else {
+        // SAFETY: the program's own arguments.
+        return unsafe { next::connect.get()(socket, address, length) };
+    };
+    if address.is_null() || (length as usize) < size_of::<libc::sa_family_t>() {
+        return fail(libc::EINVAL);
+    }
+    // SAFETY: a family is readable there, alignment is not assumed.
+    let family = unsafe { ptr::read_unaligned(address.cast::<libc::sa_family_t>()) };
+    if c_int::from(family) != libc::AF_UNSPEC {
+        return fail(libc::EISCONN);
+    }
+    listener.shut();
+    0
+}

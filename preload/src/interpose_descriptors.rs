@@ -1,6 +1,6 @@
 //! The replaced functions that close, copy or change descriptors of any kind.
 
-use core::ffi::{c_int, c_uint, c_ulong};
+use core::ffi::{c_int, c_uint, c_ulong, c_void};
 use core::ptr;
 
 use libc::epoll_event;
@@ -8,6 +8,7 @@ use libc::epoll_event;
 use crate::descriptor::is_open;
 use crate::listener::{LISTENERS, at, listener_of};
 use crate::next::{self, fail};
+use crate::shared::Behind;
 use crate::table::{self, Entry, entry, is_owner};
 
 /// # Safety
@@ -202,6 +203,28 @@ fn inherit(descriptor: c_int, close_on_exec: bool) {
     if let Some(listener) = listener_of(descriptor) {
         listener.set_close_on_exec(close_on_exec);
     }
+}
+
+/// # Safety
+/// `fstat(2)`: a listener is a socket.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fstat(descriptor: c_int, status: *mut c_void) -> c_int {
+    let Some(function) = next::fstat.find() else { return fail(libc::ENOSYS) };
+    // SAFETY: the program's own arguments, or a descriptor of ours.
+    unsafe { function(socket_behind(descriptor), status) }
+}
+
+/// # Safety
+/// As [`fstat`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fstat64(descriptor: c_int, status: *mut c_void) -> c_int {
+    let Some(function) = next::fstat64.find() else { return fail(libc::ENOSYS) };
+    // SAFETY: the program's own arguments, or a descriptor of ours.
+    unsafe { function(socket_behind(descriptor), status) }
+}
+
+fn socket_behind(descriptor: c_int) -> c_int {
+    listener_of(descriptor).map_or(descriptor, |listener| listener.descriptor(Behind::Original))
 }
 
 /// # Safety

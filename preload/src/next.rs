@@ -67,7 +67,10 @@ next! {
     getpeername: fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
     getsockopt: fn(c_int, c_int, c_int, *mut c_void, *mut socklen_t) -> c_int;
     setsockopt: fn(c_int, c_int, c_int, *const c_void, socklen_t) -> c_int;
+    connect: fn(c_int, *const sockaddr, socklen_t) -> c_int;
     shutdown: fn(c_int, c_int) -> c_int;
+    fstat: fn(c_int, *mut c_void) -> c_int;
+    fstat64: fn(c_int, *mut c_void) -> c_int;
     close: fn(c_int) -> c_int;
     close_range: fn(c_uint, c_uint, c_int) -> c_int;
     dup: fn(c_int) -> c_int;

@@ -46,8 +46,8 @@ fn other_sockets_cost_one_look_up() {
         println!(
             "{mode}: {without} instructions without the library, {unused} with it, {sharing} beside a shared port"
         );
-        // `accept` is counted with the `socket` of its client, which is looked up, too
-        let bound = if mode == "accept" { 60.0 } else { 30.0 };
+        // `accept` is counted with the `socket` and `connect` of its client, which are looked up, too
+        let bound = if mode == "accept" { 90.0 } else { 30.0 };
         assert!(unused - without <= bound && sharing - without <= bound);
     }
 }

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -204,6 +205,20 @@ static void shutdown_wakes_and_listen_begins_again(void) {
     int c = client(), a = accept(s, NULL, NULL);
     CHECK(a >= 0);
     same_connection(c, a);
+}
+
+static void connecting_to_nothing_ends_listening(void) {
+    int s = listening();
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    struct stat status;
+    CHECK(fstat(s, &status) == 0 && S_ISSOCK(status.st_mode));
+    pthread_t thread;
+    pthread_create(&thread, NULL, accepts, &s);
+    usleep(50000);
+    CHECK(connect(s, &none, sizeof none) == 0);
+    pthread_join(thread, NULL);
+    CHECK(woken_with == EINVAL);
+    FAILS(accept(s, NULL, NULL), EINVAL);
 }
 
 static int open_descriptors(void) {
@@ -467,6 +482,7 @@ static const struct {
     ENTRY(flags_of_what_is_accepted),
     ENTRY(options_are_kept),
     ENTRY(shutdown_wakes_and_listen_begins_again),
+    ENTRY(connecting_to_nothing_ends_listening),
     ENTRY(close_then_bind_succeeds_at_once),
     ENTRY(time_outs_and_signals),
     ENTRY(edges_come_for_each_connection),

@@ -43,6 +43,7 @@ checks! {
     flags_of_what_is_accepted plain;
     options_are_kept plain;
     shutdown_wakes_and_listen_begins_again plain;
+    connecting_to_nothing_ends_listening plain;
     // TCP's own TIME_WAIT and lack of anything behind the listener make these two differ
     close_then_bind_succeeds_at_once;
     other_sockets_are_left_alone;
