@@ -122,6 +122,10 @@ fn listen(document: &[u8], strings: Strings<'_>) -> Option<Vec<Said>> {
     let mut said = Vec::new();
     while let Some(event) = reader.next().ok()? {
         match event {
+            // The items of an array that is the root: no writer writes them one by one.
+            Event::Start(_) if reader.depth() == 1 && !said.is_empty() && said.last() == Some(&Said::End) => {
+                return None;
+            }
             Event::Start(name) => {
                 let mut attributes = Vec::new();
                 for attribute in reader.attributes() {
