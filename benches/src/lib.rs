@@ -1,4 +1,5 @@
 //! Criterion benches: decode, route, dispatch, encode.
 
 pub mod addresses;
+pub mod encoding;
 pub mod instructions;

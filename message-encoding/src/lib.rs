@@ -1,4 +1,57 @@
-//! .NET Binary XML (MC-NBFX, MC-NBFS, MC-NBFSE) and text SOAP envelopes, as WCF writes and reads them.
+//! .NET Binary XML as WCF sends it over net.tcp, and the SOAP envelopes in it. What a binding that says nothing speaks
+//! (known encoding 8 of [MC-NMF], 7 when streamed), exact to .NET's reader and writer. No I/O and no clock.
+//!
+//! # The format on one page
+//!
+//! A document is a row of records ([MC-NBFX]); the first octet says which:
+//!
+//! ```text
+//! 01                        end of the innermost element
+//! 02 text                   comment
+//! 03 element 01 type n …    array: an empty element, the type and number of its items, the items; an element for each
+//! 04 name  … 3F             attribute, its value follows as a text;    08 … 0B  namespace declaration
+//! 40 name  … 77             element, its attributes follow, then its content
+//! 80 … BD                   text, by type: 80 zero, 82 one, 84 false, 86 true, 88/8A/8C/8E integers of 1/2/4/8 octets,
+//!                           90 float, 92 double, 94 decimal, 96 date and time, 98/9A/9C UTF-8 with a length of 1/2/4
+//!                           octets, 9E/A0/A2 octets, A4 … A6 list, A8 empty, AA dictionary string, AC unique id,
+//!                           AE time span, B0 GUID, B2 unsigned, B4 boolean, B6/B8/BA UTF-16, BC qualified name;
+//!                           odd: the same, and the end of the element
+//! ```
+//!
+//! Numbers are little-endian; lengths of names and ids are [`Int31`]s: 1 to 5 octets of 7 bits. A name is written out, or is the id
+//! of a dictionary string: even ids are the [static dictionary](dictionary) ([MC-NBFS]), odd ids strings that the sender has
+//! announced. A prefix of one letter is part of the record type. So `<s:Body><n1>42</n1></s:Body>` is
+//!
+//! ```text
+//! 56 0E   40 02 n 1   89 2A   01          56 = prefix s, name by id; 0E = id 14, Body; 89 = Int8 and end
+//! ```
+//!
+//! In a session ([MC-NBFSE]) each envelope has a table of new strings before its document: the table's size in octets, then
+//! each string with its length. String number n of the session has the id 2n + 1, for as long as the session lasts.
+//!
+//! # Three layers
+//!
+//! - [`record`]: the records, lossless. What was read is written back octet for octet.
+//! - [`event`]: XML events with names in full and values typed; readers for a whole document and for one that comes in
+//!   pieces, and a writer that chooses records as .NET's does.
+//! - [`envelope`]: an encoder and a decoder that live as long as a session, SOAP 1.1 and 1.2, WS-Addressing 1.0, faults;
+//!   text encodings behind the same interface.
+//!
+//! # Bounds
+//!
+//! Nothing here panics on any input or recurses with the depth of a document. [`Quotas`] are WCF's and are checked before anything is
+//! allocated. A reader's memory is at most 36 octets for each octet of the document, a tree's 64, and its time is linear in the
+//! document but for a logarithm where prefixes have several letters or an element has many attributes. Strings, octets and names borrow from
+//! the input.
+//!
+//! # Features
+//!
+//! `text`, on by default: text envelopes, by way of quick-xml, which needs std. Without it the crate is no_std + alloc.
+//!
+//! [MC-NMF]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nmf/
+//! [MC-NBFX]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nbfx/
+//! [MC-NBFS]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nbfs/
+//! [MC-NBFSE]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nbfse/
 
 #![no_std]
 #![forbid(unsafe_code)]

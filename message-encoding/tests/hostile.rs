@@ -1,0 +1,126 @@
+//! Documents that want too much: refused by a quota, or read in time and memory linear in their size.
+
+mod support;
+
+use message_encoding::dictionary::Strings;
+use message_encoding::envelope::{DecodeError, Decoder, Encoding};
+use message_encoding::event::{Event, Reader, ReaderState, StreamReader};
+use message_encoding::{Int31, Quotas, ReadError};
+
+fn count(document: &[u8]) -> Result<usize, ReadError> {
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, document, Strings::STATIC, Quotas::MAX);
+    let mut events = 0;
+    while reader.next()?.is_some() {
+        events += 1;
+    }
+    Ok(events)
+}
+
+fn name(out: &mut Vec<u8>, kind: u8, name: &str) {
+    out.push(kind);
+    Int31::new(name.len() as u32).unwrap().encode(out);
+    out.extend_from_slice(name.as_bytes());
+}
+
+/// A million open elements need no stack.
+#[test]
+fn depth_costs_no_stack() {
+    let deep = [b"\x40\x01d".repeat(1_000_000), vec![0x01; 1_000_000]].concat();
+    assert_eq!(count(&deep), Ok(2_000_000));
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, &deep, Strings::STATIC, Quotas::DEFAULT);
+    let refused = (0..).find_map(|_| reader.next().err());
+    assert_eq!(refused, Some(ReadError::DepthExceeded(32)));
+}
+
+/// Were every attribute compared with every other, or every prefix looked for among all, this would take hours.
+#[test]
+fn many_attributes_and_many_prefixes_take_linear_time() {
+    let mut attributes = vec![0x40, 0x01, b'r'];
+    let mut prefixes = vec![0x40, 0x01, b'r'];
+    let mut used = Vec::new();
+    for number in 0..100_000 {
+        let local = format!("a{number}");
+        name(&mut attributes, 0x04, &local);
+        attributes.push(0x80);
+        name(&mut prefixes, 0x09, &local);
+        prefixes.extend_from_slice(b"\x01u");
+        name(&mut used, 0x41, &local);
+        used.extend_from_slice(b"\x01e\x01");
+    }
+    let mut twice = attributes.clone();
+    name(&mut twice, 0x04, "a777");
+    twice.extend_from_slice(&[0x80, 0x01]);
+    attributes.push(0x01);
+    prefixes.extend(used);
+    prefixes.push(0x01);
+    assert_eq!(count(&attributes), Ok(2));
+    assert_eq!(count(&prefixes), Ok(200_002));
+    assert_eq!(count(&twice), Err(ReadError::DuplicateAttribute));
+}
+
+/// Sizes that are only claimed are not believed.
+#[test]
+fn claimed_sizes_allocate_nothing() {
+    let array = b"\x03\x40\x01i\x01\x8F\xFF\xFF\xFF\xFF\x07";
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, array, Strings::STATIC, Quotas::MAX);
+    assert!(matches!(reader.next(), Ok(Some(Event::Start(_)))));
+    assert_eq!(reader.array().unwrap_err(), ReadError::UnexpectedEnd);
+    for text in [&b"\x40\x01r\x9C\xFF\xFF\xFF\x7F"[..], b"\x40\x01r\x02\xFF\xFF\xFF\xFF\x07"] {
+        assert_eq!(count(text), Err(ReadError::UnexpectedEnd));
+    }
+    let mut stream = StreamReader::new(Quotas::DEFAULT);
+    stream.push(b"\x40\x01r\x02\xFF\xFF\xFF\xFF\x07");
+    assert!(stream.next(Strings::STATIC).is_ok());
+    assert!(matches!(stream.next(Strings::STATIC), Err(ReadError::StringTooLong(_))));
+}
+
+/// A stream of any length is read in the memory of its open elements and one piece.
+#[test]
+fn a_long_body_is_read_in_little_memory() {
+    let mut reader = StreamReader::new(Quotas::DEFAULT);
+    let mut octets = 0;
+    reader.push(b"\x40\x01r\xA2\x00\x00\x40\x00");
+    let mut pushed = 0;
+    loop {
+        match reader.next(Strings::STATIC).unwrap() {
+            message_encoding::event::Progress::NeedInput(_) if pushed < 1 << 22 => {
+                assert!(reader.buffered() < 16_384);
+                reader.push(&[7; 4096]);
+                pushed += 4096;
+            }
+            message_encoding::event::Progress::NeedInput(_) => break,
+            message_encoding::event::Progress::Event(Event::Text(value)) => {
+                octets += value.to_bytes().unwrap().len()
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(octets, 1 << 22);
+}
+
+#[test]
+fn string_tables_have_a_quota_for_the_session() {
+    let mut decoder =
+        Decoder::new(Encoding::BinarySession, Quotas { max_table_octets: 8, ..Quotas::DEFAULT });
+    assert!(decoder.document(b"\x04\x03one\x40\x01r\x01").is_ok());
+    assert!(decoder.document(b"\x04\x03two\x40\x01r\x01").is_ok());
+    assert_eq!(decoder.document(b"\x01\x00\x40\x01r\x01").unwrap_err(), DecodeError::StringTableTooLong(8));
+    assert_eq!(decoder.document(b"\x00\x40\x01r\x01").unwrap_err(), DecodeError::SessionBroken);
+}
+
+/// An element may name a long string of the session in two octets: a tree has it once.
+#[test]
+fn a_tree_does_not_copy_what_the_document_has_once() {
+    use message_encoding::envelope::Element;
+    let long: message_encoding::dictionary::StringTable = ["x".repeat(2000)].into_iter().collect();
+    let document = [&b"\x40\x01r"[..], &b"\x42\x01\x01".repeat(10_000), b"\x01"].concat();
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, &document, Strings::with_session(&long), Quotas::DEFAULT);
+    let Ok(Some(Event::Start(root))) = reader.next() else { panic!() };
+    let tree = Element::read(&mut reader, root).unwrap();
+    let first = tree.children()[0].name().as_ptr();
+    assert!(tree.children().iter().all(|child| child.name().as_ptr() == first));
+}
