@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::DEFAULT);
     let reply = encoding::reply();
     let mut out = Vec::with_capacity(1024);
+    let mut element = Vec::with_capacity(64);
     let bulk = encoding::bulk();
     let mut state = ReaderState::new();
     instructions::run(&mut [
@@ -43,8 +44,8 @@ fn main() -> ExitCode {
             let _ = black_box(reader.next());
         }),
         ("write_double_element", &mut || {
-            out.clear();
-            let mut writer = Writer::new(&mut out, None);
+            element.clear();
+            let mut writer = Writer::new(&mut element, None);
             let _ = writer.start("", "n1");
             let _ = writer.text(Value::Double(black_box(15.99)));
             let _ = black_box(writer.end());
