@@ -232,6 +232,8 @@ fn not_supported(name: &str) -> Refused {
 /// Someone who may not register is told so.
 async fn stranger(peer: &AsyncControlPeer) {
     let uid = peer.credentials().uid;
+    // Once: whoever may do nothing else shall not fill the log.
+    tracing::warn!(uid, pid = peer.credentials().pid, "access denied");
     while let Ok(Some(request)) = peer.receive().await {
         let reply = match &request {
             Ok(_) => {
@@ -242,7 +244,6 @@ async fn stranger(peer: &AsyncControlPeer) {
             }
             Err(malformed) => malformed.reply(),
         };
-        tracing::warn!(uid, pid = peer.credentials().pid, "access denied");
         if peer.send(&reply, None).await.is_err() || request.is_err() {
             return;
         }

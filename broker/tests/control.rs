@@ -186,6 +186,7 @@ fn another_user_is_denied() {
         return;
     };
     assert_eq!(String::from_utf8_lossy(&output.stdout), "access_denied\naccess_denied\n", "{output:?}");
+    assert_eq!(broker.log().matches("access denied").count(), 1, "{}", broker.log());
 }
 
 #[test]
