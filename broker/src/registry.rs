@@ -304,10 +304,12 @@ fn conflict(prefix: &Prefix, existing: &Prefix, holder: Option<&Arc<AsyncControl
     refused(RefusedReason::ConflictingRegistration, Some(prefix.address()), message)
 }
 
-/// An address that would not leave room in the reply for the rest is not repeated.
+/// An address that would not leave room in the reply for the rest is not repeated. The message may have words of another
+/// worker in it, its name and its addresses, and this one may print it.
 pub(crate) fn refused(reason: RefusedReason, address: Option<&str>, message: String) -> Refused {
     let address = address.filter(|address| address.len() <= handoff::MAX_MESSAGE / 2);
-    Refused { reason, address: address.map(str::to_owned), message }
+    let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    Refused { reason, address: address.map(str::to_owned), message: message.chars().map(printable).collect() }
 }
 
 /// What all queues share, empty.

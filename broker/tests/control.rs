@@ -197,3 +197,14 @@ fn a_group_is_admitted() {
     assert_eq!((file.permissions().mode() & 0o777, file.gid()), (0o660, 0));
     Worker::register(&broker, &[address(free_port(), "x")]);
 }
+
+#[test]
+fn a_conflict_is_told_in_printable_characters() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    std::fs::write("/proc/self/comm", "a\u{1b}[31mb").unwrap();
+    let _worker = Worker::register(&broker, &[address(port, "x")]);
+    let (reply, _) = Raw::connect(&broker.control()).ask(&register(&[address(port, "x")]));
+    let message = reply["refused"]["message"].as_str().unwrap();
+    assert!(message.contains("[31mb (pid") && !message.contains(char::is_control), "{message:?}");
+}
