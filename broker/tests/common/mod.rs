@@ -38,12 +38,13 @@ impl Broker {
     pub fn start_by(mut command: Command, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         open_to_all(folder.path());
+        let level: &[&str] = if arguments.contains(&"--log-level") { &[] } else { &["--log-level", "debug"] };
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let child = command
             .arg("run")
             .arg("--control")
             .arg(folder.path().join("control"))
-            .args(["--log-level", "debug"])
+            .args(level)
             .args(arguments)
             .stderr(log)
             .spawn()

@@ -1,0 +1,157 @@
+//! What the fast path costs the kernel, and who does it: counted from outside a broker process.
+
+mod common;
+
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use common::{Broker, Worker, address, ask, eventually, free_port, signal};
+use rustix::process::Signal;
+
+const MANY: &[&str] = &["--max-pending-connections", "2000", "--log-level", "info"];
+
+/// Lets the broker find so many connections at once.
+fn burst(broker: &Broker, port: u16, path: &str, count: usize) -> Vec<TcpStream> {
+    signal(broker.pid(), Signal::STOP);
+    let clients = (0..count).map(|_| ask(port, path)).collect();
+    signal(broker.pid(), Signal::CONT);
+    clients
+}
+
+/// Calls of one name in what `strace -c` printed.
+fn calls(summary: &str, name: &str) -> usize {
+    let line = summary.lines().find(|line| line.ends_with(&format!(" {name}")));
+    line.map_or(0, |line| line.split_ascii_whitespace().nth(3).unwrap().parse().unwrap())
+}
+
+#[test]
+fn four_system_calls_a_connection_and_less_in_a_burst() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: no strace");
+        return;
+    }
+    let broker = Broker::start(MANY);
+    let port = free_port();
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    let count = 256;
+    for together in [false, true] {
+        let mut clients = vec![ask(port, "x")];
+        worker.accept();
+        let summary = std::env::temp_dir().join(format!("strace-{}-{together}", broker.pid()));
+        let mut strace = Command::new("strace")
+            .args(["-c", "-f", "-o", summary.to_str().unwrap(), "-p", &broker.pid().to_string()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let traced = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", broker.pid())).unwrap();
+            !status.contains("TracerPid:\t0")
+        };
+        eventually(traced, || "strace does not attach".to_owned());
+        if together {
+            clients.extend(burst(&broker, port, "x", count));
+        }
+        for _ in 0..count {
+            if !together {
+                clients.push(ask(port, "x"));
+            }
+            worker.accept();
+        }
+        signal(strace.id(), Signal::INT);
+        strace.wait().unwrap();
+        let text = std::fs::read_to_string(&summary).unwrap();
+        std::fs::remove_file(&summary).unwrap();
+
+        let names = ["accept4", "recvfrom", "sendmsg", "close"];
+        let of = |name| calls(&text, name);
+        assert_eq!(of("recvfrom"), count, "{text}");
+        assert!(of("accept4") >= count && of("accept4") <= count + 2, "{text}");
+        // Now and then the loop asks how many wait, there or in the accept socket.
+        let path = names.map(of).iter().sum::<usize>() + of("getsockopt") + of("ioctl");
+        if together {
+            assert!(of("sendmsg") <= count / 4, "{text}");
+            assert!(path <= count * 7 / 2, "{text}");
+        } else {
+            assert!(path <= count * 4 + count / 16 + 4, "{text}");
+        }
+        assert_eq!(of("epoll_ctl"), 0, "{text}");
+    }
+}
+
+#[test]
+fn two_processors_are_used_when_one_is_not_enough() {
+    if thread::available_parallelism().map_or(1, usize::from) < 2 {
+        println!("skipped: one processor");
+        return;
+    }
+    let broker = Broker::start(MANY);
+    let port = free_port();
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    // One at a time is no reason to wake anybody.
+    for _ in 0..200 {
+        let _client = ask(port, "x");
+        worker.accept();
+    }
+    assert_eq!(broker.wake_ups("help"), 1);
+    // Whoever comes first after a burst takes a turn; with this many left the other one has its turns, too.
+    eventually(
+        || {
+            let _clients = burst(&broker, port, "x", 1000);
+            (0..1000).for_each(|_| drop(worker.accept()));
+            broker.wake_ups("help") > 1
+        },
+        || "no burst brought help".to_owned(),
+    );
+}
+
+#[test]
+fn a_flood_to_one_address_starves_no_other() {
+    let broker = Broker::start(&["--log-level", "info"]);
+    let ports = [free_port(), free_port()];
+    let _stuck = Worker::register(&broker, &[address(ports[0], "stuck")]);
+    let mut beside = Worker::register(&broker, &[address(ports[0], "beside")]);
+    let mut elsewhere = Worker::register(&broker, &[address(ports[1], "elsewhere")]);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let (mut sent, mut clients) = (0, std::collections::VecDeque::new());
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                clients.push_back(ask(ports[0], "stuck"));
+                sent += 1;
+                if clients.len() > 500 {
+                    clients.pop_front();
+                }
+            }
+            sent
+        });
+        for _ in 0..100 {
+            let _one = ask(ports[0], "beside");
+            beside.accept();
+            let _two = ask(ports[1], "elsewhere");
+            elsewhere.accept();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(flood.join().unwrap() > 0);
+    });
+}
+
+#[test]
+fn a_broker_with_nothing_to_do_does_nothing() {
+    let broker = Broker::start(&["--log-level", "info"]);
+    let port = free_port();
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    let _client = ask(port, "x");
+    let _taken = worker.accept();
+    let threads = ["broker", "accept", "relay", "tokio-rt-worker"];
+    let wake_ups = || threads.map(|thread| broker.wake_ups(thread));
+    // A queue is looked after for a while after its last connection.
+    let mut before = wake_ups();
+    eventually(
+        || {
+            thread::sleep(std::time::Duration::from_secs(2));
+            std::mem::replace(&mut before, wake_ups()) == before
+        },
+        || "some thread never rests".to_owned(),
+    );
+}
