@@ -73,12 +73,7 @@ pub(crate) fn start(shared: &Arc<Shared>, line: &Arc<Line>) -> io::Result<Vec<th
     let (mut helpers, mut threads) = (Vec::new(), Vec::new());
     for _ in 0..further.min(MOST) {
         let awake = Arc::new(AtomicBool::new(false));
-        let mut helping = Helping {
-            shared: Arc::clone(shared),
-            line: Arc::clone(line),
-            batches: Batches::default(),
-            left: Vec::new(),
-        };
+        let mut helping = Helping::new(Arc::clone(shared), Arc::clone(line));
         let switch = Arc::clone(&awake);
         let run = move || {
             while !helping.shared.help.stopping.load(Ordering::Relaxed) {
@@ -97,7 +92,7 @@ pub(crate) fn start(shared: &Arc<Shared>, line: &Arc<Line>) -> io::Result<Vec<th
 
 /// The state of a helper between two lines of its turn; empty at the end of it.
 #[derive(Debug)]
-struct Helping {
+pub(crate) struct Helping {
     shared: Arc<Shared>,
     line: Arc<Line>,
     batches: Batches,
@@ -105,6 +100,10 @@ struct Helping {
 }
 
 impl Helping {
+    pub(crate) fn new(shared: Arc<Shared>, line: Arc<Line>) -> Self {
+        Self { shared, line, batches: Batches::default(), left: Vec::new() }
+    }
+
     /// Accepts from each socket at which more wait than one loop takes in a turn; false if there is none.
     fn turn(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
@@ -113,16 +112,14 @@ impl Helping {
         for listening in &*listeners {
             let waiting = listening.waiting().unwrap_or(0);
             if waiting > TURN && !shared.help.stopping.load(Ordering::Relaxed) {
-                helped |= self.accept(listening);
+                helped |= self.accept(listening, TURN);
                 if waiting > 4 * TURN {
                     shared.help.wanted();
                 }
             }
         }
         drop(listeners);
-        while let Some(batch) = self.batches.pop() {
-            self.send(batch);
-        }
+        self.send_batches();
         if !self.left.is_empty() {
             self.line.send(Command::Again(mem::take(&mut self.left)));
         }
@@ -130,8 +127,8 @@ impl Helping {
     }
 
     /// A turn at one socket; false if this is no time to help.
-    fn accept(&mut self, listening: &Listening) -> bool {
-        for _ in 0..TURN {
+    pub(crate) fn accept(&mut self, listening: &Listening, most: usize) -> bool {
+        for _ in 0..most {
             // Whoever finds nobody, or no descriptor, leaves it to the accept loop to do something about it.
             let Ok(connection) = listening.accept() else { return false };
             self.shared.counters.accept();
@@ -155,6 +152,13 @@ impl Helping {
             }
         }
         true
+    }
+
+    /// The end of a turn.
+    pub(crate) fn send_batches(&mut self) {
+        while let Some(batch) = self.batches.pop() {
+            self.send(batch);
+        }
     }
 
     fn send(&mut self, batch: Batch) {

@@ -19,6 +19,7 @@ mod help;
 mod limits;
 mod line;
 mod listening;
+mod one_turn;
 mod outcome;
 mod owner;
 mod parked;
@@ -37,5 +38,7 @@ mod table;
 
 pub use cli::main_from;
 pub use config::{Compatibility, Config, ConfigError, RelayTo, Route};
+#[doc(hidden)]
+pub use one_turn::OneTurn;
 pub use outcome::{Counters, Outcome};
 pub use start::{Broker, StartError};

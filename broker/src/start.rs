@@ -7,14 +7,14 @@ use std::thread;
 
 use arc_swap::ArcSwap;
 use handoff::HandoffError;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, RelayTo};
 use crate::control::ControlSocket;
 use crate::help::Help;
 use crate::limits::Descriptors;
-use crate::line::{Command, Line, Shared};
+use crate::line::{Command, Errand, Line, Shared};
 use crate::outcome::Counters;
 use crate::ports::Ports;
 use crate::registry::{Registry, bounds};
@@ -92,21 +92,8 @@ impl Broker {
     ///
     /// Waits for nothing.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let descriptors = Descriptors::raise();
         let (errands, errands_to_do) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
-            table: ArcSwap::from_pointee(Table::new()),
-            counters: Counters::default(),
-            bounds: bounds(config.max_pending_connections, &descriptors),
-            descriptors,
-            receive_timeout: config.receive_timeout,
-            compatibility: config.compatibility,
-            bridges: Arc::default(),
-            relayed: AtomicUsize::new(0),
-            relays: Arc::new(Relays::new()?),
-            help: Help::default(),
-            errands,
-        });
+        let shared = Arc::new(Shared::new(&config, errands)?);
         let line = Arc::new(Line::new()?);
         let (listener, access) = control::open(&config)?;
         let ports = Ports::new(Arc::clone(&line), shared.errands.clone(), config.listen);
@@ -163,6 +150,25 @@ impl Broker {
             // The abort is the expected error.
             let _ = task.await;
         }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(config: &Config, errands: UnboundedSender<Errand>) -> std::io::Result<Self> {
+        let descriptors = Descriptors::raise();
+        Ok(Self {
+            table: ArcSwap::from_pointee(Table::new()),
+            counters: Counters::default(),
+            bounds: bounds(config.max_pending_connections, &descriptors),
+            descriptors,
+            receive_timeout: config.receive_timeout,
+            compatibility: config.compatibility,
+            bridges: Arc::default(),
+            relayed: AtomicUsize::new(0),
+            relays: Arc::new(Relays::new()?),
+            help: Help::default(),
+            errands,
+        })
     }
 }
 
