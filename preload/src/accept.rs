@@ -11,7 +11,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, socket_timeout};
-use rustix::net::{RecvFlags, recv};
 
 use crate::descriptor::{borrow, set_close_on_exec};
 use crate::listener::Listener;
@@ -101,13 +100,22 @@ fn take(listener: &Listener) -> Result<Taken, Errno> {
 /// Until there may be a connection.
 fn wait(listener: &Listener, program: c_int, ended: bool) -> Result<(), Errno> {
     if !ended {
-        let accept = borrow(listener.descriptor(Behind::Accept));
-        return recv(accept, &mut [0; 1], RecvFlags::PEEK).map(drop);
+        return wait_for_message(listener.descriptor(Behind::Accept));
     }
     let timeout = socket_timeout(borrow(listener.descriptor(Behind::Original)), Timeout::Recv)?;
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     match poll(&mut [PollFd::from_borrowed_fd(borrow(program), PollFlags::IN)], timeout.as_ref())? {
         0 => Err(Errno::AGAIN),
+        _ => Ok(()),
+    }
+}
+
+/// By the C library's `recv`: a thread that waits here can be cancelled, as in `accept`.
+fn wait_for_message(accept: c_int) -> Result<(), Errno> {
+    let mut octet = 0u8;
+    // SAFETY: one octet is writable, and outlives the call.
+    match unsafe { libc::recv(accept, (&raw mut octet).cast(), 1, libc::MSG_PEEK) } {
+        -1 => Err(Errno::from_raw_os_error(next::errno())),
         _ => Ok(()),
     }
 }

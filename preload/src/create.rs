@@ -115,6 +115,8 @@ pub(crate) fn adopt(state: c_int, programs: impl Fn(&Shared) -> Vec<c_int>) {
     let shared = listener.shared();
     let programs = programs(shared);
     if programs.is_empty() {
+        // whoever started this program closed the listener past the library (`posix_spawn` does): the registration is not ours
+        listener.close_behind_here();
         return listener.free();
     }
     listener.set_references(programs.len() as u32);

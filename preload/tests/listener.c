@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +206,18 @@ static void shutdown_wakes_and_listen_begins_again(void) {
     int c = client(), a = accept(s, NULL, NULL);
     CHECK(a >= 0);
     same_connection(c, a);
+}
+
+static void a_thread_that_accepts_can_be_cancelled(void) {
+    int s = listening();
+    pthread_t thread;
+    pthread_create(&thread, NULL, accepts, &s);
+    usleep(100 * 1000);
+    pthread_cancel(thread);
+    void *result = NULL;
+    CHECK(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
+    int c = client();
+    close(accept_from(s, c));
 }
 
 static void connecting_to_nothing_ends_listening(void) {
@@ -443,6 +456,29 @@ static void vfork_children_change_nothing(void) {
     CHECK(listening() >= 0);
 }
 
+static void a_program_started_without_the_listener_does_not_keep_its_address(void) {
+    int s = listening();
+    int told[2], held[2];
+    CHECK(pipe(told) == 0 && pipe(held) == 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addclose(&actions, s);
+    posix_spawn_file_actions_addclose(&actions, held[1]);
+    posix_spawn_file_actions_adddup2(&actions, held[0], 0);
+    posix_spawn_file_actions_adddup2(&actions, told[1], 1);
+    char *arguments[] = {"sh", "-c", "echo started; exec cat", NULL};
+    pid_t child;
+    CHECK(posix_spawnp(&child, "sh", &actions, NULL, arguments, environ) == 0);
+    char line[8];
+    CHECK(read(told[0], line, sizeof line) == sizeof line);
+    CHECK(close(s) == 0);
+    s = listening();
+    close(accept_from(s, client()));
+    close(held[1]);
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
 static void forked_children_have_their_own(void) {
     int s = listening();
     pid_t child = fork();
@@ -482,6 +518,7 @@ static const struct {
     ENTRY(flags_of_what_is_accepted),
     ENTRY(options_are_kept),
     ENTRY(shutdown_wakes_and_listen_begins_again),
+    ENTRY(a_thread_that_accepts_can_be_cancelled),
     ENTRY(connecting_to_nothing_ends_listening),
     ENTRY(close_then_bind_succeeds_at_once),
     ENTRY(time_outs_and_signals),
@@ -491,6 +528,7 @@ static const struct {
     ENTRY(on_a_descriptor_above_any_table),
     ENTRY(other_sockets_are_left_alone),
     ENTRY(vfork_children_change_nothing),
+    ENTRY(a_program_started_without_the_listener_does_not_keep_its_address),
     ENTRY(forked_children_have_their_own),
 };
 

@@ -43,6 +43,7 @@ checks! {
     flags_of_what_is_accepted plain;
     options_are_kept plain;
     shutdown_wakes_and_listen_begins_again plain;
+    a_thread_that_accepts_can_be_cancelled plain;
     connecting_to_nothing_ends_listening plain;
     // TCP's own TIME_WAIT and lack of anything behind the listener make these two differ
     close_then_bind_succeeds_at_once;
@@ -53,5 +54,7 @@ checks! {
     at_the_descriptor_limit_nothing_is_lost plain;
     on_a_descriptor_above_any_table;
     vfork_children_change_nothing;
+    // plain TCP: TIME_WAIT
+    a_program_started_without_the_listener_does_not_keep_its_address;
     forked_children_have_their_own;
 }
