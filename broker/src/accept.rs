@@ -214,6 +214,14 @@ impl Loop {
         self.listeners.insert(n, Open { listening, quiet: 0 });
     }
 
+    /// Whether a connection to this address comes to one of our own sockets.
+    pub(crate) fn listens_on(&self, address: SocketAddr) -> bool {
+        self.listeners.values().map(|open| open.listening.address).any(|own| {
+            let all = own.ip().is_unspecified() && own.is_ipv4() == address.is_ipv4();
+            own.port() == address.port() && (all || own.ip() == address.ip())
+        })
+    }
+
     /// Whoever is in the kernel's queue already is not turned away by the close.
     fn unlisten(&mut self, address: SocketAddr) {
         let ours = self.listeners.iter().find(|(_, open)| open.listening.address == address);

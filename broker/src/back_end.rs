@@ -49,8 +49,12 @@ impl Loop {
         }
     }
 
-    /// A connection goes to the queue of a worker of the other family, over an address of our own.
+    /// A connection goes to the queue of a worker of the other family, over an address of our own: where we do not
+    /// listen, another program may.
     pub(crate) fn bridge(&mut self, connection: OwnedFd, queue: Arc<Queue>, at: SocketAddr) {
+        if !self.listens_on(at) {
+            return self.refuse(connection, Outcome::EndpointNotFound, None);
+        }
         if !self.shared.may_relay() {
             return self.refuse(connection, Outcome::ServerTooBusy, None);
         }

@@ -199,6 +199,24 @@ fn loopback_of_the_other_family_is_bridged() {
 }
 
 #[test]
+fn a_bridge_never_leads_to_another_program() {
+    if !has_ipv6() {
+        println!("skipped: no IPv6");
+        return;
+    }
+    // Not on 127.0.0.1, says the administrator, and there another program has the port.
+    let broker = Broker::start(&["--listen", "::1", "--listen", "127.0.0.2"]);
+    let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
+    foreign.set_nonblocking(true).unwrap();
+    let port = foreign.local_addr().unwrap().port();
+    let _all = Worker::register(&broker, &[address(port, "all")]);
+    let _four = Worker::register_as(&broker, bound(address(port, "x"), &["0.0.0.0"]));
+    let mut client = ask_at("::1", port, "x");
+    assert_eq!(told(&mut client), Told::Fault("EndpointNotFound".to_owned()));
+    assert!(foreign.accept().is_err(), "the connection went to another program");
+}
+
+#[test]
 fn disjoint_listeners_of_one_program_are_no_conflict() {
     if !has_ipv6() {
         println!("skipped: no IPv6");
