@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use common::{Broker, Worker, address, ask, eventually, free_port, signal};
+use common::{Broker, Worker, address, ask, eventually, fault, free_port, signal, told};
 use rustix::process::Signal;
 
 const MANY: &[&str] = &["--max-pending-connections", "2000", "--log-level", "info"];
@@ -103,6 +103,26 @@ fn two_processors_are_used_when_one_is_not_enough() {
         },
         || "no burst brought help".to_owned(),
     );
+}
+
+/// Some may be in a batch when their registration ends in the same turn.
+#[test]
+fn nobody_is_forgotten_when_a_registration_ends_under_load() {
+    let broker = Broker::start(&["--receive-timeout-seconds", "3600", "--log-level", "info"]);
+    let port = free_port();
+    let _stays = Worker::register(&broker, &[address(port, "y")]);
+    for _ in 0..40 {
+        let worker = Worker::register(&broker, &[address(port, "x")]);
+        let going = thread::scope(|scope| {
+            let asking = scope.spawn(|| (0..100).map(|_| ask(port, "x")).collect::<Vec<_>>());
+            thread::sleep(std::time::Duration::from_millis(1));
+            drop(worker);
+            asking.join().unwrap()
+        });
+        for mut client in going {
+            assert_eq!(told(&mut client), fault("EndpointNotFound"));
+        }
+    }
 }
 
 #[test]
