@@ -44,11 +44,10 @@ fn run(rewrite: bool) -> io::Result<()> {
     let mut state = ReaderState::new();
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
-        let answer = match Document::parse(&line) {
-            Ok(document) => document.answer(&mut state, rewrite),
-            Err(why) => json!({"refused": why, "events": []}),
-        };
-        serde_json::to_writer(&mut output, &answer)?;
+        match Document::parse(&line) {
+            Ok(document) => document.answer(&mut state, rewrite, &mut output)?,
+            Err(why) => serde_json::to_writer(&mut output, &json!({"refused": why, "events": []}))?,
+        }
         output.write_all(b"\n")?;
         output.flush()?;
         line.clear();
@@ -77,28 +76,35 @@ impl Document {
         Ok(Self { octets, session })
     }
 
-    fn answer(&self, state: &mut ReaderState, rewrite: bool) -> Json {
+    /// Writes each event as soon as it is read: what a hostile document gives may be many times its size.
+    fn answer(&self, state: &mut ReaderState, rewrite: bool, output: &mut impl Write) -> io::Result<()> {
         let strings = self.session.as_ref().map_or(Strings::STATIC, Strings::with_session);
         let mut reader = Reader::new(state, &self.octets, strings, Quotas::MAX);
-        let mut events = Vec::new();
+        let mut separator = "";
+        output.write_all(b"{\"events\":[")?;
         let refused = loop {
             match read(&mut reader) {
-                Ok(Some(event)) => events.push(event),
+                Ok(Some(event)) => {
+                    output.write_all(separator.as_bytes())?;
+                    serde_json::to_writer(&mut *output, &event)?;
+                    separator = ",";
+                }
                 Ok(None) => break None,
                 Err(error) => break Some(error.to_string()),
             }
         };
-        let mut answer = Map::new();
+        output.write_all(b"]")?;
         if let Some(why) = refused {
-            answer.insert("refused".into(), why.into());
+            output.write_all(b",\"refused\":")?;
+            serde_json::to_writer(&mut *output, &why)?;
         }
-        answer.insert("events".into(), events.into());
         if rewrite {
             let mut again = Vec::new();
             Records::new(&self.octets).map_while(Result::ok).for_each(|record| record.encode(&mut again));
-            answer.insert("binary".into(), text(&Value::Bytes(&again)).unwrap_or_default().into());
+            output.write_all(b",\"binary\":")?;
+            serde_json::to_writer(&mut *output, &text(&Value::Bytes(&again)).unwrap_or_default())?;
         }
-        answer.into()
+        output.write_all(b"}")
     }
 }
 
