@@ -9,7 +9,7 @@ pub(super) fn push_float(out: &mut String, value: f32) {
     if !push_special(out, f64::from(value)) {
         let mut digits = Scratch::default();
         let _ = write!(digits, "{value:e}");
-        digits.round_to_even(|text| text.parse() == Ok(value), || format!("{value:.160e}"));
+        digits.round_to_even(f64::from(value), |text| text.parse() == Ok(value));
         push_digits(out, digits.as_str(), 9);
     }
 }
@@ -19,7 +19,7 @@ pub(super) fn push_double(out: &mut String, value: f64) {
     if !push_special(out, value) {
         let mut digits = Scratch::default();
         let _ = write!(digits, "{value:e}");
-        digits.round_to_even(|text| text.parse() == Ok(value), || format!("{value:.800e}"));
+        digits.round_to_even(value, |text| text.parse() == Ok(value));
         push_digits(out, digits.as_str(), 17);
     }
 }
@@ -86,8 +86,14 @@ impl Scratch {
 
     /// Where two numbers of equally few digits are equally near, Rust takes the upper one and .NET the even one.
     ///
-    /// `same` says whether a text gives the number back, `exact` is the number with all its digits.
-    fn round_to_even(&mut self, same: impl Fn(&str) -> bool, exact: impl Fn() -> String) {
+    /// `same` says whether a text gives the number back.
+    fn round_to_even(&mut self, value: f64, same: impl Fn(&str) -> bool) {
+        // Half-way numbers have at most 18 digits, the last a 5. Finer fractions have more, and larger numbers more odd
+        // factors than a mantissa has room for; writing out all digits of those would take long.
+        let few_digits = value.abs() < 1e23 && value * 67_108_864.0 % 1.0 == 0.0;
+        if !few_digits {
+            return;
+        }
         let Some(last) = self.octets[..self.length].iter().position(|&octet| octet == b'e').map(|e| e - 1)
         else {
             return;
@@ -101,7 +107,7 @@ impl Scratch {
             return;
         }
         // The number is half-way exactly if its digits are those of the even one, a five, and zeros.
-        let exact = exact();
+        let exact = format!("{value:.60e}");
         let mantissa = exact.split('e').next().unwrap_or_default().trim_end_matches('0');
         let half = mantissa.strip_suffix('5').map(|digits| digits.trim_end_matches('.'));
         if half.map(str::as_bytes) == Some(&even.octets[..=last]) {
@@ -164,6 +170,9 @@ mod tests {
             assert_eq!(out, text);
         }
         assert_eq!(double(f64::from_bits(3)), "1.5E-323");
+        // The finest fraction of 18 digits, 2.98023223876953125E-8, and the next one.
+        assert_eq!(double(1.0 / 33_554_432.0), "2.9802322387695312E-08");
+        assert_eq!(double(1.0 / 67_108_864.0), "1.4901161193847656E-08");
         assert_eq!(double(2_251_799_813_685_249.0 / 4.0), "562949953421312.2");
     }
 }
