@@ -1,13 +1,12 @@
 //! `accept` of a listener: one message of the accept socket.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_void};
 use core::sync::atomic::Ordering;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 use handoff::AcceptError;
 use handoff::accept_socket::{Sockets, receive};
-use libc::{sockaddr, sockaddr_in6, socklen_t};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use libc::{nfds_t, pollfd, sockaddr, sockaddr_in6, socklen_t};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, socket_timeout};
@@ -97,25 +96,34 @@ fn take(listener: &Listener) -> Result<Taken, Errno> {
     }
 }
 
+// Waiting is by the C library's functions: a thread that waits can be cancelled, as in `accept`, which unwinds its stack.
+unsafe extern "C-unwind" {
+    fn recv(socket: c_int, buffer: *mut c_void, length: usize, flags: c_int) -> isize;
+    fn poll(descriptors: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int;
+}
+
 /// Until there may be a connection.
 fn wait(listener: &Listener, program: c_int, ended: bool) -> Result<(), Errno> {
-    if !ended {
-        return wait_for_message(listener.descriptor(Behind::Accept));
+    if ended {
+        return wait_for_registration(listener, program);
     }
-    let timeout = socket_timeout(borrow(listener.descriptor(Behind::Original)), Timeout::Recv)?;
-    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-    match poll(&mut [PollFd::from_borrowed_fd(borrow(program), PollFlags::IN)], timeout.as_ref())? {
-        0 => Err(Errno::AGAIN),
+    let mut octet = 0u8;
+    let accept = listener.descriptor(Behind::Accept);
+    // SAFETY: one octet is writable, and outlives the call.
+    match unsafe { recv(accept, (&raw mut octet).cast(), 1, libc::MSG_PEEK) } {
+        -1 => Err(Errno::from_raw_os_error(next::errno())),
         _ => Ok(()),
     }
 }
 
-/// By the C library's `recv`: a thread that waits here can be cancelled, as in `accept`.
-fn wait_for_message(accept: c_int) -> Result<(), Errno> {
-    let mut octet = 0u8;
-    // SAFETY: one octet is writable, and outlives the call.
-    match unsafe { libc::recv(accept, (&raw mut octet).cast(), 1, libc::MSG_PEEK) } {
+fn wait_for_registration(listener: &Listener, program: c_int) -> Result<(), Errno> {
+    let timeout = socket_timeout(borrow(listener.descriptor(Behind::Original)), Timeout::Recv)?;
+    let timeout = timeout.and_then(|timeout| c_int::try_from(timeout.as_millis()).ok());
+    let mut readable = pollfd { fd: program, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd, which outlives the call.
+    match unsafe { poll(&raw mut readable, 1, timeout.unwrap_or(-1)) } {
         -1 => Err(Errno::from_raw_os_error(next::errno())),
+        0 => Err(Errno::AGAIN),
         _ => Ok(()),
     }
 }
@@ -174,7 +182,7 @@ pub(crate) unsafe fn peer(
 /// # Safety
 /// `function` is one of the two; `address` points to `*length` writable octets, or what the kernel refuses.
 pub(crate) unsafe fn name(
-    function: unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int,
+    function: unsafe extern "C-unwind" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int,
     socket: c_int,
     address: *mut sockaddr,
     length: *mut socklen_t,

@@ -21,8 +21,17 @@ use crate::{address, watchers};
 /// # Errors
 /// Those of the system calls, such as `EMFILE`; the socket is as it was.
 pub(crate) fn create(socket: c_int, wanted: &Wanted, registration: Registration) -> Result<(), Errno> {
+    let state = state()?;
     let (number, listener) = claim().ok_or(Errno::MFILE)?;
-    create_at(number, listener, socket, wanted, registration).inspect_err(|_| listener.close_behind())
+    // until its own page is mapped, the numbers are those of the former listener at this place
+    listener.map(state.as_raw_fd()).inspect_err(|_| listener.free())?;
+    create_at(number, listener, state, socket, wanted, registration).inspect_err(|_| listener.close_behind())
+}
+
+fn state() -> Result<OwnedFd, Errno> {
+    let state = rustix::fs::memfd_create(MEMFD_NAME, MemfdFlags::CLOEXEC)?;
+    rustix::fs::ftruncate(&state, PAGE as u64)?;
+    Ok(state)
 }
 
 /// What the program asked for.
@@ -47,13 +56,11 @@ impl Wanted {
 fn create_at(
     number: usize,
     listener: &'static Listener,
+    state: OwnedFd,
     socket: c_int,
     wanted: &Wanted,
     registration: Registration,
 ) -> Result<(), Errno> {
-    let state = rustix::fs::memfd_create(MEMFD_NAME, MemfdFlags::CLOEXEC)?;
-    rustix::fs::ftruncate(&state, PAGE as u64)?;
-    listener.map(state.as_raw_fd())?;
     let shared = listener.shared();
     shared.descriptors.iter().for_each(|cell| cell.store(-1, Ordering::Relaxed));
     wanted.write(shared);

@@ -1,6 +1,7 @@
 //! The functions of the C library that a program calls instead of the originals, as far as they are about sockets.
 //!
-//! Each looks its descriptor up and passes the call on unchanged if it is not a listener's.
+//! Each looks its descriptor up and passes the call on unchanged if it is not a listener's. A thread may be cancelled in some of
+//! them, which unwinds its stack.
 
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -27,7 +28,7 @@ fn answer(result: Result<(), Errno>) -> c_int {
 /// # Safety
 /// `bind(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bind(socket: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
+pub unsafe extern "C-unwind" fn bind(socket: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
     // SAFETY: the program's own arguments.
     let shared = unsafe { address::read(address, length) }.and_then(|local| share(socket, local));
     match shared {
@@ -63,7 +64,7 @@ fn share(socket: c_int, local: SocketAddr) -> Option<Result<(), Errno>> {
 /// # Safety
 /// `listen(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn listen(socket: c_int, backlog: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn listen(socket: c_int, backlog: c_int) -> c_int {
     let Some(listener) = listener_of(socket) else {
         // SAFETY: the program's own arguments.
         return unsafe { next::listen.get()(socket, backlog) };
@@ -85,7 +86,11 @@ pub unsafe extern "C" fn listen(socket: c_int, backlog: c_int) -> c_int {
 /// # Safety
 /// `accept(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn accept(socket: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
+pub unsafe extern "C-unwind" fn accept(
+    socket: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> c_int {
     match listener_of(socket) {
         // SAFETY: the program's own arguments.
         Some(listener) => unsafe { accept_from(listener, socket, address, length, 0) },
@@ -97,7 +102,7 @@ pub unsafe extern "C" fn accept(socket: c_int, address: *mut sockaddr, length: *
 /// # Safety
 /// `accept4(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn accept4(
+pub unsafe extern "C-unwind" fn accept4(
     socket: c_int,
     address: *mut sockaddr,
     length: *mut socklen_t,
@@ -130,7 +135,11 @@ unsafe fn accept_from(
 /// # Safety
 /// `getsockname(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getsockname(socket: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
+pub unsafe extern "C-unwind" fn getsockname(
+    socket: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> c_int {
     match listener_of(socket) {
         Some(_) if address.is_null() || length.is_null() => fail(libc::EFAULT),
         Some(listener) => {
@@ -146,7 +155,11 @@ pub unsafe extern "C" fn getsockname(socket: c_int, address: *mut sockaddr, leng
 /// # Safety
 /// `getpeername(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getpeername(socket: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int {
+pub unsafe extern "C-unwind" fn getpeername(
+    socket: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> c_int {
     match listener_of(socket) {
         Some(_) => fail(libc::ENOTCONN),
         // SAFETY: the program's own arguments.
@@ -157,7 +170,7 @@ pub unsafe extern "C" fn getpeername(socket: c_int, address: *mut sockaddr, leng
 /// # Safety
 /// `getsockopt(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getsockopt(
+pub unsafe extern "C-unwind" fn getsockopt(
     socket: c_int,
     level: c_int,
     name: c_int,
@@ -217,7 +230,7 @@ unsafe fn write_int(shown: c_int, value: *mut c_void, length: *mut socklen_t) ->
 /// # Safety
 /// `setsockopt(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn setsockopt(
+pub unsafe extern "C-unwind" fn setsockopt(
     socket: c_int,
     level: c_int,
     name: c_int,
@@ -250,7 +263,7 @@ pub unsafe extern "C" fn setsockopt(
 /// # Safety
 /// `shutdown(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shutdown(socket: c_int, how: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn shutdown(socket: c_int, how: c_int) -> c_int {
     let Some(listener) = listener_of(socket) else {
         // SAFETY: the program's own arguments.
         return unsafe { next::shutdown.get()(socket, how) };
@@ -269,7 +282,7 @@ pub unsafe extern "C" fn shutdown(socket: c_int, how: c_int) -> c_int {
 /// # Safety
 /// `connect(2)`: to no address, it ends listening, as `shutdown` does.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn connect(socket: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
+pub unsafe extern "C-unwind" fn connect(socket: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
     let Some(listener) = listener_of(socket) else {
         // SAFETY: the program's own arguments.
         return unsafe { next::connect.get()(socket, address, length) };

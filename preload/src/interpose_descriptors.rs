@@ -14,7 +14,7 @@ use crate::table::{self, Entry, entry, is_owner};
 /// # Safety
 /// `close(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn close(descriptor: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn close(descriptor: c_int) -> c_int {
     let number = match entry(descriptor) {
         // SAFETY: the program's own argument.
         Entry::Other => return unsafe { next::close.get()(descriptor) },
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn close(descriptor: c_int) -> c_int {
 /// # Safety
 /// `close_range(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
     if first > last || flags & CLOSE_RANGE_CLOEXEC != 0 {
         return next::close_range_or_syscall(first, last, flags);
     }
@@ -96,7 +96,7 @@ const CLOSE_RANGE_CLOEXEC: c_int = 4;
 /// # Safety
 /// `closefrom(3)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn closefrom(lowest: c_int) {
+pub unsafe extern "C-unwind" fn closefrom(lowest: c_int) {
     let first = c_uint::try_from(lowest).unwrap_or(0);
     // SAFETY: as `close_range`.
     unsafe { close_range(first, c_uint::MAX, 0) };
@@ -118,7 +118,7 @@ fn noted(of: c_int, copy: c_int) -> c_int {
 /// # Safety
 /// `dup(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dup(descriptor: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn dup(descriptor: c_int) -> c_int {
     // SAFETY: the program's own argument.
     noted(descriptor, unsafe { next::dup.get()(descriptor) })
 }
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn dup(descriptor: c_int) -> c_int {
 /// # Safety
 /// `dup2(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dup2(descriptor: c_int, to: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn dup2(descriptor: c_int, to: c_int) -> c_int {
     // SAFETY: the program's own arguments.
     over(descriptor, to, || unsafe { next::dup2.get()(descriptor, to) })
 }
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn dup2(descriptor: c_int, to: c_int) -> c_int {
 /// # Safety
 /// `dup3(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dup3(descriptor: c_int, to: c_int, flags: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn dup3(descriptor: c_int, to: c_int, flags: c_int) -> c_int {
     // SAFETY: the program's own arguments.
     over(descriptor, to, || unsafe { next::dup3.get()(descriptor, to, flags) })
 }
@@ -159,7 +159,7 @@ fn over(descriptor: c_int, to: c_int, call: impl FnOnce() -> c_int) -> c_int {
 /// `fcntl(2)`. The third argument, if there is one, is an int or a pointer; both are passed as this one is on the platforms
 /// that Linux runs on.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: usize) -> c_int {
+pub unsafe extern "C-unwind" fn fcntl(descriptor: c_int, command: c_int, argument: usize) -> c_int {
     // SAFETY: the program's own arguments.
     control(descriptor, command, argument, || unsafe { next::fcntl.get()(descriptor, command, argument) })
 }
@@ -167,7 +167,7 @@ pub unsafe extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: usiz
 /// # Safety
 /// As [`fcntl`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fcntl64(descriptor: c_int, command: c_int, argument: usize) -> c_int {
+pub unsafe extern "C-unwind" fn fcntl64(descriptor: c_int, command: c_int, argument: usize) -> c_int {
     let function = next::fcntl64.find().unwrap_or_else(|| next::fcntl.get());
     // SAFETY: the program's own arguments.
     control(descriptor, command, argument, || unsafe { function(descriptor, command, argument) })
@@ -189,7 +189,7 @@ fn control(descriptor: c_int, command: c_int, argument: usize, call: impl FnOnce
 /// # Safety
 /// `ioctl(2)`; of the third argument, see [`fcntl`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: usize) -> c_int {
+pub unsafe extern "C-unwind" fn ioctl(descriptor: c_int, request: c_ulong, argument: usize) -> c_int {
     // SAFETY: the program's own arguments.
     let result = unsafe { next::ioctl.get()(descriptor, request, argument) };
     if result >= 0 && (request == libc::FIOCLEX || request == libc::FIONCLEX) {
@@ -208,7 +208,7 @@ fn inherit(descriptor: c_int, close_on_exec: bool) {
 /// # Safety
 /// `fstat(2)`: a listener is a socket.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fstat(descriptor: c_int, status: *mut c_void) -> c_int {
+pub unsafe extern "C-unwind" fn fstat(descriptor: c_int, status: *mut c_void) -> c_int {
     let Some(function) = next::fstat.find() else { return fail(libc::ENOSYS) };
     // SAFETY: the program's own arguments, or a descriptor of ours.
     unsafe { function(socket_behind(descriptor), status) }
@@ -217,7 +217,7 @@ pub unsafe extern "C" fn fstat(descriptor: c_int, status: *mut c_void) -> c_int 
 /// # Safety
 /// As [`fstat`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fstat64(descriptor: c_int, status: *mut c_void) -> c_int {
+pub unsafe extern "C-unwind" fn fstat64(descriptor: c_int, status: *mut c_void) -> c_int {
     let Some(function) = next::fstat64.find() else { return fail(libc::ENOSYS) };
     // SAFETY: the program's own arguments, or a descriptor of ours.
     unsafe { function(socket_behind(descriptor), status) }
@@ -230,7 +230,7 @@ fn socket_behind(descriptor: c_int) -> c_int {
 /// # Safety
 /// `epoll_ctl(2)`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epoll_ctl(
+pub unsafe extern "C-unwind" fn epoll_ctl(
     epoll: c_int,
     operation: c_int,
     descriptor: c_int,
@@ -252,7 +252,7 @@ pub unsafe extern "C" fn epoll_ctl(
 /// # Safety
 /// `socket(2)`: a number that a listener had and that was closed behind our back is no listener any more.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     // SAFETY: the program's own arguments.
     let socket = unsafe { next::socket.get()(domain, kind, protocol) };
     if let (Entry::Listener(number), true) = (entry(socket), is_owner()) {

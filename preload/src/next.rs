@@ -43,7 +43,7 @@ macro_rules! next {
     ($($name:ident: fn($($argument:ty),*) -> $result:ty;)*) => {
         $(
             #[allow(non_upper_case_globals, reason = "named as the function")]
-            pub(crate) static $name: Next<unsafe extern "C" fn($($argument),*) -> $result> = {
+            pub(crate) static $name: Next<unsafe extern "C-unwind" fn($($argument),*) -> $result> = {
                 match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
                     Ok(name) => Next::new(name),
                     Err(_) => panic!(),

@@ -208,14 +208,21 @@ static void shutdown_wakes_and_listen_begins_again(void) {
     same_connection(c, a);
 }
 
-static void a_thread_that_accepts_can_be_cancelled(void) {
-    int s = listening();
+static void cancel_one_that_accepts_from(int s) {
     pthread_t thread;
     pthread_create(&thread, NULL, accepts, &s);
     usleep(100 * 1000);
     pthread_cancel(thread);
     void *result = NULL;
     CHECK(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
+}
+
+static void a_thread_that_accepts_can_be_cancelled(void) {
+    int other = new_socket();
+    CHECK(listen(other, 1) == 0);
+    cancel_one_that_accepts_from(other);
+    int s = listening();
+    cancel_one_that_accepts_from(s);
     int c = client();
     close(accept_from(s, c));
 }

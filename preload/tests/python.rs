@@ -57,6 +57,20 @@ fn subprocesses_between_accepts() {
 }
 
 #[test]
+fn a_bind_that_finds_no_descriptors_harms_no_other_listener() {
+    if !installed("python3") {
+        return;
+    }
+    let broker = Broker::start();
+    let (first, second) = (free_port(), free_port());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/places.py");
+    let addresses = [address(first, "a"), address(second, "a")];
+    let program = ["python3", script, &first.to_string(), &second.to_string()];
+    let _service = broker.serve(&addresses, &program);
+    assert_eq!(call(first, "a"), "kept\n");
+}
+
+#[test]
 fn a_child_that_is_passed_the_listener() {
     if !installed("python3") {
         return;
