@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use handoff::CONTROL_VARIABLE;
 use handoff::environment::{ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, LIBRARY};
@@ -63,17 +63,17 @@ impl Exec {
     fn environment(&self) -> Result<Vec<(&'static str, OsString)>> {
         let mode = self.host_name_comparison.unwrap_or_default();
         for address in &self.address {
-            Prefix::parse(address, mode).with_context(|| format!("--address {address}"))?;
+            Prefix::parse(address, mode).map_err(|error| anyhow!("--address {address}: {error}"))?;
         }
-        // separated by spaces; WCF escapes a space inside
-        let addresses: Vec<_> =
-            self.address.iter().map(|address| address.trim().replace(' ', "%20")).collect();
+        // no space and no separator inside, as WCF escapes them: `env $(broker exec … --print-environment)` works
+        let escaped = |address: &String| address.trim().replace(' ', "%20").replace('|', "%7C");
+        let addresses: Vec<_> = self.address.iter().map(escaped).collect();
         let control = self.control.clone().unwrap_or_else(handoff::control_path);
         let control = std::path::absolute(&control).context("the path of the control socket")?;
 
         let mut environment = vec![
             ("LD_PRELOAD", with_library(&library()?)),
-            (ADDRESSES_VARIABLE, addresses.join(" ").into()),
+            (ADDRESSES_VARIABLE, addresses.join("|").into()),
             (CONTROL_VARIABLE, control.into()),
         ];
         if let Some(mode) = self.host_name_comparison {

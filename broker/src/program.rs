@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,7 @@ fn is_executable(file: &Path) -> bool {
 /// Looks at a program, and behind its `#!`.
 ///
 /// # Errors
-/// [`Unsuitable`]. What is no ELF program and has no `#!` is left to the kernel.
+/// [`Unsuitable`]. What cannot be read, or is no ELF program and has no `#!`, is left to the kernel.
 pub(crate) fn check(file: &Path) -> Result<(), Unsuitable> {
     let mut file = file.to_owned();
     for _ in 0..INTERPRETERS {
@@ -51,7 +52,11 @@ pub(crate) fn check(file: &Path) -> Result<(), Unsuitable> {
         if gains_privileges(&file) {
             return Err(Unsuitable::SetUserId(file));
         }
-        let open = File::open(&file).map_err(io)?;
+        let open = match File::open(&file) {
+            // a program may be executable and not readable
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
+            open => open.map_err(io)?,
+        };
         let mut start = [0; 256];
         let length = open.read_at(&mut start, 0).map_err(io)?;
         let start = start.get(..length).unwrap_or_default();

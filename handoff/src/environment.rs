@@ -1,6 +1,6 @@
 //! What `broker exec` tells the preloaded library, beside [`CONTROL_VARIABLE`](crate::CONTROL_VARIABLE).
 
-/// The addresses the program's listeners are registered under, separated by spaces.
+/// The addresses the program's listeners are registered under, separated by `|`, which no URI has.
 pub const ADDRESSES_VARIABLE: &str = "NET_TCP_PORT_SHARING_ADDRESSES";
 
 /// `host_name_comparison` of the registrations; not set: the default.

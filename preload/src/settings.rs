@@ -37,7 +37,7 @@ pub(crate) fn settings() -> Option<&'static Settings> {
 pub(crate) fn load() {
     SETTINGS.get_or_init(|| {
         let addresses = env::var(ADDRESSES_VARIABLE).ok()?;
-        let addresses: Vec<_> = addresses.split_ascii_whitespace().filter_map(Address::parse).collect();
+        let addresses: Vec<_> = addresses.split('|').filter_map(Address::parse).collect();
         (!addresses.is_empty()).then(|| Settings {
             addresses,
             host_name_comparison: env::var(HOST_NAME_COMPARISON_VARIABLE)

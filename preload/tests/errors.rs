@@ -168,7 +168,14 @@ fn what_cannot_share_is_refused_with_the_reason() {
     let Some(program) = compile("unsuitable.c", &[]) else { return };
     let program = program.to_str().unwrap();
     assert_eq!(refusal(exec(), &[program]).0, Some(7), "it runs");
-    Command::new("chmod").args(["u+s", program]).status().unwrap();
+    Command::new("chmod").args(["0111", program]).status().unwrap();
+    assert_eq!(refusal(exec(), &[program]).0, Some(7), "it runs unread");
+    if rustix::process::geteuid().is_root() {
+        let mut other = exec();
+        other.uid(65_534).gid(65_534);
+        assert_eq!(refusal(other, &[program]).0, Some(7), "it runs unread by another user");
+    }
+    Command::new("chmod").args(["4755", program]).status().unwrap();
     let (code, reason) = refusal(exec(), &[program]);
     assert!(code == Some(126) && reason.contains("set-user-id"), "{code:?} {reason}");
 }
@@ -179,6 +186,8 @@ fn an_address_that_is_none_is_refused() {
     for address in ["http://localhost/a", "net.tcp://", "localhost:808"] {
         let (code, reason) = refusal(broker.exec(&[address.into()]), &["true"]);
         assert!(code == Some(1) && reason.contains(address), "{code:?} {reason}");
+        let because = reason.rsplit(": ").next().unwrap_or_default();
+        assert_eq!(reason.matches(because.trim()).count(), 1, "said once: {reason}");
     }
     let mut exec = Command::new(programs().join("broker"));
     exec.args(["exec", "--address", "net.tcp://h/a", "--host-name-comparison", "loose", "--", "true"]);
@@ -191,7 +200,7 @@ fn the_printed_environment_is_what_exec_gives() {
     let run = |arguments: &[&str]| {
         let mut exec = Command::new(programs().join("broker"));
         exec.arg("exec").arg("--control").arg(broker.control());
-        exec.args(["--address", "net.tcp://localhost/a", "--address", "net.tcp://localhost/b c"]);
+        exec.args(["--address", "net.tcp://localhost/a", "--address", "net.tcp://localhost/b c|d"]);
         let output =
             exec.args(["--host-name-comparison", "exact"]).args(arguments).env_remove("LD_PRELOAD").output();
         text(&output.unwrap().stdout)
@@ -199,7 +208,8 @@ fn the_printed_environment_is_what_exec_gives() {
     let printed = run(&["--print-environment"]);
     assert_eq!(printed.lines().count(), 4, "{printed}");
     assert!(
-        printed.contains("NET_TCP_PORT_SHARING_ADDRESSES=net.tcp://localhost/a net.tcp://localhost/b%20c\n")
+        printed
+            .contains("NET_TCP_PORT_SHARING_ADDRESSES=net.tcp://localhost/a|net.tcp://localhost/b%20c%7Cd\n")
     );
     assert!(printed.contains("NET_TCP_PORT_SHARING_HOST_NAME_COMPARISON=exact\n"));
     let given = run(&["--", "env"]);
