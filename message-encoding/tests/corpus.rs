@@ -9,7 +9,7 @@ use message_encoding::envelope::{DecodeError, Decoder, Encoding};
 use message_encoding::event::{Event, Reader, ReaderState};
 use message_encoding::record::{Record, Records};
 use message_encoding::value::DateTime;
-use message_encoding::{Quotas, ReadError, Value};
+use message_encoding::{Quotas, ReadError, RecordError, Value};
 use serde_json::Value as Json;
 use support::{
     Said, dictionaries, documents, known_difference, lines, octets, read, read_pieces, table, text,
@@ -28,6 +28,18 @@ fn every_document_gives_its_events_or_is_refused() {
         differences += 1;
     }
     assert_eq!((count, differences), (300 + 258 + 1095 + 459, 17));
+}
+
+/// The corpus has no list that ends so in an attribute. .NET refuses any; here it is one only where it ends an element.
+#[test]
+fn a_list_in_an_attribute_does_not_end_an_element() {
+    let list = |end: u8| {
+        read(&[0x40, 0x01, b'r', 0x04, 0x01, b'a', 0xA4, 0x82, end, 0x01], Strings::STATIC, Quotas::MAX)
+    };
+    assert_eq!(list(0xA6).1, None);
+    let (events, refused) = list(0xA7);
+    assert!(events.is_empty());
+    assert_eq!(refused, Some(ReadError::Record(RecordError::UnknownRecord(0xA7))));
 }
 
 #[test]

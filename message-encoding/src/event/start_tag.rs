@@ -218,7 +218,11 @@ fn check_declaration(prefix: &[u8], uri: &str) -> Result<(), ReadError> {
 #[inline]
 fn skip_value(source: Source<'_>, at: usize) -> Result<usize, ReadError> {
     match Record::decode(&source.octets[at..])? {
-        (Record::StartList, used) => skip_list(source, at + used).map(|(end, _)| end),
+        (Record::StartList, used) => match skip_list(source, at + used)? {
+            (end, false) => Ok(end),
+            // No element ends with the value of an attribute.
+            (end, true) => Err(RecordError::UnknownRecord(source.octets[end - 1]).into()),
+        },
         (Record::Text { text, end: false }, used) => {
             Value::of(text, source.strings).ok_or_else(|| unknown_string(text))?;
             Ok(at + used)
