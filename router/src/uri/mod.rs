@@ -140,7 +140,8 @@ impl<'a> Uri<'a> {
             path::canonical(path, rebuilt)
         } else {
             // Anything may follow the bracket of an IPv6 address.
-            path::unrooted(&path::with_slashes(path, rebuilt)).ok_or(ViaError::Authority)?
+            path::unrooted(&path::with_slashes(path, rebuilt), is_international(path))
+                .ok_or(ViaError::Authority)?
         };
         let authority::HostAndPort { host, ip, port, .. } = authority;
         Ok(Self { scheme, scheme_name, host, ip, port, path, query, has_fragment, rebuilt })
@@ -187,7 +188,7 @@ impl<'a> Uri<'a> {
     /// Path and query as the original's port substitution leaves them: one path, in which the query is text.
     /// `None` if that is the path itself.
     pub(crate) fn path_with_query(&self) -> Option<String> {
-        let changed = matches!(self.path, Cow::Owned(_)) && self.path.contains('%');
+        let changed = matches!(self.path, Cow::Owned(_)) && self.path.contains(['%', '.']);
         if self.query.is_none() && !changed {
             return None;
         }
@@ -259,23 +260,28 @@ fn split_path<'a>(
 /// Whether the original rebuilds the URI before it looks at path and query, and then forgets to trim it: one that
 /// has escapes of unreserved characters, or of characters outside ASCII.
 fn is_rebuilt(text: &str) -> bool {
-    let escape = |at: usize| {
-        let (percent, digits) = text.as_bytes().get(at..)?.split_first()?;
-        path::escaped(digits).filter(|_| *percent == b'%')
-    };
+    let unreserved =
+        |at| escape_at(text, at).is_some_and(|octet| octet.is_ascii() && path::is_unreserved(octet));
+    is_international(text) || (0..text.len()).any(unreserved)
+}
+
+/// Whether a text has a character outside ASCII, written or escaped.
+fn is_international(text: &str) -> bool {
     let starts_character = |at: usize| {
         let mut octets = [0; 4];
         (0..4).any(|len| {
-            octets[len] = escape(at + 3 * len).unwrap_or_default();
+            octets[len] = escape_at(text, at + 3 * len).unwrap_or_default();
             len > 0 && core::str::from_utf8(&octets[..=len]).is_ok_and(|text| text.chars().count() == 1)
         })
     };
-    !text.is_ascii()
-        || (0..text.len()).any(|at| match escape(at) {
-            Some(octet) if octet.is_ascii() => path::is_unreserved(octet),
-            Some(_) => starts_character(at),
-            None => false,
-        })
+    let foreign = |at: &usize| escape_at(text, *at).is_some_and(|octet| !octet.is_ascii());
+    !text.is_ascii() || (0..text.len()).filter(foreign).any(starts_character)
+}
+
+/// The octet that is escaped at this place.
+fn escape_at(text: &str, at: usize) -> Option<u8> {
+    let (percent, digits) = text.as_bytes().get(at..)?.split_first()?;
+    path::escaped(digits).filter(|_| *percent == b'%')
 }
 
 /// The path of another scheme.
@@ -290,7 +296,7 @@ fn other_path<'a>(scheme: &Scheme, path: &str, rebuilt: bool) -> Option<Cow<'a, 
     }
     let unescaped = unescaped.replace('\\', "/");
     if !unescaped.starts_with('/') && !scheme.is_unknown() && scheme.rooted {
-        return path::unrooted(&unescaped);
+        return path::unrooted(&unescaped, is_international(path));
     }
     Some(Cow::Owned(path::escape(&path::without_dot_segments(&unescaped))))
 }

@@ -3,6 +3,8 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
+use unicode_normalization::char::is_combining_mark;
+
 /// Whether a host is a DNS name as System.Uri understands it: labels of letters, digits, `-` and `_` that begin
 /// with a letter or digit, every character from U+00A0 on being a letter.
 ///
@@ -37,9 +39,13 @@ pub(crate) fn is_computer(host: &str) -> bool {
         && host.encode_utf16().count() <= 256
 }
 
-/// `Char.IsLetter`: a letter of the basic multilingual plane.
+/// `Char.IsLetter`: a letter of the basic multilingual plane, which marks, numbers of letters and letters in circles
+/// are not.
 fn is_letter(c: char) -> bool {
-    c.is_alphabetic() && c.len_utf16() == 1
+    let number_or_circled = matches!(c,
+        '\u{16EE}'..='\u{16F0}' | '\u{2160}'..='\u{2182}' | '\u{2185}'..='\u{2188}' | '\u{24B6}'..='\u{24E9}'
+        | '\u{3007}' | '\u{3021}'..='\u{3029}' | '\u{3038}'..='\u{303A}' | '\u{A6E6}'..='\u{A6EF}');
+    c.is_alphabetic() && c.len_utf16() == 1 && !number_or_circled && !is_combining_mark(c)
 }
 
 /// The canonical spelling of a name: composed (NFC), in lower case if it has any ASCII capital, and `localhost`

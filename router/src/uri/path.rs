@@ -108,8 +108,9 @@ pub(super) fn with_slashes(path: &str, rebuilt: bool) -> String {
 /// The rest of [`canonical`], for an unescaped path that begins with something else than a slash.
 ///
 /// The original puts a slash in front and then miscounts it when dot segments take the beginning away: the last
-/// character is lost with them, and if none is left it fails (`None`).
-pub(super) fn unrooted<'a>(unescaped: &str) -> Option<Cow<'a, str>> {
+/// character is lost with them. If none is left the path is empty (here a slash, which has the same segments), or with
+/// characters outside ASCII the original fails (`None`).
+pub(super) fn unrooted<'a>(unescaped: &str, is_international: bool) -> Option<Cow<'a, str>> {
     let mut segments: Vec<&str> = Vec::new();
     let mut excess = false;
     let mut rest = unescaped.split('/').enumerate().peekable();
@@ -132,7 +133,9 @@ pub(super) fn unrooted<'a>(unescaped: &str) -> Option<Cow<'a, str>> {
     let joined = others.join("/");
     let kept = if excess && !first.is_empty() {
         let mut chars = joined.chars();
-        chars.next_back()?;
+        if chars.next_back().is_none() && is_international {
+            return None;
+        }
         alloc::format!("/{}", chars.as_str())
     } else if dots && others.is_empty() {
         "/".into()

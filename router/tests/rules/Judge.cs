@@ -70,7 +70,9 @@ static class Judge
         }
         Uri via = new Uri(request.Substring(2));
         Uri wildcard = WithPort(via, 9000);
-        return String.Join(" ", via.Scheme, via.Host, via.Port, via.AbsolutePath, wildcard.AbsolutePath);
+        // Behind an IPv6 address it can be empty.
+        string path = via.AbsolutePath == "" ? "/" : via.AbsolutePath;
+        return String.Join(" ", via.Scheme, via.Host, via.Port, path, wildcard.AbsolutePath);
     }
 
     // Step 2: the same Uri with the port of the socket; path and query both become path.

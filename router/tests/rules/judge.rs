@@ -143,20 +143,57 @@ fn a_hundred_thousand_random_vias_are_taken_apart_as_system_uri_does() {
         .take(100_000)
         .collect();
     let requests: Vec<String> = vias.iter().map(|via| format!("= {via}")).collect();
-    let ours: Vec<String> = vias
-        .iter()
-        .map(|via| match Via::parse(via) {
-            Err(_) => "reset".into(),
-            Ok(via) if !via.is_net_tcp() => "other".into(),
-            Ok(via) => {
-                format!("net.tcp {} {} {} {}", via.host(), via.port(), via.path(), via.wildcard_path())
-            }
-        })
-        .collect();
-    compare(&requests, &ours, |ours, judged| match ours {
+    let ours: Vec<String> = vias.iter().map(|via| taken_apart(via)).collect();
+    compare(&requests, &ours, is_same);
+}
+
+fn taken_apart(via: &str) -> String {
+    match Via::parse(via) {
+        Err(_) => "reset".into(),
+        Ok(via) if !via.is_net_tcp() => "other".into(),
+        Ok(via) => format!("net.tcp {} {} {} {}", via.host(), via.port(), via.path(), via.wildcard_path()),
+    }
+}
+
+fn is_same(ours: &str, judged: &str) -> bool {
+    match ours {
         "reset" => judged == "reset",
         "other" => judged != "reset" && !judged.starts_with("net.tcp "),
         // No comparison sees the case.
         _ => ours.to_uppercase() == judged.to_uppercase(),
-    });
+    }
+}
+
+/// Vias that other generators found.
+#[test]
+fn vias_that_once_differed() {
+    let long = |mark: &str, len| format!("a+b://{}{mark}{}:9000", "a".repeat(len), "a".repeat(len));
+    let found: Vec<(String, &str)> = [
+        ("net.tcp://[::1]a/..", "net.tcp [::1] 808 / /"),
+        ("net.tcp://[::1]a:9000/%2E%2e/", "net.tcp [::1] 808 / /"),
+        ("net.tcp://[::1]a:90a/%2E%2e#f", "net.tcp [::1] 808 / /"),
+        ("net.tcp://[::1]a/..?x", "net.tcp [::1] 808 / /%3Fx"),
+        ("net.tcp://[::1]a/../cd", "net.tcp [::1] 808 /c /c"),
+        ("net.tcp://[::1]a/%41/../..", "net.tcp [::1] 808 / /"),
+        ("net.tcp://[::1]./...", "net.tcp [::1] 808 //.. /"),
+        ("net.tcp://[::1]a/../\u{E9}", "net.tcp [::1] 808 / /"),
+        ("net.tcp://[::1]a/../\u{E9}/..", "reset"),
+        ("net.tcp://[::1]%c3%a9/..", "reset"),
+        ("ftp://[::1/64]%21/.%2e", "other"),
+        ("https://[::1]a::9000/%2E%2e", "other"),
+    ]
+    .map(|(via, answer)| (via.to_owned(), answer))
+    .into_iter()
+    .chain(
+        ["\u{FA2}", "\u{F75}", "\u{1DE5}", "\u{345}", "\u{2160}", "\u{24B6}", "\u{3007}"]
+            .map(|mark| (long(mark, 32), "reset")),
+    )
+    .chain(["\u{E9}", "\u{5D0}", "\u{2183}", "\u{3042}"].map(|letter| (long(letter, 32), "other")))
+    .collect();
+    let ours: Vec<String> = found.iter().map(|(via, _)| taken_apart(via)).collect();
+    for ((via, answer), ours) in found.iter().zip(&ours) {
+        assert_eq!(ours, answer, "{via}");
+    }
+    let requests: Vec<String> = found.iter().map(|(via, _)| format!("= {via}")).collect();
+    compare(&requests, &ours, is_same);
 }

@@ -390,6 +390,10 @@ pub(crate) fn via(random: &mut Random) -> String {
         via += random.pick(&["user@", "user:pw@", "@", "u%41@", "é@", "a@b@", "/@"]);
     }
     host(random, &mut via);
+    if via.ends_with(']') && random.one_in(4) {
+        // Anything may follow the bracket.
+        via += random.pick(&["a", "ab", "\u{E9}", "%41", "%c3%a9"]);
+    }
     if random.one_in(3) {
         via.push(':');
         via += random.pick(PORTS);
