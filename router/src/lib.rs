@@ -81,8 +81,14 @@
 //!
 //! Everything else about it, and what is no URI at all ([`ViaError`]: the original resets such a connection), is as System.Uri
 //! of the .NET Framework has it, to its oddities: `router/tests/rules` compares both over a hundred thousand random Vias.
-//! Not followed are Mono's tables of letters and compositions where they are those of an old Unicode. A Via that names a
-//! Unix file or a Windows share without a scheme is refused.
+//! Not followed are Mono's tables of letters and compositions where they are those of an old Unicode, and in exact mode
+//! which octets of an escape are lost at the end of a path behind text between the bracket of an IPv6 address and the
+//! first slash, where the original miscounts. A Via that names a Unix file or a Windows share without a scheme is refused.
+//!
+//! No URI library is used: those for RFC 3986 and 3987 refuse what System.Uri takes (back-slashes, stray `%`, spaces, odd
+//! IPv4 and scopes of IPv6) and keep what it changes, so ours would have to read each Via first and leave them nothing to
+//! do. What is the same elsewhere is taken from there: composition and marks from `unicode-normalization`, address types
+//! and their spelling as IPv4 from `core::net`.
 //!
 //! # The structure
 //!
@@ -99,8 +105,16 @@
 //!
 //! A lookup walks down once for each mode, remembers the last address that ended before a slash, and reads each octet of the
 //! Via at most once per mode: its cost is linear in the Via, whatever is registered and by whom. There are no hashes to
-//! flood. A clone of the table shares all nodes, and an edit copies those on the way to one address, so that a writer edits
-//! a clone and swaps it in (the broker does, with `arc-swap`) and a lookup never waits.
+//! flood. The nodes below a node lie side by side in one array, each a line of the cache with the first octets of its text
+//! inside, so that a step down waits for memory once:
+//!
+//! ```text
+//! node: text (22 octets, or a pointer) │ address │ array │ which bits of the next octet choose its place
+//!                                            array ── count │ node │ node │ (empty) │ node │ …
+//! ```
+//!
+//! A clone of the table shares all arrays, and an edit copies those on the way to one address (at most 256 nodes each), so
+//! that a writer edits a clone and swaps it in (the broker does, with `arc-swap`) and a lookup never waits.
 
 #![no_std]
 #![forbid(unsafe_code)]

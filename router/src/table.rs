@@ -10,7 +10,7 @@ use crate::{Conflict, HostNameComparison, Miss, Prefix, Via};
 
 /// Registered addresses with a value each.
 ///
-/// A clone costs three reference counts and shares everything with its original: the broker edits a clone and
+/// A clone costs a few reference counts and shares everything with its original: the broker edits a clone and
 /// swaps it in, while lookups go on in the table they have. An edit copies the way to one address, not the table.
 ///
 /// A lookup reads each octet of a Via once per mode, whatever the table holds, and allocates nothing.
@@ -38,6 +38,9 @@ pub struct RouteTable<T> {
 struct Entry<T> {
     prefix: Prefix,
     value: T,
+    // What an answer says, here so that a lookup does not read the prefix.
+    mode: HostNameComparison,
+    segments: usize,
     /// Whether a connection to any local address may match.
     admits_all: bool,
 }
@@ -103,8 +106,8 @@ impl<T> RouteTable<T> {
                     .filter(|entry| entry.admits(local, &mut failed))
             });
         match answer {
-            Some(Entry { prefix, value, .. }) => {
-                Ok(Match { prefix, value, mode: prefix.mode(), segments: prefix.segments() })
+            Some(&Entry { ref prefix, ref value, mode, segments, .. }) => {
+                Ok(Match { prefix, value, mode, segments })
             }
             None => Err(failed.map_or(Miss::NoRegistration, |prefix| Miss::AddressCheckFailed {
                 prefix,
@@ -188,7 +191,8 @@ impl<T: Clone> RouteTable<T> {
 
 impl<T> Entry<T> {
     fn new(prefix: Prefix, value: T) -> Self {
-        Self { admits_all: prefix.admits_all(), prefix, value }
+        let (mode, segments, admits_all) = (prefix.mode(), prefix.segments(), prefix.admits_all());
+        Self { prefix, value, mode, segments, admits_all }
     }
 
     /// Whether a connection to this local address may match; the first that may not is remembered.

@@ -8,26 +8,31 @@
 //!
 //! A node holds the octets between the one that chose it and the next choice (its label), so a lookup reads each
 //! octet of its text at most once, whatever the tree holds and whoever chose the texts: nothing is hashed and
-//! nothing is balanced. Nodes are shared between a tree and its clones; an edit copies the nodes on the way down
-//! to the text it changes, and no others.
+//! nothing is balanced. Nodes are shared between a tree and its clones, all children of one together; an edit copies
+//! those on the way down to the text it changes, and no others.
 
-use alloc::boxed::Box;
+mod children;
+mod label;
+
 use alloc::sync::Arc;
-use alloc::vec::Vec;
+
+use children::Children;
+use label::Label;
 
 /// Texts with an entry each.
 pub(crate) struct Tree<E> {
-    root: Option<Arc<Node<E>>>,
+    root: Option<Node<E>>,
 }
 
+/// One line of the cache, and aligned like one.
+#[repr(align(64))]
 struct Node<E> {
     /// Compared whole before anything below counts. Octets are in lower case.
-    label: Box<[u8]>,
+    label: Label,
     entry: Option<Arc<E>>,
-    /// One place for each octet from the smallest to the largest with which the text goes on.
-    children: Vec<Option<Arc<Self>>>,
-    /// The octet of the first place.
-    first: u8,
+    children: Children<E>,
+    /// The octet before the label, by which the node is chosen; 0 for the root.
+    octet: u8,
 }
 
 /// What a lookup knows while it reads its text.
@@ -54,41 +59,31 @@ impl<E> Clone for Tree<E> {
 impl<E> Tree<E> {
     /// The entry of exactly this text.
     pub(crate) fn get(&self, text: &[u8]) -> Option<&E> {
-        let mut node = self.root.as_deref()?;
-        let mut rest = text.strip_prefix(&*node.label)?;
+        let mut node = self.root.as_ref()?;
+        let mut rest = text.strip_prefix(node.label.octets())?;
         while let Some((&octet, after)) = rest.split_first() {
-            node = node.child(octet)?;
-            rest = after.strip_prefix(&*node.label)?;
+            node = node.children.get(octet)?;
+            rest = after.strip_prefix(node.label.octets())?;
         }
         node.entry.as_deref()
     }
 
     /// Gives a text an entry, in place of the one it has.
     pub(crate) fn set(&mut self, text: &[u8], entry: E) {
-        let entry = Some(Arc::new(entry));
-        let Some(root) = &mut self.root else {
-            self.root = Some(Arc::new(Node::leaf(text, entry)));
-            return;
-        };
-        let mut node = Arc::make_mut(root);
+        let mut node = self.root.get_or_insert_with(|| Node::leaf(0, text, None));
         let mut rest = text;
         loop {
-            let shared = node.label.iter().zip(rest).take_while(|(label, octet)| label == octet).count();
-            if shared < node.label.len() {
+            let label = node.label.octets();
+            let shared = label.iter().zip(rest).take_while(|(label, octet)| label == octet).count();
+            if shared < label.len() {
                 node.split(shared);
             }
             let Some((&octet, after)) = rest.get(shared..).and_then(<[u8]>::split_first) else {
-                node.entry = entry;
+                node.entry = Some(Arc::new(entry));
                 return;
             };
+            node = node.children.place(octet).get_or_insert_with(|| Node::leaf(octet, after, None));
             rest = after;
-            match node.place(octet) {
-                place @ None => {
-                    *place = Some(Arc::new(Node::leaf(rest, entry)));
-                    return;
-                }
-                Some(child) => node = Arc::make_mut(child),
-            }
         }
     }
 
@@ -96,9 +91,8 @@ impl<E> Tree<E> {
     pub(crate) fn remove(&mut self, text: &[u8]) -> Option<Arc<E>> {
         // An edit copies nodes even if it changes nothing in the end.
         self.get(text)?;
-        let root = self.root.as_mut()?;
-        let mut node = Arc::make_mut(root);
-        let mut rest = text.get(node.label.len()..)?;
+        let mut node = self.root.as_mut()?;
+        let mut rest = text.get(node.label.octets().len()..)?;
         if rest.is_empty() {
             let entry = node.entry.take();
             node.tidy();
@@ -109,25 +103,25 @@ impl<E> Tree<E> {
         }
         loop {
             let (&octet, after) = rest.split_first()?;
-            rest = after.get(node.child(octet)?.label.len()..)?;
+            rest = after.get(node.children.get(octet)?.label.octets().len()..)?;
             if rest.is_empty() {
-                let child = Arc::make_mut(node.place(octet).as_mut()?);
+                let child = node.children.get_mut(octet)?;
                 let entry = child.entry.take();
                 child.tidy();
                 if child.is_nothing() {
-                    node.clear(octet);
+                    node.children.remove(octet);
                     node.tidy();
                 }
                 return entry;
             }
-            node = Arc::make_mut(node.place(octet).as_mut()?);
+            node = node.children.get_mut(octet)?;
         }
     }
 
     /// Begins to read a text; `None` if the tree has none.
     #[inline]
     pub(crate) fn walk(&self) -> Option<Walk<'_, E>> {
-        self.root.as_deref().map(|root| Walk { node: Some(root), read: 0, found: None })
+        self.root.as_ref().map(|root| Walk { node: Some(root), read: 0, found: None })
     }
 }
 
@@ -140,7 +134,7 @@ impl<'t, E> Walk<'t, E> {
     /// The first part of the text ends here.
     pub(crate) fn head_ends(&mut self) {
         if let Some(node) = self.node
-            && self.read == node.label.len()
+            && self.read == node.label.octets().len()
         {
             self.found = node.entry.as_deref();
         }
@@ -159,20 +153,20 @@ impl<'t, E> Walk<'t, E> {
     #[inline]
     fn read<const PATH: bool>(&mut self, octets: &[u8]) {
         let Some(mut node) = self.node else { return };
-        let mut label = node.label.get(self.read..).unwrap_or_default();
+        let mut label = node.label.octets().get(self.read..).unwrap_or_default();
         let mut rest = octets;
         self.node = None;
         loop {
             if !label.is_empty() {
-                let Some((now, after)) = rest.split_at_checked(label.len()) else {
-                    // The text ends inside the label.
-                    if label.get(..rest.len()).is_some_and(|label| is_same::<PATH>(label, rest)) {
-                        self.node = Some(node);
-                        self.read = node.label.len() - label.len() + rest.len();
-                    }
+                let len = label.len().min(rest.len());
+                let (now, after) = rest.split_at(len);
+                if !is_same::<PATH>(&label[..len], now) {
                     return;
-                };
-                if !is_same::<PATH>(label, now) {
+                }
+                if len < label.len() {
+                    // The text ends inside the label.
+                    self.node = Some(node);
+                    self.read = node.label.octets().len() - label.len() + len;
                     return;
                 }
                 rest = after;
@@ -182,59 +176,25 @@ impl<'t, E> Walk<'t, E> {
                     self.found = node.entry.as_deref();
                 }
                 self.node = Some(node);
-                self.read = node.label.len();
+                self.read = node.label.octets().len();
                 return;
             };
             if PATH && octet == b'/' && node.entry.is_some() {
                 self.found = node.entry.as_deref();
             }
-            let Some(child) = node.child(if PATH { octet.to_ascii_lowercase() } else { octet }) else {
+            let Some(child) = node.children.get(if PATH { octet.to_ascii_lowercase() } else { octet }) else {
                 return;
             };
             node = child;
-            label = &node.label;
+            label = node.label.octets();
             rest = after;
         }
     }
 }
 
 impl<E> Node<E> {
-    fn leaf(label: &[u8], entry: Option<Arc<E>>) -> Self {
-        Self { label: label.into(), entry, children: Vec::new(), first: 0 }
-    }
-
-    #[inline]
-    fn child(&self, octet: u8) -> Option<&Self> {
-        self.children.get(usize::from(octet.wrapping_sub(self.first)))?.as_deref()
-    }
-
-    /// Where the child for an octet is, or will be.
-    fn place(&mut self, octet: u8) -> &mut Option<Arc<Self>> {
-        if self.children.is_empty() {
-            self.first = octet;
-        }
-        if octet < self.first {
-            let more = usize::from(self.first - octet);
-            self.children.splice(..0, core::iter::repeat_n(None, more));
-            self.first = octet;
-        }
-        let at = usize::from(octet - self.first);
-        if at >= self.children.len() {
-            self.children.resize(at + 1, None);
-            self.children.shrink_to_fit();
-        }
-        &mut self.children[at]
-    }
-
-    /// Takes a child away, and the places at the ends that are empty then.
-    fn clear(&mut self, octet: u8) {
-        *self.place(octet) = None;
-        let empty = self.children.iter().take_while(|child| child.is_none()).count();
-        self.children.drain(..empty);
-        self.first = self.first.wrapping_add(empty as u8);
-        let len = self.children.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        self.children.truncate(len);
-        self.children.shrink_to_fit();
+    fn leaf(octet: u8, label: &[u8], entry: Option<Arc<E>>) -> Self {
+        Self { octet, label: Label::new(label), entry, children: Children::default() }
     }
 
     fn is_nothing(&self) -> bool {
@@ -243,28 +203,20 @@ impl<E> Node<E> {
 
     /// Makes the label end after `len` octets; what the node was becomes its only child.
     fn split(&mut self, len: usize) {
-        let label = core::mem::take(&mut self.label);
-        let (front, back) = label.split_at(len);
+        let (front, back) = self.label.octets().split_at(len);
         let Some((&octet, back)) = back.split_first() else { return };
-        let mut below = Self::leaf(back, self.entry.take());
-        below.children = core::mem::take(&mut self.children);
-        below.first = self.first;
-        self.label = front.into();
-        *self.place(octet) = Some(Arc::new(below));
+        let mut below = Self::leaf(octet, back, self.entry.take());
+        self.label = Label::new(front);
+        core::mem::swap(&mut self.children, &mut below.children);
+        *self.children.place(octet) = Some(below);
     }
 
     /// A node without an entry and with a single child becomes one with it: the opposite of [`split`](Self::split).
     fn tidy(&mut self) {
-        let mut children = self.children.iter().enumerate().filter_map(|(at, child)| {
-            child.as_ref().map(|child| (Arc::clone(child), self.first.wrapping_add(at as u8)))
-        });
-        let (Some((child, octet)), None, None) = (children.next(), children.next(), &self.entry) else {
-            return;
-        };
-        self.label = [&*self.label, &[octet], &*child.label].concat().into();
-        self.entry = child.entry.clone();
-        self.children = child.children.clone();
-        self.first = child.first;
+        let (Some(child), None) = (self.children.only().cloned(), &self.entry) else { return };
+        self.label = Label::new(&[self.label.octets(), &[child.octet], child.label.octets()].concat());
+        self.entry = child.entry;
+        self.children = child.children;
     }
 }
 
@@ -274,19 +226,7 @@ impl<E> Clone for Node<E> {
             label: self.label.clone(),
             entry: self.entry.clone(),
             children: self.children.clone(),
-            first: self.first,
-        }
-    }
-}
-
-/// Dropped from a list, because a tree can be as deep as its longest text.
-impl<E> Drop for Node<E> {
-    fn drop(&mut self) {
-        let mut last = core::mem::take(&mut self.children);
-        while let Some(child) = last.pop() {
-            if let Some(mut child) = child.and_then(Arc::into_inner) {
-                last.append(&mut child.children);
-            }
+            octet: self.octet,
         }
     }
 }
@@ -298,14 +238,24 @@ fn is_same<const PATH: bool>(label: &[u8], text: &[u8]) -> bool {
         // Too short for a call.
         return label.iter().eq(text);
     }
-    let word = |octets: &[u8; 8]| u64::from_ne_bytes(*octets);
-    let (Some(last_label), Some(last_text)) = (label.last_chunk(), text.last_chunk()) else {
-        return label.iter().zip(text).all(|(label, octet)| *label == octet.to_ascii_lowercase());
-    };
-    let (label_words, text_words) = (label.as_chunks::<8>().0, text.as_chunks::<8>().0);
-    // The last word may overlap the one before.
-    label_words.iter().zip(text_words).all(|(label, text)| word(label) == lower_case(word(text)))
-        && word(last_label) == lower_case(word(last_text))
+    let same =
+        |label: &[u8; 8], text: &[u8; 8]| u64::from_ne_bytes(*label) == lower_case(u64::from_ne_bytes(*text));
+    if let (Some(last_label), Some(last_text)) = (label.last_chunk(), text.last_chunk()) {
+        // The last eight may overlap the eight before.
+        let (label, text) = (label.as_chunks().0, text.as_chunks().0);
+        return same(last_label, last_text) && label.iter().zip(text).all(|(label, text)| same(label, text));
+    }
+    match (halves(label), halves(text)) {
+        (Some(label), Some(text)) => label == lower_case(text),
+        _ => label.iter().zip(text).all(|(label, octet)| *label == octet.to_ascii_lowercase()),
+    }
+}
+
+/// The first and the last four octets.
+#[inline]
+fn halves(octets: &[u8]) -> Option<u64> {
+    let [first, last] = [octets.first_chunk()?, octets.last_chunk()?].map(|half| u32::from_ne_bytes(*half));
+    Some(u64::from(first) << 32 | u64::from(last))
 }
 
 /// Eight octets at once, each ASCII capital as its small letter.
