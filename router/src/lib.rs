@@ -81,9 +81,9 @@
 //!
 //! Everything else about it, and what is no URI at all ([`ViaError`]: the original resets such a connection), is as System.Uri
 //! of the .NET Framework has it, to its oddities: `router/tests/rules` compares both over a hundred thousand random Vias.
-//! Not followed are Mono's tables of letters and compositions where they are those of an old Unicode, and in exact mode
-//! which octets of an escape are lost at the end of a path behind text between the bracket of an IPv6 address and the
-//! first slash, where the original miscounts. A Via that names a Unix file or a Windows share without a scheme is refused.
+//! Not followed are Mono's tables of letters and compositions where they are those of an old Unicode, and what exactly is
+//! lost at the end of a path with escapes or characters outside ASCII where the original miscounts: behind text between the
+//! bracket of an IPv6 address and the first slash. A Via that names a Unix file or a Windows share without a scheme is refused.
 //!
 //! No URI library is used: those for RFC 3986 and 3987 refuse what System.Uri takes (back-slashes, stray `%`, spaces, odd
 //! IPv4 and scopes of IPv6) and keep what it changes, so ours would have to read each Via first and leave them nothing to

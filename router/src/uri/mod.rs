@@ -140,7 +140,7 @@ impl<'a> Uri<'a> {
             path::canonical(path, rebuilt)
         } else {
             // Anything may follow the bracket of an IPv6 address.
-            path::unrooted(&path::with_slashes(path, rebuilt), is_international(path))
+            path::unrooted(&path::with_slashes(path, rebuilt), is_rewritten(scheme, path))
                 .ok_or(ViaError::Authority)?
         };
         let authority::HostAndPort { host, ip, port, .. } = authority;
@@ -265,6 +265,12 @@ fn is_rebuilt(text: &str) -> bool {
     is_international(text) || (0..text.len()).any(unreserved)
 }
 
+/// Whether the original writes the path of a URI anew: then it escapes what a path cannot hold.
+fn is_rewritten(scheme: &Scheme, path: &str) -> bool {
+    let slashes = |octet| scheme.escaped_slashes && matches!(octet, b'/' | b'\\');
+    is_international(path) || path::escape(path) != path || path::unescape(path, slashes, false) != path
+}
+
 /// Whether a text has a character outside ASCII, written or escaped.
 fn is_international(text: &str) -> bool {
     let starts_character = |at: usize| {
@@ -296,7 +302,7 @@ fn other_path<'a>(scheme: &Scheme, path: &str, rebuilt: bool) -> Option<Cow<'a, 
     }
     let unescaped = unescaped.replace('\\', "/");
     if !unescaped.starts_with('/') && !scheme.is_unknown() && scheme.rooted {
-        return path::unrooted(&unescaped, is_international(path));
+        return path::unrooted(&unescaped, is_rewritten(scheme, path));
     }
     Some(Cow::Owned(path::escape(&path::without_dot_segments(&unescaped))))
 }

@@ -108,9 +108,9 @@ pub(super) fn with_slashes(path: &str, rebuilt: bool) -> String {
 /// The rest of [`canonical`], for an unescaped path that begins with something else than a slash.
 ///
 /// The original puts a slash in front and then miscounts it when dot segments take the beginning away: the last
-/// character is lost with them. If none is left the path is empty (here a slash, which has the same segments), or with
-/// characters outside ASCII the original fails (`None`).
-pub(super) fn unrooted<'a>(unescaped: &str, is_international: bool) -> Option<Cow<'a, str>> {
+/// character is lost with them. If none is left the path is empty (here a slash, which has the same segments), but where
+/// the original rewrites the path it fails (`None`).
+pub(super) fn unrooted<'a>(unescaped: &str, is_rewritten: bool) -> Option<Cow<'a, str>> {
     let mut segments: Vec<&str> = Vec::new();
     let mut excess = false;
     let mut rest = unescaped.split('/').enumerate().peekable();
@@ -133,7 +133,7 @@ pub(super) fn unrooted<'a>(unescaped: &str, is_international: bool) -> Option<Co
     let joined = others.join("/");
     let kept = if excess && !first.is_empty() {
         let mut chars = joined.chars();
-        if chars.next_back().is_none() && is_international {
+        if chars.next_back().is_none() && is_rewritten {
             return None;
         }
         alloc::format!("/{}", chars.as_str())
@@ -147,7 +147,7 @@ pub(super) fn unrooted<'a>(unescaped: &str, is_international: bool) -> Option<Co
     } else {
         alloc::format!("/{}", segments.join("/"))
     };
-    Some(Cow::Owned(escape(&kept)))
+    Some(Cow::Owned(if is_rewritten { escape(&kept) } else { kept }))
 }
 
 fn is_unescaped(octet: u8, rebuilt: bool) -> bool {

@@ -179,6 +179,11 @@ fn vias_that_once_differed() {
         ("net.tcp://[::1]a/../\u{E9}", "net.tcp [::1] 808 / /"),
         ("net.tcp://[::1]a/../\u{E9}/..", "reset"),
         ("net.tcp://[::1]%c3%a9/..", "reset"),
+        ("net.tcp://[::1]a%2f..", "reset"),
+        ("net.tcp://[::1]a^/..", "reset"),
+        ("net.tcp://[::1]a%20/..", "net.tcp [::1] 808 / /"),
+        ("net.tcp://[::1]././+/%5E%7C", "net.tcp [::1] 808 //+/%5E%7 //+/%5E%257"),
+        ("http://[::1]a%2fb/..", "other"),
         ("ftp://[::1/64]%21/.%2e", "other"),
         ("https://[::1]a::9000/%2E%2e", "other"),
     ]
