@@ -37,6 +37,17 @@
 //! - [`envelope`]: an encoder and a decoder that live as long as a session, SOAP 1.1 and 1.2, WS-Addressing 1.0, faults;
 //!   text encodings behind the same interface.
 //!
+//! # Where to look
+//!
+//! | you want to | use |
+//! |---|---|
+//! | be a service | [`envelope::Decoder`] for requests, [`envelope::answer`] for replies |
+//! | be a client | [`envelope::Encoder`] for requests, [`envelope::Decoder`] for replies |
+//! | read or write documents without SOAP | [`event::Reader`], [`event::StreamReader`], [`event::Writer`] |
+//! | look into octets, or write them back | [`record::Records`] |
+//! | see a document as XML | [`text::XmlPrinter`] |
+//! | see what .NET's reader would report | `cargo run -p message-encoding --example nbfx-events < lines.jsonl` |
+//!
 //! # Bounds
 //!
 //! Nothing here panics on any input or recurses with the depth of a document. [`Quotas`] are WCF's and are checked before anything is
