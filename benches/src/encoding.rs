@@ -10,6 +10,10 @@ use message_encoding::{Int31, Quotas, Value};
 const NAMESPACE: &str = "http://Microsoft.ServiceModel.Samples";
 
 /// The request `Add(100, 15.99)` as .NET sends it first in a session: everything goes into the string table.
+///
+/// # Panics
+///
+/// If the encoder refuses it, which is a fault of the encoder.
 pub fn net_request() -> Vec<u8> {
     let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::DEFAULT);
     let mut out = Vec::new();
@@ -18,6 +22,10 @@ pub fn net_request() -> Vec<u8> {
 }
 
 /// The same as Mono sends it: only the names of parameters go into the table.
+///
+/// # Panics
+///
+/// If the encoder refuses it, which is a fault of the encoder.
 pub fn mono_request() -> Vec<u8> {
     use message_encoding::dictionary::StaticString;
     use message_encoding::event::Word;
@@ -83,6 +91,10 @@ pub fn reply() -> Outgoing {
 }
 
 /// A document of one element with 1 MiB of octets.
+///
+/// # Panics
+///
+/// If the encoder refuses it, which is a fault of the encoder.
 pub fn bulk() -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = Writer::new(&mut out, None);
@@ -93,6 +105,10 @@ pub fn bulk() -> Vec<u8> {
 }
 
 /// An envelope without its string table: what comes when the strings are known.
+///
+/// # Panics
+///
+/// If `envelope` does not begin with a table.
 pub fn without_table(envelope: &[u8]) -> Vec<u8> {
     let size = Int31::decode(envelope).expect("a table");
     let document = &envelope[size.octets() + size.value() as usize..];

@@ -8,6 +8,7 @@
 //! record 0xA7, as the specification has it (there: refused).
 
 mod error;
+mod plain_tag;
 mod reader;
 mod scope;
 mod start_tag;

@@ -2,7 +2,7 @@
 
 use alloc::borrow::Cow;
 
-use super::scope::Source;
+use super::scope::{Known, Source};
 use super::state::{Next, ReaderState};
 use super::{Attribute, Event, Name, ReadError};
 use crate::dictionary::Strings;
@@ -32,6 +32,7 @@ pub struct Reader<'a> {
     state: &'a mut ReaderState,
     source: Source<'a>,
     quotas: Quotas,
+    known: Known<'a>,
 }
 
 impl<'a> Reader<'a> {
@@ -39,9 +40,9 @@ impl<'a> Reader<'a> {
     pub fn new(state: &'a mut ReaderState, octets: &'a [u8], strings: Strings<'a>, quotas: Quotas) -> Self {
         state.reset();
         if u32::try_from(octets.len()).is_err() {
-            state.failed = Some(ReadError::DocumentTooLong);
+            state.fail(ReadError::DocumentTooLong);
         }
-        Self { state, source: Source { octets, strings }, quotas }
+        Self { state, source: Source { octets, strings }, quotas, known: Known::default() }
     }
 
     /// The next event, nothing at the end of the document.
@@ -52,16 +53,75 @@ impl<'a> Reader<'a> {
     #[allow(clippy::should_implement_trait)]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Event<'a>>, ReadError> {
-        if let Some(error) = self.state.failed {
-            return Err(error);
+        match self.ahead() {
+            Ahead::Ended => Ok(Some(Event::End)),
+            Ahead::Element(at, kind) => self.element(at, kind).map(|name| name.map(Event::Start)),
+            Ahead::Text(at, kind) => self.text_record(at, kind).map(|value| value.map(Event::Text)),
+            Ahead::Done => Ok(None),
+            Ahead::Other => self.other(),
         }
-        self.state.step(self.source, &self.quotas).map_err(|error| {
-            let error = match error {
-                ReadError::Record(RecordError::NeedMore(_)) => ReadError::UnexpectedEnd,
-                error => error,
-            };
-            self.state.failed = Some(error);
-            error
+    }
+
+    /// What comes next. Most events of a message are ends of elements: they are hardly worth a call and have been read already.
+    #[inline(always)]
+    fn ahead(&mut self) -> Ahead {
+        let at = self.state.position;
+        match self.state.next {
+            Next::Record => match self.source.octets.get(at) {
+                Some(&kind @ 0x40..=0x77) => Ahead::Element(at, kind),
+                Some(&kind @ (0x80..=0xA3 | 0xA8..=0xBD)) => Ahead::Text(at, kind),
+                Some(0x01) if self.state.scopes.close(&self.source) => {
+                    self.state.position = at + 1;
+                    Ahead::Ended
+                }
+                None if self.state.scopes.depth() == 0 => Ahead::Done,
+                _ => Ahead::Other,
+            },
+            Next::End if self.state.scopes.close(&self.source) => {
+                self.state.next = Next::Record;
+                Ahead::Ended
+            }
+            _ => Ahead::Other,
+        }
+    }
+
+    /// Reads the start tag at `at`, a record of type `kind`.
+    #[inline(never)]
+    fn element(&mut self, at: usize, kind: u8) -> Result<Option<Name<'a>>, ReadError> {
+        let before = self.state.scopes.bindings();
+        if let Some(name) = self.state.plain_tag(&self.source, at, kind, &self.quotas, &mut self.known) {
+            return Ok(Some(name));
+        }
+        self.state.scopes.undo(before, &self.source);
+        match self.state.start_tag(self.source, at, &self.quotas, &mut self.known) {
+            Ok(name) => Ok(Some(name)),
+            Err(error) => Err(self.refuse(error)),
+        }
+    }
+
+    /// Reads the text at `at`, a record of type `kind`.
+    #[inline(never)]
+    fn text_record(&mut self, at: usize, kind: u8) -> Result<Option<Value<'a>>, ReadError> {
+        match self.state.text(self.source, at, kind) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(self.refuse(error)),
+        }
+    }
+
+    #[inline(never)]
+    fn other(&mut self) -> Result<Option<Event<'a>>, ReadError> {
+        let event = self.state.step(self.source, &self.quotas, &mut self.known);
+        if let Err(error) = event {
+            return Err(self.refuse(error));
+        }
+        event
+    }
+
+    #[cold]
+    fn refuse(&mut self, error: ReadError) -> ReadError {
+        self.fail(match error {
+            ReadError::Record(RecordError::NeedMore(_)) => ReadError::UnexpectedEnd,
+            error => error,
         })
     }
 
@@ -123,8 +183,30 @@ impl<'a> Reader<'a> {
     /// [`ReadError::StringTooLong`] before a text is put together that exceeds the quota; [`ReadError::Unexpected`] if an
     /// element stands there.
     pub fn read_text(&mut self) -> Result<Cow<'a, str>, ReadError> {
+        // Nearly always there is one short text, which also ends the element.
+        if let Some((octets, after)) = self.short_text()
+            && octets.len() <= self.quotas.max_string_content_length
+            && let Ok(text) = core::str::from_utf8(octets)
+            && self.state.scopes.close(&self.source)
+        {
+            self.state.position = after;
+            return Ok(Cow::Borrowed(text));
+        }
         let first = self.next_text()?;
         self.text_from(first)
+    }
+
+    /// The octets of the text that comes next, and where it ends, if its length is one octet and it ends an element.
+    #[inline]
+    fn short_text(&self) -> Option<(&'a [u8], usize)> {
+        let start = self.state.position + 2;
+        match (self.state.next, self.source.octets.get(start - 2..start)) {
+            (Next::Record, Some(&[0x99, length])) => {
+                let end = start + usize::from(length);
+                Some((self.source.octets.get(start..end)?, end))
+            }
+            _ => None,
+        }
     }
 
     /// Reads a text as a GUID if it is one record that is one, else as a string.
@@ -233,7 +315,14 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn next_child(&mut self) -> Result<Option<Name<'a>>, ReadError> {
         loop {
-            match self.next()? {
+            let event = match self.ahead() {
+                Ahead::Element(at, kind) => return self.element(at, kind),
+                Ahead::Ended => return Ok(None),
+                Ahead::Text(at, kind) => self.text_record(at, kind)?.map(Event::Text),
+                Ahead::Done => None,
+                Ahead::Other => self.other()?,
+            };
+            match event {
                 Some(Event::Start(name)) => return Ok(Some(name)),
                 Some(Event::End) => return Ok(None),
                 Some(Event::Comment(_)) => {}
@@ -248,7 +337,14 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn next_text(&mut self) -> Result<Option<Value<'a>>, ReadError> {
         loop {
-            match self.next()? {
+            let event = match self.ahead() {
+                Ahead::Text(at, kind) => return self.text_record(at, kind),
+                Ahead::Ended => return Ok(None),
+                Ahead::Element(at, kind) => self.element(at, kind)?.map(Event::Start),
+                Ahead::Done => None,
+                Ahead::Other => self.other()?,
+            };
+            match event {
                 Some(Event::Text(value)) => return Ok(Some(value)),
                 Some(Event::Comment(_)) => {}
                 Some(Event::End) => return Ok(None),
@@ -258,10 +354,25 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[cold]
     fn fail(&mut self, error: ReadError) -> ReadError {
-        self.state.failed = Some(error);
+        self.state.fail(error);
         error
     }
+}
+
+/// What comes next in a document.
+enum Ahead {
+    /// The end of an element, which has been read.
+    Ended,
+    /// A start tag, where it begins, and its record type.
+    Element(usize, u8),
+    /// A text that is no list, where it begins, and its record type.
+    Text(usize, u8),
+    /// Nothing: the document is at its end.
+    Done,
+    /// Something else, or nothing after an error.
+    Other,
 }
 
 /// The attributes of a start tag.

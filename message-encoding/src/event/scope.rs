@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use super::{ReadError, XML_NAMESPACE};
 use crate::ValueError;
 use crate::dictionary::Strings;
-use crate::record::{Inline, Letter, Prefix, StringRef};
+use crate::record::{Cursor, Inline, Letter, Prefix};
 
 const LETTERS: usize = 26;
 
@@ -38,25 +38,26 @@ pub(super) enum Ref {
 }
 
 impl<'a> Source<'a> {
-    /// Remembers a string of a record that was decoded from this source and ends at `end`.
+    /// Reads a name or namespace, an id or written out: how it is remembered, and the string.
     #[inline]
-    pub(super) fn keep(self, string: StringRef<'a>, end: usize) -> Result<Ref, ReadError> {
-        match string {
-            StringRef::Inline(inline) => Ok(Self::span(inline, end)),
-            StringRef::Dictionary(id) => match self.strings.get(id.value()) {
-                Some(_) => Ok(Ref::Id(id.value())),
-                None => Err(ReadError::UnknownString(id.value())),
-            },
+    pub(super) fn string(
+        self,
+        cursor: &mut Cursor<'a>,
+        dictionary: bool,
+    ) -> Result<(Ref, &'a str), ReadError> {
+        if dictionary {
+            let id = cursor.int31()?.value();
+            match self.strings.get(id) {
+                Some(string) => Ok((Ref::Id(id), string)),
+                None => Err(ReadError::UnknownString(id)),
+            }
+        } else {
+            let inline = cursor.inline()?;
+            Ok((span(inline, cursor.position), inline.as_str()?))
         }
     }
 
-    #[inline]
-    fn span(inline: Inline<'_>, end: usize) -> Ref {
-        Ref::Span((end - inline.octets().len()) as u32, end as u32)
-    }
-
     /// The octets of a string.
-    #[inline]
     pub(super) fn octets_of(self, string: Ref) -> &'a [u8] {
         match string {
             Ref::Empty => &[],
@@ -68,7 +69,6 @@ impl<'a> Source<'a> {
     }
 
     /// The string.
-    #[inline]
     pub(super) fn str_of(self, string: Ref) -> Result<&'a str, ReadError> {
         match string {
             Ref::Span(..) => core::str::from_utf8(self.octets_of(string))
@@ -80,6 +80,17 @@ impl<'a> Source<'a> {
         }
     }
 }
+
+/// Where a string stands that was read with a cursor that is now at `end`.
+#[inline]
+pub(super) fn span(inline: Inline<'_>, end: usize) -> Ref {
+    Ref::Span((end - inline.octets().len()) as u32, end as u32)
+}
+
+/// The namespaces of the first few bindings, which an envelope has no more of: found and looked through once, when they were
+/// declared.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known<'a>([Option<&'a str>; 4]);
 
 /// One declaration that is in scope.
 #[derive(Clone, Copy, Debug)]
@@ -147,19 +158,23 @@ impl Scopes {
     }
 
     /// Opens an element with the bindings made since there were `before`.
+    #[inline(always)]
     pub(super) fn open(&mut self, before: usize, tag_end: usize) {
         self.elements.push(Open { bindings: before as u32, tag_end: tag_end as u32 });
     }
 
-    /// Closes the innermost element.
-    pub(super) fn close(&mut self, source: Source<'_>) -> Result<(), ReadError> {
-        let open = self.elements.pop().ok_or(ReadError::SurplusEnd)?;
-        self.undo(open.bindings as usize, source);
-        Ok(())
+    /// Closes the innermost element; says whether there was one.
+    #[inline(always)]
+    pub(super) fn close(&mut self, source: &Source<'_>) -> bool {
+        let Some(open) = self.elements.pop() else { return false };
+        if self.bindings.len() > open.bindings as usize {
+            self.undo(open.bindings as usize, source);
+        }
+        true
     }
 
     /// Forgets the bindings made since there were `count`.
-    pub(super) fn undo(&mut self, count: usize, source: Source<'_>) {
+    pub(super) fn undo(&mut self, count: usize, source: &Source<'_>) {
         while self.bindings.len() > count {
             let Some(binding) = self.bindings.pop() else { return };
             self.current[binding.number as usize] = binding.hidden;
@@ -184,6 +199,18 @@ impl Scopes {
             Some(number) => number,
             None => self.number_of_longer(prefix),
         };
+        self.bind(number, span, uri, before)
+    }
+
+    /// As [`Scopes::declare`], for the number of a prefix.
+    #[inline]
+    pub(super) fn bind(
+        &mut self,
+        number: u32,
+        span: (u32, u32),
+        uri: Ref,
+        before: usize,
+    ) -> Result<(), ReadError> {
         let hidden = self.current[number as usize];
         if hidden as usize > before {
             return Err(ReadError::DuplicateAttribute);
@@ -205,16 +232,59 @@ impl Scopes {
         number
     }
 
+    /// The binding of the prefix with a number, plus one; 0 for none.
+    #[inline(always)]
+    pub(super) fn bound(&self, number: u32) -> Option<usize> {
+        self.current.get(number as usize).map(|&binding| binding as usize)
+    }
+
+    /// What is bound by a binding, its number plus one.
+    #[inline(always)]
+    pub(super) fn uri(&self, binding: usize) -> Option<Ref> {
+        Some(self.bindings.get(binding.checked_sub(1)?)?.uri)
+    }
+
+    /// Remembers that the innermost binding is to `string`.
+    #[inline(always)]
+    pub(super) fn learn<'a>(&self, known: &mut Known<'a>, string: &'a str) {
+        if let Some(known) = known.0.get_mut(self.bindings.len() - 1) {
+            *known = Some(string);
+        }
+    }
+
+    /// The string that is bound by a binding, its number plus one.
+    #[inline(always)]
+    pub(super) fn string<'a>(
+        &self,
+        known: &Known<'a>,
+        binding: usize,
+        source: Source<'a>,
+    ) -> Result<&'a str, ReadError> {
+        match known.0.get(binding.wrapping_sub(1)) {
+            Some(&Some(string)) => Ok(string),
+            _ => self.uri(binding).map_or(Ok(""), |uri| source.str_of(uri)),
+        }
+    }
+
     /// The namespace that a prefix stands for.
     #[inline]
     pub(super) fn namespace(&self, prefix: Prefix<'_>) -> Result<Ref, ReadError> {
-        let octets = prefix.octets();
-        let number = match number_of(octets) {
-            Some(number) => Some(number),
-            None => self.longer.get(octets).copied(),
+        let binding = match prefix {
+            Prefix::None => self.current[0],
+            Prefix::Letter(letter) => self.current[usize::from(letter.index()) + 1],
+            Prefix::Inline(inline) => return self.namespace_of(inline.octets()),
         };
+        match (binding, prefix) {
+            (0, Prefix::None) => Ok(Ref::Empty),
+            (0, _) => Err(ReadError::UndeclaredPrefix),
+            (binding, _) => Ok(self.bindings[binding as usize - 1].uri),
+        }
+    }
+
+    fn namespace_of(&self, prefix: &[u8]) -> Result<Ref, ReadError> {
+        let number = number_of(prefix).or_else(|| self.longer.get(prefix).copied());
         let binding = number.map_or(0, |number| self.current[number as usize]);
-        match (binding, octets) {
+        match (binding, prefix) {
             (0, []) => Ok(Ref::Empty),
             (0, b"xml") => Ok(Ref::Xml),
             (0, _) => Err(ReadError::UndeclaredPrefix),

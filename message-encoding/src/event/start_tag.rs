@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::scope::{Ref, Source};
+use super::scope::{Known, Ref, Source, span};
 use super::state::ReaderState;
 use super::{Attribute, Name, ReadError, XML_NAMESPACE, XMLNS_NAMESPACE};
-use crate::record::{Inline, Prefix, Record, Text};
+use crate::record::{Cursor, Letter, Prefix, Record, StringRef, Text};
 use crate::value::List;
 use crate::{Quotas, RecordError, Value};
 
@@ -43,14 +43,36 @@ pub(super) struct Held {
     name: Option<(Ref, Ref)>,
 }
 
+impl Held {
+    #[inline]
+    pub(super) fn declaration(at: usize) -> Self {
+        Self { at: at as u32, name: None }
+    }
+
+    /// An attribute without a namespace.
+    #[inline]
+    pub(super) fn attribute(at: usize, local: Ref) -> Self {
+        Self { at: at as u32, name: Some((local, Ref::Empty)) }
+    }
+
+    #[inline]
+    pub(super) fn set_namespace(&mut self, uri: Ref) {
+        if let Some((_, namespace)) = &mut self.name {
+            *namespace = uri;
+        }
+    }
+}
+
 impl ReaderState {
     /// Reads a start tag and opens its element. Nothing is changed if that fails.
-    pub(super) fn start_tag(
+    #[inline(never)]
+    pub(super) fn start_tag<'a>(
         &mut self,
-        source: Source<'_>,
+        source: Source<'a>,
         at: usize,
         quotas: &Quotas,
-    ) -> Result<(), ReadError> {
+        known: &mut Known<'a>,
+    ) -> Result<Name<'a>, ReadError> {
         let depth = self.scopes.depth();
         if depth == 0 && self.root_seen {
             return Err(ReadError::SecondRoot);
@@ -59,102 +81,127 @@ impl ReaderState {
             return Err(ReadError::DepthExceeded(quotas.max_depth));
         }
         let before = self.scopes.bindings();
-        let read = self.read_tag(source, at, before, quotas);
+        let read = self.read_tag(source, at, before, quotas, known);
         if read.is_err() {
-            self.scopes.undo(before, source);
+            self.scopes.undo(before, &source);
         }
-        let (tag, end) = read?;
-        self.tag = tag;
-        self.root_seen = true;
-        self.scopes.open(before, end);
-        self.position = end;
-        Ok(())
+        read
     }
 
-    fn read_tag(
+    fn read_tag<'a>(
         &mut self,
-        source: Source<'_>,
+        source: Source<'a>,
         at: usize,
         before: usize,
         quotas: &Quotas,
-    ) -> Result<(Tag, usize), ReadError> {
-        let (record, used) = Record::decode(&source.octets[at..])?;
-        let Record::Element { prefix, local } = record else {
-            return Err(ReadError::ArrayElement);
-        };
-        let mut position = at + used;
-        let local_ref = source.keep(local, position)?;
-        let prefix_ref = match prefix {
-            Prefix::None => Ref::Empty,
-            Prefix::Letter(letter) => Ref::Letter(letter),
-            Prefix::Inline(prefix) => {
-                let (start, end) = first_string(at, prefix);
-                Ref::Span(start, end)
+        known: &mut Known<'a>,
+    ) -> Result<Name<'a>, ReadError> {
+        let mut cursor = Cursor::at(source.octets, at);
+        let kind = cursor.octet()?;
+        let (prefix, prefix_ref, prefix_str) = match kind {
+            0x44..=0x77 => {
+                let letter = Letter::of_record(kind - 0x44);
+                (Prefix::Letter(letter), Ref::Letter(letter), letter.as_str())
             }
+            0x40 | 0x42 => (Prefix::None, Ref::Empty, ""),
+            0x41 | 0x43 => {
+                let inline = cursor.inline()?;
+                (Prefix::Inline(inline), span(inline, cursor.position), inline.as_str()?)
+            }
+            _ => return Err(ReadError::ArrayElement),
         };
+        let (local_ref, local) = source.string(&mut cursor, matches!(kind, 0x42..=0x5D))?;
         self.attributes.clear();
-        let attributes_at = position;
+        let attributes_at = cursor.position;
+        let mut named = 0;
         loop {
-            let kind = *source.octets.get(position).ok_or(RecordError::NeedMore(1))?;
-            if !(0x04..=0x3F).contains(&kind) {
-                break;
+            let kind = *source.octets.get(cursor.position).ok_or(RecordError::NeedMore(1))?;
+            match kind {
+                0x08..=0x0B => self.declaration(source, &mut cursor, before, known)?,
+                0x04..=0x3F => {
+                    self.attribute(source, &mut cursor)?;
+                    named += 1;
+                }
+                _ => break,
             }
-            position = self.attribute(source, position, before)?;
-            if position - attributes_at > quotas.max_bytes_per_read {
+            if cursor.position - attributes_at > quotas.max_bytes_per_read {
                 return Err(ReadError::StartTagTooLong(quotas.max_bytes_per_read));
             }
         }
-        if !self.attributes.is_empty() {
-            self.resolve_attributes(source)?;
+        if named > 0 {
+            self.resolve_attributes(source, named)?;
         }
-        let namespace = self.scopes.namespace(prefix)?;
-        let tag = Tag { prefix: prefix_ref, local: local_ref, namespace };
-        tag.name(source)?;
-        Ok((tag, position))
+        let namespace_ref = self.scopes.namespace(prefix)?;
+        let namespace = source.str_of(namespace_ref)?;
+        self.tag = Tag { prefix: prefix_ref, local: local_ref, namespace: namespace_ref };
+        self.root_seen = true;
+        self.scopes.open(before, cursor.position);
+        self.position = cursor.position;
+        Ok(Name { prefix: prefix_str, local, namespace })
     }
 
-    /// Reads the attribute or declaration at `at` and says where it ends.
-    fn attribute(&mut self, source: Source<'_>, at: usize, before: usize) -> Result<usize, ReadError> {
-        let (record, used) = Record::decode(&source.octets[at..])?;
-        let mut position = at + used;
-        let name = match record {
-            Record::Xmlns { prefix, uri } => {
-                let uri = source.keep(uri, position)?;
-                let (octets, span) = match prefix {
-                    Some(prefix) => (prefix.as_str()?.as_bytes(), first_string(at, prefix)),
-                    None => (&[][..], (0, 0)),
-                };
-                check_declaration(octets, source.str_of(uri)?)?;
-                self.scopes.declare(octets, span, uri, before)?;
-                None
-            }
-            Record::Attribute { local, .. } => {
-                let local = source.keep(local, position)?;
-                position = skip_value(source, position)?;
-                // The namespace is looked up when all declarations are known.
-                Some((local, Ref::Empty))
-            }
-            _ => return Err(RecordError::UnknownRecord(source.octets[at]).into()),
-        };
-        self.attributes.push(Held { at: at as u32, name });
-        Ok(position)
-    }
-
-    /// Gives the attributes their namespaces and sees that no two have one name.
-    fn resolve_attributes(&mut self, source: Source<'_>) -> Result<(), ReadError> {
-        let mut named = 0;
-        for held in &mut self.attributes {
-            let Some((local, namespace)) = &mut held.name else { continue };
-            let (Record::Attribute { prefix, .. }, _) = Record::decode(&source.octets[held.at as usize..])?
-            else {
-                continue;
+    /// Reads the declaration that comes next.
+    fn declaration<'a>(
+        &mut self,
+        source: Source<'a>,
+        cursor: &mut Cursor<'a>,
+        before: usize,
+        known: &mut Known<'a>,
+    ) -> Result<(), ReadError> {
+        let at = cursor.position;
+        let kind = cursor.octet()?;
+        let (prefix, place) = if kind & 1 == 1 {
+            let inline = cursor.inline()?;
+            let prefix = match Letter::of_octets(inline.octets()) {
+                Some(letter) => letter.as_str(),
+                None => inline.as_str()?,
             };
+            (prefix.as_bytes(), (cursor.position - prefix.len(), cursor.position))
+        } else {
+            (&[][..], (0, 0))
+        };
+        let (uri, string) = source.string(cursor, kind >= 0x0A)?;
+        check_declaration(prefix, string)?;
+        self.scopes.declare(prefix, (place.0 as u32, place.1 as u32), uri, before)?;
+        self.scopes.learn(known, string);
+        self.attributes.push(Held::declaration(at));
+        Ok(())
+    }
+
+    /// Reads the attribute that comes next.
+    fn attribute<'a>(&mut self, source: Source<'a>, cursor: &mut Cursor<'a>) -> Result<(), ReadError> {
+        let at = cursor.position;
+        let kind = cursor.octet()?;
+        if matches!(kind, 0x05 | 0x07) {
+            cursor.inline()?;
+        }
+        let (local, _) = source.string(cursor, matches!(kind, 0x06 | 0x07 | 0x0C..=0x25))?;
+        match source.octets.get(cursor.position) {
+            // A number or truth that is all in the record type, as `mustUnderstand` nearly always is.
+            Some(0x80 | 0x82 | 0x84 | 0x86) => cursor.position += 1,
+            _ => cursor.position = skip_value(source, cursor.position)?,
+        }
+        // The namespace is looked up when all declarations are known.
+        self.attributes.push(Held::attribute(at, local));
+        Ok(())
+    }
+
+    /// Gives the attributes, of which `named` are no declarations, their namespaces and sees that no two have one name.
+    fn resolve_attributes(&mut self, source: Source<'_>, named: usize) -> Result<(), ReadError> {
+        for held in &mut self.attributes {
+            let Some((_, namespace)) = &mut held.name else { continue };
+            let at = held.at as usize;
+            let prefix = match source.octets.get(at) {
+                Some(&kind @ 0x0C..=0x3F) => Prefix::Letter(Letter::of_record(kind - 0x0C)),
+                Some(0x05 | 0x07) => Prefix::Inline(Cursor::at(source.octets, at + 1).inline()?),
+                _ => continue,
+            };
+            if let Prefix::Inline(inline) = prefix {
+                inline.as_str()?;
+            }
             if !prefix.octets().is_empty() {
-                core::str::from_utf8(prefix.octets()).map_err(|_| crate::ValueError::InvalidUtf8)?;
                 *namespace = self.scopes.namespace(prefix)?;
             }
-            source.str_of(*local)?;
-            named += 1;
         }
         if named > 1 && has_duplicates(&self.attributes, source) {
             return Err(ReadError::DuplicateAttribute);
@@ -173,7 +220,11 @@ impl ReaderState {
             Record::Xmlns { prefix, uri } => {
                 let prefix = core::str::from_utf8(prefix.map_or(&[][..], |prefix| prefix.octets())).ok()?;
                 let (prefix, local) = if prefix.is_empty() { ("", "xmlns") } else { ("xmlns", prefix) };
-                let value = Value::String(source.str_of(source.keep(uri, end).ok()?).ok()?);
+                let uri = match uri {
+                    StringRef::Inline(inline) => inline.as_str().ok()?,
+                    StringRef::Dictionary(id) => source.strings.get(id.value())?,
+                };
+                let value = Value::String(uri);
                 Attribute { name: Name { prefix, local, namespace: XMLNS_NAMESPACE }, value }
             }
             Record::Attribute { prefix, .. } => {
@@ -197,12 +248,6 @@ impl ReaderState {
     }
 }
 
-/// Where the string stands that comes first in the record at `at`.
-fn first_string(at: usize, string: Inline<'_>) -> (u32, u32) {
-    let start = at + 1 + string.length_octets();
-    (start as u32, (start + string.octets().len()) as u32)
-}
-
 /// Whether a declaration is allowed.
 fn check_declaration(prefix: &[u8], uri: &str) -> Result<(), ReadError> {
     match prefix {
@@ -215,7 +260,6 @@ fn check_declaration(prefix: &[u8], uri: &str) -> Result<(), ReadError> {
 }
 
 /// Reads over the value of an attribute at `at` and says where it ends.
-#[inline]
 fn skip_value(source: Source<'_>, at: usize) -> Result<usize, ReadError> {
     match Record::decode(&source.octets[at..])? {
         (Record::StartList, used) => match skip_list(source, at + used)? {

@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::scope::{Scopes, Source};
+use super::scope::{Known, Scopes, Source};
 use super::start_tag::{Held, Tag, skip_list, unknown_string};
 use super::{Event, ReadError};
-use crate::record::{ArrayType, Record, Text};
+use crate::record::{ArrayType, Cursor, Record, Text};
 use crate::value::List;
 use crate::{Int31, Quotas, RecordError, Value};
 
@@ -37,6 +37,8 @@ pub(super) enum Next {
     Item(ArrayType, u32),
     /// The end of an item.
     ItemEnd(ArrayType, u32),
+    /// Nothing: the document is refused.
+    Failed,
     /// More of a text that is read in pieces ([`StreamReader`](super::StreamReader) only).
     Piece(Piece),
 }
@@ -87,15 +89,22 @@ impl ReaderState {
         self.failed = None;
     }
 
+    /// Refuses the document from now on.
+    #[cold]
+    pub(super) fn fail(&mut self, error: ReadError) {
+        self.failed = Some(error);
+        self.next = Next::Failed;
+    }
+
     /// The next event. Only [`RecordError::NeedMore`] leaves everything as it was.
-    #[inline]
     pub(super) fn step<'a>(
         &mut self,
         source: Source<'a>,
         quotas: &Quotas,
+        known: &mut Known<'a>,
     ) -> Result<Option<Event<'a>>, ReadError> {
         match self.next {
-            Next::Record => self.record(source, quotas),
+            Next::Record => self.record(source, quotas, known),
             Next::End => self.end(source),
             Next::ItemStart(item, left) => {
                 self.next = Next::Item(item, left);
@@ -112,12 +121,18 @@ impl ReaderState {
                 Ok(Some(Event::End))
             }
             Next::ItemEnd(..) => self.end(source),
+            Next::Failed => Err(self.failed.unwrap_or(ReadError::UnexpectedEnd)),
             // Only a stream reader makes pieces, and it takes them itself.
             Next::Piece(_) => Err(ReadError::UnexpectedEnd),
         }
     }
 
-    fn record<'a>(&mut self, source: Source<'a>, quotas: &Quotas) -> Result<Option<Event<'a>>, ReadError> {
+    fn record<'a>(
+        &mut self,
+        source: Source<'a>,
+        quotas: &Quotas,
+        known: &mut Known<'a>,
+    ) -> Result<Option<Event<'a>>, ReadError> {
         let at = self.position;
         let Some(&kind) = source.octets.get(at) else {
             let done = self.scopes.depth() == 0;
@@ -125,26 +140,20 @@ impl ReaderState {
         };
         match kind {
             0x40..=0x77 => {
-                self.start_tag(source, at, quotas)?;
-                return self.tag.name(source).map(|name| Some(Event::Start(name)));
+                return self.start_tag(source, at, quotas, known).map(|name| Some(Event::Start(name)));
             }
-            0x03 => return self.array(source, quotas),
+            0x01 => {
+                self.position = at + 1;
+                return self.end(source);
+            }
+            0x80..=0xA3 | 0xA8..=0xBD => {
+                return self.text(source, at, kind).map(|value| Some(Event::Text(value)));
+            }
+            0x03 => return self.array(source, quotas, known),
             _ => {}
         }
         let (record, used) = Record::decode(&source.octets[at..])?;
         match record {
-            Record::EndElement => {
-                self.position = at + used;
-                self.end(source)
-            }
-            Record::Text { text, end } => {
-                if self.scopes.depth() == 0 {
-                    check_outside_root(text, end)?;
-                }
-                self.position = at + used;
-                self.next = if end { Next::End } else { Next::Record };
-                self.text_event(text, source)
-            }
             Record::StartList => {
                 let list = List::new(&source.octets[at + used..], source.strings);
                 let (end_at, end) = skip_list(source, at + used)?;
@@ -160,37 +169,72 @@ impl ReaderState {
         }
     }
 
+    /// Reads the text record at `at`.
+    #[inline(always)]
+    pub(super) fn text<'a>(
+        &mut self,
+        source: Source<'a>,
+        at: usize,
+        kind: u8,
+    ) -> Result<Value<'a>, ReadError> {
+        // Short strings, which most texts are.
+        if let 0x98 | 0x99 = kind
+            && self.scopes.depth() > 0
+            && let Some(&length) = source.octets.get(at + 1)
+            && let Some(octets) = source.octets.get(at + 2..at + 2 + usize::from(length))
+        {
+            self.position = at + 2 + octets.len();
+            self.next = if kind == 0x99 { Next::End } else { Next::Record };
+            return Ok(Value::Chars(octets));
+        }
+        let mut cursor = Cursor::at(source.octets, at + 1);
+        let text = Text::decode(kind & !1, &mut cursor)?;
+        let end = kind & 1 == 1;
+        if self.scopes.depth() == 0 {
+            check_outside_root(text, end)?;
+        }
+        self.position = cursor.position;
+        self.next = if end { Next::End } else { Next::Record };
+        Value::of(text, source.strings).ok_or_else(|| unknown_string(text))
+    }
+
     #[inline]
     fn text_event<'a>(&self, text: Text<'a>, source: Source<'a>) -> Result<Option<Event<'a>>, ReadError> {
-        match Value::of(text, source.strings) {
-            Some(value) => Ok(Some(Event::Text(value))),
-            None => Err(unknown_string(text)),
-        }
+        Value::of(text, source.strings)
+            .map(|value| Some(Event::Text(value)))
+            .ok_or_else(|| unknown_string(text))
     }
 
     #[inline]
     fn end<'a>(&mut self, source: Source<'_>) -> Result<Option<Event<'a>>, ReadError> {
+        if !self.scopes.close(&source) {
+            return Err(ReadError::SurplusEnd);
+        }
         self.next = Next::Record;
-        self.scopes.close(source)?;
         Ok(Some(Event::End))
     }
 
     /// Reads an array as far as its first item: the element, which must be empty, the type and the number.
-    fn array<'a>(&mut self, source: Source<'a>, quotas: &Quotas) -> Result<Option<Event<'a>>, ReadError> {
+    fn array<'a>(
+        &mut self,
+        source: Source<'a>,
+        quotas: &Quotas,
+        known: &mut Known<'a>,
+    ) -> Result<Option<Event<'a>>, ReadError> {
         let at = self.position;
-        self.start_tag(source, at + 1, quotas)?;
+        let name = self.start_tag(source, at + 1, quotas, known)?;
         let header = self.array_header(source);
         match header {
             Ok((item, count)) => self.next = Next::Item(item, count),
             Err(error) => {
                 // Everything as before, in case there will be more octets.
-                self.scopes.close(source)?;
+                self.scopes.close(&source);
                 self.root_seen = self.scopes.depth() > 0;
                 self.position = at;
                 return Err(error);
             }
         }
-        self.tag.name(source).map(|name| Some(Event::Start(name)))
+        Ok(Some(Event::Start(name)))
     }
 
     fn array_header(&mut self, source: Source<'_>) -> Result<(ArrayType, u32), ReadError> {

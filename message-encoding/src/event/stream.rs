@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::reader::Attributes;
-use super::scope::Source;
+use super::scope::{Known, Source};
 use super::state::{Next, Piece, PieceKind, ReaderState};
 use super::{Event, ReadError};
 use crate::dictionary::Strings;
@@ -65,7 +65,7 @@ impl StreamReader {
         self.discard();
         self.octets.extend_from_slice(octets);
         if u32::try_from(self.octets.len()).is_err() {
-            self.state.failed = Some(ReadError::DocumentTooLong);
+            self.state.fail(ReadError::DocumentTooLong);
         }
     }
 
@@ -98,7 +98,7 @@ impl StreamReader {
         let bound = self.at_once();
         let step = match piece(&mut self.state, source, &self.quotas) {
             Ok(Some(value)) => Ok(Some(Event::Text(value))),
-            Ok(None) => self.state.step(source, &self.quotas),
+            Ok(None) => self.state.step(source, &self.quotas, &mut Known::default()),
             Err(error) => Err(error),
         };
         let error = match step {
@@ -117,7 +117,7 @@ impl StreamReader {
             Err(ReadError::Record(RecordError::NeedMore(_))) => ReadError::UnexpectedEnd,
             Err(error) => error,
         };
-        self.state.failed = Some(error);
+        self.state.fail(error);
         Err(error)
     }
 

@@ -41,6 +41,12 @@ impl<'a> Cursor<'a> {
         Self { octets, position: 0 }
     }
 
+    /// Reads from `position` on, which is within `octets`.
+    #[inline]
+    pub(crate) const fn at(octets: &'a [u8], position: usize) -> Self {
+        Self { octets, position }
+    }
+
     #[inline]
     pub(crate) fn octet(&mut self) -> Result<u8, RecordError> {
         let octet = *self.octets.get(self.position).ok_or(RecordError::NeedMore(1))?;
@@ -50,11 +56,10 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], RecordError> {
-        let rest = self.octets.len() - self.position;
-        if count > rest {
-            return Err(RecordError::NeedMore(count - rest));
-        }
-        let taken = &self.octets[self.position..self.position + count];
+        let rest = self.octets.get(self.position..).unwrap_or_default();
+        let Some(taken) = rest.get(..count) else {
+            return Err(RecordError::NeedMore(count - rest.len()));
+        };
         self.position += count;
         Ok(taken)
     }
@@ -69,13 +74,13 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub(crate) fn int31(&mut self) -> Result<Int31, RecordError> {
-        let number = Int31::decode(&self.octets[self.position..])?;
+        let number = Int31::decode(self.octets.get(self.position..).unwrap_or_default())?;
         self.position += number.octets();
         Ok(number)
     }
 
     #[inline]
-    fn inline(&mut self) -> Result<Inline<'a>, RecordError> {
+    pub(crate) fn inline(&mut self) -> Result<Inline<'a>, RecordError> {
         let length = self.int31()?;
         let octets = self.take(length.size())?;
         Ok(Inline { octets, length_octets: length.octets() as u8 })

@@ -158,10 +158,23 @@ pub struct Letter(u8);
 impl Letter {
     /// The letter that a prefix consists of.
     pub fn of(prefix: &str) -> Option<Self> {
-        match prefix.as_bytes() {
-            [letter @ b'a'..=b'z'] => Some(Self(letter - b'a')),
+        Self::of_octets(prefix.as_bytes())
+    }
+
+    /// The letter that octets consist of.
+    #[inline]
+    pub(crate) const fn of_octets(octets: &[u8]) -> Option<Self> {
+        match octets {
+            [letter @ b'a'..=b'z'] => Some(Self(*letter - b'a')),
             _ => None,
         }
+    }
+
+    /// The letter of a lettered record type, given how many types lie between it and the first one: 26 with a dictionary name,
+    /// then 26 with a name written out.
+    #[inline]
+    pub(crate) const fn of_record(types: u8) -> Self {
+        Self(types % 26)
     }
 
     /// Letter number `index` from 0 for `a` to 25 for `z`.
@@ -175,9 +188,11 @@ impl Letter {
 
     /// The letter as a string.
     pub fn as_str(self) -> &'static str {
-        const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
-        let at = usize::from(self.0);
-        &LETTERS[at..=at]
+        const LETTERS: [&str; 26] = [
+            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s",
+            "t", "u", "v", "w", "x", "y", "z",
+        ];
+        LETTERS[usize::from(self.0)]
     }
 }
 
