@@ -260,9 +260,12 @@ fn split_path<'a>(
 /// Whether the original rebuilds the URI before it looks at path and query, and then forgets to trim it: one that
 /// has escapes of unreserved characters, or of characters outside ASCII.
 fn is_rebuilt(text: &str) -> bool {
-    let unreserved =
-        |at| escape_at(text, at).is_some_and(|octet| octet.is_ascii() && path::is_unreserved(octet));
-    is_international(text) || (0..text.len()).any(unreserved)
+    !text.is_ascii()
+        || (0..text.len()).any(|at| match escape_at(text, at) {
+            Some(octet) if octet.is_ascii() => path::is_unreserved(octet),
+            Some(_) => escapes_character(text, at),
+            None => false,
+        })
 }
 
 /// Whether the original writes the path of a URI anew: then it escapes what a path cannot hold.
@@ -273,15 +276,18 @@ fn is_rewritten(scheme: &Scheme, path: &str) -> bool {
 
 /// Whether a text has a character outside ASCII, written or escaped.
 fn is_international(text: &str) -> bool {
-    let starts_character = |at: usize| {
-        let mut octets = [0; 4];
-        (0..4).any(|len| {
-            octets[len] = escape_at(text, at + 3 * len).unwrap_or_default();
-            len > 0 && core::str::from_utf8(&octets[..=len]).is_ok_and(|text| text.chars().count() == 1)
-        })
-    };
-    let foreign = |at: &usize| escape_at(text, *at).is_some_and(|octet| !octet.is_ascii());
-    !text.is_ascii() || (0..text.len()).filter(foreign).any(starts_character)
+    let foreign =
+        |at| escape_at(text, at).is_some_and(|octet| !octet.is_ascii()) && escapes_character(text, at);
+    !text.is_ascii() || (0..text.len()).any(foreign)
+}
+
+/// Whether the escapes that begin here are those of one character outside ASCII.
+fn escapes_character(text: &str, at: usize) -> bool {
+    let mut octets = [0; 4];
+    (0..4).any(|len| {
+        octets[len] = escape_at(text, at + 3 * len).unwrap_or_default();
+        len > 0 && core::str::from_utf8(&octets[..=len]).is_ok_and(|text| text.chars().count() == 1)
+    })
 }
 
 /// The octet that is escaped at this place.
