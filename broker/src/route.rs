@@ -36,7 +36,7 @@ pub(crate) struct RouteArguments {
 /// Who is asked.
 enum Source {
     /// The routes of a configuration, each with its address as written there.
-    Routes(RouteTable<()>),
+    Routes(Box<RouteTable<()>>),
     Broker(ControlConnection),
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: RouteArguments) -> Result<()> {
                 .with_context(|| format!("the configuration {} cannot be read", file.display()))?;
             let config =
                 Config::from_toml(&text).with_context(|| format!("the configuration {}", file.display()))?;
-            Source::Routes(table_of(&config)?)
+            Source::Routes(Box::new(table_of(&config)?))
         }
         None => {
             let path = control.unwrap_or_else(handoff::control_path);
@@ -231,7 +231,8 @@ mod tests {
         [[route]]\naddress = 'net.tcp://192.0.2.5:9000/y/z'\nrelay = '127.0.0.1:9103'\n";
 
     fn source(toml: &str) -> Source {
-        Source::Routes(table_of(&Config::from_toml(toml).expect("a configuration")).expect("no conflict"))
+        let config = Config::from_toml(toml).expect("a configuration");
+        Source::Routes(Box::new(table_of(&config).expect("no conflict")))
     }
 
     fn answers(input: &[u8]) -> String {
