@@ -6,14 +6,14 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use common::{Broker, Worker, address, ask, eventually, fault, free_port, signal, told};
+use common::{Broker, Worker, address, ask, eventually, fault, free_port, signal, stop, told};
 use rustix::process::Signal;
 
 const MANY: &[&str] = &["--max-pending-connections", "2000", "--log-level", "info"];
 
 /// Lets the broker find so many connections at once.
 fn burst(broker: &Broker, port: u16, path: &str, count: usize) -> Vec<TcpStream> {
-    signal(broker.pid(), Signal::STOP);
+    stop(broker.pid());
     let clients = (0..count).map(|_| ask(port, path)).collect();
     signal(broker.pid(), Signal::CONT);
     clients

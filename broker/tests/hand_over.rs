@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use common::{
     Broker, Python, Told, Worker, address, answer, ask, connect, connect_to, eventually, fault, finish,
-    free_port, has_ipv6, has_python, preamble, serve, signal, told,
+    free_port, has_ipv6, has_python, preamble, serve, signal, stop, told,
 };
 use handoff::{ControlConnection, HandoffError, RefusedReason, Register};
 use rustix::process::Signal;
@@ -134,7 +134,7 @@ fn what_a_killed_worker_left_is_served_by_the_next() {
     let broker = Broker::start(&[]);
     let port = free_port();
     let mut first = Python::start(&broker, '1', &address(port, "x"));
-    signal(first.pid(), Signal::STOP);
+    stop(first.pid());
     let mut clients: Vec<TcpStream> = (0..5).map(|_| ask(port, "x")).collect();
     // Another for whoever is under it; the stopped worker's connections find it when the worker is gone.
     let mut second = Worker::register(&broker, &[address(port, "")]);
