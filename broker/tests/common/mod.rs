@@ -148,12 +148,12 @@ pub fn signal(pid: u32, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
-/// Stops a process, and waits until it is: a thread that sleeps in a system call may still finish it.
+/// Stops a process, and waits until it is (or its tracer has it): a thread that sleeps in a system call may still finish it.
 pub fn stop(pid: u32) {
     signal(pid, rustix::process::Signal::STOP);
     let stopped = |thread: std::io::Result<std::fs::DirEntry>| {
         let status = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
-        status.rsplit(')').next().unwrap().trim_start().starts_with('T')
+        status.rsplit(')').next().unwrap().trim_start().starts_with(['T', 't'])
     };
     let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     eventually(|| threads().all(stopped), || format!("process {pid} does not stop"));
