@@ -195,11 +195,8 @@ impl Loop {
                     }
                 }
                 Command::Watch(queue) => self.watch(queue),
-                Command::Ended(queue) => {
-                    // What is on its way to this queue is refused by it, and found by the next line.
-                    self.send_batches();
-                    self.dispatch_again(&queue);
-                }
+                // What is on its way to this queue comes back when it is refused (`Queue::has_ended`).
+                Command::Ended(queue) => self.dispatch_again(&queue),
                 Command::MakeRoom => self.make_room(),
                 Command::Stop => self.stopping = true,
             }
