@@ -195,6 +195,8 @@ impl Loop {
                     }
                 }
                 Command::Watch(queue) => self.watch(queue),
+                // Ended by our own end: its worker lives, and receives what waits there.
+                Command::Ended(_) if self.stopping => {}
                 // What is on its way to this queue comes back when it is refused (`Queue::has_ended`).
                 Command::Ended(queue) => self.dispatch_again(&queue),
                 Command::MakeRoom => self.make_room(),

@@ -144,12 +144,20 @@ impl Broker {
     ///
     /// Cancelled, the broker ends too.
     pub async fn stop(mut self) {
+        self.stop_threads();
         let tasks = [self.control_task.take(), self.errand_task.take()];
         for task in tasks.into_iter().flatten() {
             task.abort();
             // The abort is the expected error.
             let _ = task.await;
         }
+    }
+
+    /// Before the registrations end with the tasks: what waits in an accept socket is its worker's, and taken back from none.
+    fn stop_threads(&self) {
+        self.line.send(Command::Stop);
+        self.shared.help.stop();
+        self.shared.relays.stop();
     }
 }
 
@@ -174,12 +182,10 @@ impl Shared {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        self.stop_threads();
         for task in [&self.control_task, &self.errand_task].into_iter().flatten() {
             task.abort();
         }
-        self.shared.help.stop();
-        self.shared.relays.stop();
-        self.line.send(Command::Stop);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
