@@ -101,29 +101,33 @@ struct Open {
 
 /// Starts the thread. It ends after [`Command::Stop`].
 pub(crate) fn start(shared: Arc<Shared>, line: Arc<Line>) -> io::Result<thread::JoinHandle<()>> {
-    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    epoll::add(&epoll, &line, Token::Wake.into(), epoll::EventFlags::IN)?;
-    let accept_loop = Loop {
-        shared,
-        epoll,
-        lot: ParkingLot::new(),
-        batches: Batches::default(),
-        held: HashMap::new(),
-        watched: Vec::new(),
-        undrained: Vec::new(),
-        now: Instant::now(),
-        retry_at: None,
-        watch_at: None,
-        line,
-        listeners: HashMap::new(),
-        next_listener: 0,
-        paused_until: None,
-        stopping: false,
-    };
+    let accept_loop = Loop::new(shared, line)?;
     thread::Builder::new().name("accept".to_owned()).spawn(move || accept_loop.run())
 }
 
 impl Loop {
+    fn new(shared: Arc<Shared>, line: Arc<Line>) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &line, Token::Wake.into(), epoll::EventFlags::IN)?;
+        Ok(Self {
+            shared,
+            epoll,
+            lot: ParkingLot::new(),
+            batches: Batches::default(),
+            held: HashMap::new(),
+            watched: Vec::new(),
+            undrained: Vec::new(),
+            now: Instant::now(),
+            retry_at: None,
+            watch_at: None,
+            line,
+            listeners: HashMap::new(),
+            next_listener: 0,
+            paused_until: None,
+            stopping: false,
+        })
+    }
+
     fn run(mut self) {
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
         while !self.stopping {
@@ -343,8 +347,20 @@ impl Loop {
         }
     }
 
+    /// Nobody is left here without an outcome, nor on the way here.
     fn leave_all(&mut self) {
-        self.line.close();
+        self.shared.help.leave();
+        for command in self.line.close() {
+            match command {
+                Command::Refuse(connection, ..) => self.refuse(connection, Outcome::ShutDown, None),
+                Command::Again(connections) => {
+                    for connection in connections {
+                        self.refuse(connection, Outcome::ShutDown, None);
+                    }
+                }
+                _ => {}
+            }
+        }
         self.send_batches();
         while let Some((place, _)) = self.lot.oldest(Stage::Preamble) {
             self.end_parked(place, Outcome::ShutDown);
@@ -359,7 +375,38 @@ impl Loop {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
+    use crate::config::Config;
+
+    /// A connection with an octet that nobody has read, and its initiator.
+    fn connection() -> (OwnedFd, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut initiator = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.accept().unwrap();
+        initiator.write_all(b"x").unwrap();
+        connection.peek(&mut [0]).unwrap();
+        (connection.into(), initiator)
+    }
+
+    #[test]
+    fn what_comes_too_late_for_the_loop_is_shut_down() {
+        let (errands, _) = tokio::sync::mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(&Config::default(), errands).unwrap());
+        let line = Arc::new(Line::new().unwrap());
+        let mut accept_loop = Loop::new(Arc::clone(&shared), Arc::clone(&line)).unwrap();
+        let (connections, mut initiators): (Vec<_>, Vec<_>) = (0..4).map(|_| connection()).unzip();
+        let mut connections = connections.into_iter();
+        line.send(Command::Refuse(connections.next().unwrap(), Outcome::DispatchFailed, None));
+        line.send(Command::Again(connections.collect()));
+        accept_loop.leave_all();
+        assert_eq!(shared.counters.of(Outcome::ShutDown), 4);
+        for initiator in &mut initiators {
+            assert_eq!(initiator.read(&mut [0]).unwrap(), 0, "an orderly end");
+        }
+    }
 
     #[test]
     fn tokens_survive_the_kernel() {

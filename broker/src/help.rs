@@ -46,6 +46,11 @@ impl Help {
         listeners.retain(|listening| listening.address != address);
     }
 
+    /// The accept loop ends: no helper accepts, or has anything for the loop, when this returns.
+    pub(crate) fn leave(&self) {
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// One loop cannot keep up: wakes the first helper that sleeps.
     pub(crate) fn wanted(&self) {
         let asleep = |helper: &&Helper| !helper.awake.load(Ordering::Relaxed);
@@ -118,7 +123,6 @@ impl Helping {
                 }
             }
         }
-        drop(listeners);
         self.send_batches();
         if !self.left.is_empty() {
             self.line.send(Command::Again(mem::take(&mut self.left)));

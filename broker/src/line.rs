@@ -116,7 +116,7 @@ impl Listening {
 /// The way into the loop.
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// `None` when the loop has ended; commands are dropped then, and whoever waits for one knows.
+    /// `None` when the loop has ended. Commands are dropped then: whoever waits for one knows, and a connection is closed.
     inbox: Mutex<Option<Vec<Command>>>,
     wake: OwnedFd,
 }
@@ -152,9 +152,9 @@ impl Line {
         lock(&self.inbox).as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// The loop has ended.
-    pub(crate) fn close(&self) {
-        *lock(&self.inbox) = None;
+    /// The loop has ended; these came too late for it.
+    pub(crate) fn close(&self) -> Vec<Command> {
+        lock(&self.inbox).take().unwrap_or_default()
     }
 }
 
