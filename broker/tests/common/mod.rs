@@ -168,11 +168,30 @@ pub fn eventually(mut done: impl FnMut() -> bool, otherwise: impl FnOnce() -> St
     }
 }
 
-/// A port that is free in both families.
+/// A port that is free in both families, and stays so while this process lives: sockets that are bound and do not listen
+/// keep the kernel from giving it to anybody who asks for any port, also as the near end of a connection. Who asks for this
+/// one with `SO_REUSEADDR`, as brokers do, gets it.
 pub fn free_port() -> u16 {
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, ipproto, socket, sockopt};
+    let reserve = |address: SocketAddr| {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let reserved = socket(family, SocketType::STREAM, Some(ipproto::TCP)).unwrap();
+        sockopt::set_socket_reuseaddr(&reserved, true).unwrap();
+        if address.is_ipv6() {
+            sockopt::set_ipv6_v6only(&reserved, true).unwrap();
+        }
+        bind(&reserved, &address).ok()?;
+        let port = SocketAddr::try_from(getsockname(&reserved).unwrap()).unwrap().port();
+        Some((reserved, port))
+    };
     loop {
-        let port = TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
-        if !has_ipv6() || TcpListener::bind(("::", port)).is_ok() {
+        let (four, port) = reserve(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
+        if !has_ipv6() {
+            std::mem::forget(four);
+            return port;
+        }
+        if let Some((six, _)) = reserve((std::net::Ipv6Addr::UNSPECIFIED, port).into()) {
+            std::mem::forget((four, six));
             return port;
         }
     }
