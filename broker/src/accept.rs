@@ -187,8 +187,9 @@ impl Loop {
         for command in self.line.receive() {
             match command {
                 Command::Listen(listening) => self.listen(listening),
-                Command::Unlisten(address, done) => {
-                    self.unlisten(address);
+                Command::Unlisten(listening, done) => {
+                    self.unlisten(&listening);
+                    drop(listening);
                     let _ = done.send(());
                 }
                 Command::Refuse(socket, outcome, detail) => self.refuse(socket, outcome, detail),
@@ -230,10 +231,10 @@ impl Loop {
     }
 
     /// Whoever is in the kernel's queue already is not turned away by the close.
-    fn unlisten(&mut self, address: SocketAddr) {
-        let ours = self.listeners.iter().find(|(_, open)| open.listening.address == address);
+    fn unlisten(&mut self, listening: &Listening) {
+        let ours = self.listeners.iter().find(|(_, open)| open.listening.is(listening));
         let Some((&n, _)) = ours else { return };
-        self.shared.help.remove(address);
+        self.shared.help.remove(listening);
         // No more than can have waited: whoever keeps connecting must not keep us here.
         for _ in 0..usize::from(BACKLOG).div_ceil(TURN) {
             if self.accept_some(n, TURN) < TURN {

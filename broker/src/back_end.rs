@@ -134,11 +134,11 @@ pub(crate) async fn run_errands(
         };
         match errand {
             Errand::Gone(id) => registry.unregister(id),
-            Errand::CloseLater(address) => {
+            Errand::CloseLater(left) => {
                 let registry = Arc::clone(&registry);
                 waiting.spawn(async move {
                     sleep(STRAGGLERS).await;
-                    registry.close_unused(address);
+                    registry.close_left(&left);
                 });
             }
             Errand::Relay(initiator, to) => {

@@ -4,7 +4,6 @@
 //! takes in a turn, and sleeps again when that is over. It does the fast path alone: what needs more than a look and a
 //! message goes to the accept loop, which is the only one with a state.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -41,9 +40,9 @@ impl Help {
     }
 
     /// The accept loop is about to close a socket; no helper has it when this returns.
-    pub(crate) fn remove(&self, address: SocketAddr) {
+    pub(crate) fn remove(&self, listening: &Listening) {
         let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|listening| listening.address != address);
+        listeners.retain(|other| !other.is(listening));
     }
 
     /// The accept loop ends: no helper accepts, or has anything for the loop, when this returns.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -20,7 +20,7 @@ use crate::limits::Descriptors;
 use crate::outcome::{Counters, Outcome};
 use crate::queue::{Bounds, Queue};
 use crate::relay::Relays;
-use crate::socket_options::{defer_accept, set_deaf, waiting};
+use crate::socket_options::{defer_accept, turn_away, waiting};
 use crate::table::Table;
 
 /// What the accept loop and everything else of one broker have in common.
@@ -45,8 +45,8 @@ pub(crate) struct Shared {
 pub(crate) enum Errand {
     /// Connect to a back-end that has to be waited for, and relay.
     Relay(OwnedFd, Arc<RelayTo>),
-    /// Close this port a moment later, unless someone wants it again.
-    CloseLater(SocketAddr),
+    /// Close this listening socket a moment later, if it is still open.
+    CloseLater(Weak<OwnedFd>),
     /// The accept socket of this registration was shut down by its worker.
     Gone(u64),
 }
@@ -57,7 +57,7 @@ pub(crate) enum Command {
     /// Accept from this socket.
     Listen(Listening),
     /// Accept what is queued, then let go of the socket, then say so.
-    Unlisten(SocketAddr, mpsc::SyncSender<()>),
+    Unlisten(Listening, mpsc::SyncSender<()>),
     /// Refuse a connection that could not be relayed.
     Refuse(OwnedFd, Outcome, Option<String>),
     /// Connections that a helper accepted and cannot finish.
@@ -77,13 +77,16 @@ pub(crate) enum Command {
 pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
     pub(crate) socket: Arc<OwnedFd>,
-    /// Whether it was ever deaf: connections that come out of it may be, too.
-    pub(crate) deaf: Arc<AtomicBool>,
 }
 
 impl Listening {
     pub(crate) fn new(address: SocketAddr, socket: OwnedFd) -> Self {
-        Self { address, socket: Arc::new(socket), deaf: Arc::default() }
+        Self { address, socket: Arc::new(socket) }
+    }
+
+    /// Whether both are one socket. There may be two for one address, when the older is about to close.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.socket, &other.socket)
     }
 
     /// How many connections wait to be accepted, as far as is known.
@@ -93,23 +96,13 @@ impl Listening {
 
     /// The connection that has waited longest.
     pub(crate) fn accept(&self) -> Result<OwnedFd, Errno> {
-        let connection = accept_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
-        if self.deaf.load(Ordering::Relaxed) {
-            set_deaf(&connection, self.address, false);
-        }
-        Ok(connection)
+        accept_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
     }
 
-    /// Takes no new connections from now on, until [`Listening::hear`].
-    pub(crate) fn deafen(&self) {
-        self.deaf.store(true, Ordering::Release);
-        set_deaf(&self.socket, self.address, true);
+    /// Takes no new connections any more; those that the kernel has begun to make come soon.
+    pub(crate) fn turn_away(&self) {
+        turn_away(&self.socket);
         defer_accept(&self.socket, false);
-    }
-
-    pub(crate) fn hear(&self) {
-        set_deaf(&self.socket, self.address, false);
-        defer_accept(&self.socket, true);
     }
 }
 
@@ -139,9 +132,9 @@ impl Line {
     }
 
     /// Returns when the loop has accepted what was queued and holds the socket no longer.
-    pub(crate) fn unlisten(&self, address: SocketAddr) {
+    pub(crate) fn unlisten(&self, listening: &Listening) {
         let (done, wait) = mpsc::sync_channel(1);
-        self.send(Command::Unlisten(address, done));
+        self.send(Command::Unlisten(listening.clone(), done));
         // An error means that the loop has ended, and its sockets with it.
         let _ = wait.recv();
     }

@@ -74,6 +74,18 @@ fn in_use(address: SocketAddr, foreign: &[Listener]) -> String {
     format!("address already in use: {owner} listens on {}", listener.address)
 }
 
+/// Whether an address may be listened on, given that all addresses are on its port.
+///
+/// # Errors
+/// As for [`open`]: it is no address of this machine.
+pub(crate) fn is_here(address: SocketAddr) -> Result<(), ListenError> {
+    // The kernel looks at the address before it looks who has the port.
+    match unbound(address).and_then(|socket| bind(&socket, &address)) {
+        Ok(()) | Err(Errno::ADDRINUSE) => Ok(()),
+        Err(errno) => Err(ListenError::new(address, errno, &[])),
+    }
+}
+
 /// Listens on an address. `ours` are the sockets we have on that port already.
 pub(crate) fn open(address: SocketAddr, ours: &[Listening]) -> Result<Listening, ListenError> {
     let failed = |errno| ListenError::new(address, errno, ours);

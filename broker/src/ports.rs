@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Weak};
 
 use router::{Host, Prefix};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::line::{Command, Errand, Line, Listening};
-use crate::listening::{ListenError, open};
+use crate::listening::{ListenError, is_here, open};
 use crate::table::Bound;
 
 /// An address that a registration wants open.
@@ -20,6 +21,10 @@ pub(crate) struct Wanted {
 }
 
 /// The open ports. The loop accepts from them.
+///
+/// A socket for one address takes that address's connections away from the socket for all, and when it closes, those that
+/// the kernel is still making for it are lost. So none closes beside the other: what comes to a port that is open on all
+/// addresses gets no socket of its own, and a socket that was there before stays until "all" leaves.
 #[derive(Debug)]
 pub(crate) struct Ports {
     line: Arc<Line>,
@@ -27,18 +32,29 @@ pub(crate) struct Ports {
     /// What "all addresses" means; empty: all.
     listen: Vec<IpAddr>,
     open: BTreeMap<SocketAddr, Open>,
+    /// New sockets. The loop gets them when the registration that wants them can be found.
+    unheard: Vec<Listening>,
+    leaving: Vec<Leaving>,
 }
 
 #[derive(Debug)]
 struct Open {
-    /// 0: deaf, and about to be closed.
     users: usize,
+    /// `None`: the socket for all addresses takes its connections.
+    listening: Option<Listening>,
+}
+
+/// A socket for all addresses that nobody wants any more. The kernel may still be making connections through it, and these
+/// addresses, which are wanted, had no socket of their own until now.
+#[derive(Debug)]
+struct Leaving {
     listening: Listening,
+    covered: Vec<SocketAddr>,
 }
 
 impl Ports {
     pub(crate) fn new(line: Arc<Line>, errands: UnboundedSender<Errand>, listen: Vec<IpAddr>) -> Self {
-        Self { line, errands, listen, open: BTreeMap::new() }
+        Self { line, errands, listen, open: BTreeMap::new(), unheard: Vec::new(), leaving: Vec::new() }
     }
 
     /// What a registration of this address listens on.
@@ -46,7 +62,8 @@ impl Ports {
         wanted(&self.listen, prefix, bound)
     }
 
-    /// Opens all of these, or none; returns those that are open now, to be closed again.
+    /// Opens all of these, or none; returns those that are open now, to be closed again. What comes waits in the kernel until
+    /// [`Ports::accept`].
     pub(crate) fn acquire(&mut self, wanted: &[Wanted]) -> Result<Vec<SocketAddr>, ListenError> {
         let mut acquired = Vec::new();
         let mut absent = None;
@@ -68,77 +85,122 @@ impl Ports {
 
     fn acquire_one(&mut self, address: SocketAddr) -> Result<(), ListenError> {
         if let Some(open) = self.open.get_mut(&address) {
-            if open.users == 0 {
-                open.listening.hear();
-                tracing::info!("listening on {address}");
-            }
             open.users += 1;
             return Ok(());
         }
-        let same_port: Vec<Listening> = self
-            .open
-            .values()
-            .map(|open| &open.listening)
-            .filter(|listening| listening.address.port() == address.port())
-            .cloned()
-            .collect();
-        let listening = open(address, &same_port)?;
-        tracing::info!("listening on {address}");
-        self.line.send(Command::Listen(listening.clone()));
+        let listening = if self.open.contains_key(&all(address)) {
+            is_here(address)?;
+            None
+        } else {
+            Some(self.listen_on(address)?)
+        };
         self.open.insert(address, Open { users: 1, listening });
         Ok(())
     }
 
+    fn listen_on(&mut self, address: SocketAddr) -> Result<Listening, ListenError> {
+        let leaving = self.leaving.iter().map(|leaving| &leaving.listening);
+        let ours = self.open.values().filter_map(|open| open.listening.as_ref()).chain(leaving);
+        let ours: Vec<Listening> =
+            ours.filter(|other| other.address.port() == address.port()).cloned().collect();
+        let listening = open(address, &ours)?;
+        tracing::info!("listening on {address}");
+        self.unheard.push(listening.clone());
+        Ok(listening)
+    }
+
+    /// Lets the loop accept from what was opened.
+    pub(crate) fn accept(&mut self) {
+        for listening in self.unheard.drain(..) {
+            self.line.send(Command::Listen(listening));
+        }
+    }
+
     /// Closes those that nobody else uses. Connections that are queued are accepted first.
-    ///
-    /// Beside another socket of ours on the port this takes a moment: the kernel may still keep connections from us that
-    /// were made through the one that closes and are for who stays. It takes no new ones meanwhile.
     pub(crate) fn release(&mut self, addresses: &[SocketAddr]) {
         for address in addresses {
-            let Some(open) = self.open.get_mut(address).filter(|open| open.users > 0) else { continue };
-            open.users -= 1;
-            if open.users > 0 {
-                continue;
-            }
-            tracing::info!("closed {address}");
-            if self.is_beside_another(*address) {
-                if let Some(open) = self.open.get(address) {
-                    open.listening.deafen();
+            if let Some(open) = self.open.get_mut(address) {
+                open.users -= 1;
+                if open.users == 0 {
+                    self.close_unused(*address);
                 }
-                let _ = self.errands.send(Errand::CloseLater(*address));
-            } else {
-                self.close(*address);
             }
         }
     }
 
-    fn is_beside_another(&self, address: SocketAddr) -> bool {
-        let others = self.open.iter().filter(|(other, open)| **other != address && open.users > 0);
-        others
-            .into_iter()
-            .any(|(other, _)| other.port() == address.port() && other.is_ipv4() == address.is_ipv4())
-    }
-
-    /// Closes a port that nobody has come back to.
-    pub(crate) fn close_unused(&mut self, address: SocketAddr) {
-        if self.open.get(&address).is_some_and(|open| open.users == 0) {
-            self.close(address);
+    /// Closes what is not needed any more of the family and port of this address.
+    fn close_unused(&mut self, address: SocketAddr) {
+        let all = all(address);
+        let mut literals = Vec::new();
+        for (other, open) in &self.open {
+            if other.port() == all.port() && other.is_ipv4() == all.is_ipv4() && *other != all {
+                literals.push((*other, open.users > 0, open.listening.is_some()));
+            }
         }
+        let all_stays = self.open.get(&all).is_some_and(|open| open.users > 0);
+        for (literal, _, listens) in literals.iter().filter(|(_, used, _)| !used) {
+            if !(all_stays && *listens) {
+                self.close(*literal);
+            }
+        }
+        if !all_stays && self.open.contains_key(&all) {
+            let covered = literals.iter().filter(|(_, used, listens)| *used && !listens);
+            self.leave(all, covered.map(|(literal, ..)| *literal).collect());
+        }
+        let done =
+            |leaving: &mut Leaving| !leaving.covered.iter().any(|literal| self.open.contains_key(literal));
+        let done: Vec<Leaving> = self.leaving.extract_if(.., done).collect();
+        done.iter().for_each(|leaving| self.line.unlisten(&leaving.listening));
     }
 
-    /// This one, and those that were kept only because of it.
+    /// Closes the socket for all addresses. Those whose connections it took get sockets of their own before, and what it still
+    /// has for them is waited for; it takes no new connections meanwhile.
+    fn leave(&mut self, all: SocketAddr, covered: Vec<SocketAddr>) {
+        let opened = covered.iter().try_for_each(|literal| {
+            let listening = self.listen_on(*literal)?;
+            self.open.entry(*literal).and_modify(|open| open.listening = Some(listening));
+            Ok(())
+        });
+        self.accept();
+        if let Err::<(), ListenError>(error) = opened {
+            tracing::error!(%error, "{all} stays open, too");
+            return;
+        }
+        if covered.is_empty() {
+            return self.close(all);
+        }
+        let Some(listening) = self.open.remove(&all).and_then(|open| open.listening) else { return };
+        tracing::info!("closed {all}");
+        listening.turn_away();
+        let _ = self.errands.send(Errand::CloseLater(Arc::downgrade(&listening.socket)));
+        self.leaving.push(Leaving { listening, covered });
+    }
+
+    /// Closes a socket that was left a moment ago.
+    pub(crate) fn close_left(&mut self, left: &Weak<OwnedFd>) {
+        self.leaving.retain(|Leaving { listening, .. }| {
+            let stays = Arc::as_ptr(&listening.socket) != left.as_ptr();
+            if !stays {
+                self.line.unlisten(listening);
+            }
+            stays
+        });
+    }
+
     fn close(&mut self, address: SocketAddr) {
-        self.line.unlisten(address);
-        self.open.remove(&address);
-        let unused =
-            self.open.iter().filter(|(other, open)| other.port() == address.port() && open.users == 0);
-        let unused: Vec<SocketAddr> =
-            unused.map(|(other, _)| *other).filter(|other| !self.is_beside_another(*other)).collect();
-        for other in unused {
-            self.line.unlisten(other);
-            self.open.remove(&other);
+        if let Some(listening) = self.open.remove(&address).and_then(|open| open.listening) {
+            self.unheard.retain(|new| !new.is(&listening));
+            self.line.unlisten(&listening);
+            tracing::info!("closed {address}");
         }
     }
+}
+
+/// All addresses of this one's family, on its port.
+fn all(address: SocketAddr) -> SocketAddr {
+    let ip: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    SocketAddr::new(ip, address.port())
 }
 
 fn wanted(listen: &[IpAddr], prefix: &Prefix, bound: &Bound) -> Vec<Wanted> {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use handoff::tokio::AsyncControlPeer;
@@ -133,13 +134,15 @@ impl Registry {
         Ok(())
     }
 
-    /// Closes a port that was only kept for stragglers.
-    pub(crate) fn close_unused(&self, address: SocketAddr) {
-        lock(&self.state).ports.close_unused(address);
+    /// Closes a socket that was only kept for stragglers.
+    pub(crate) fn close_left(&self, left: &Weak<OwnedFd>) {
+        lock(&self.state).ports.close_left(left);
     }
 
-    fn publish(&self, routes: RouteTable<Endpoint>, state: &State) {
+    /// First the table, then the sockets: whoever comes through a new one finds what it was opened for.
+    fn publish(&self, routes: RouteTable<Endpoint>, state: &mut State) {
         self.shared.table.store(Arc::new(Table { routes, literals: state.literals > 0 }));
+        state.ports.accept();
     }
 
     /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back.

@@ -1,7 +1,6 @@
 //! Socket options that no library has a function for. nix has the macro its own options are made with, so that the unsafe
 //! call is nix's.
 
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -20,12 +19,8 @@ struct DeferAccept;
 nix::setsockopt_impl!(DeferAccept, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, u32, SetStruct<'_, u32>);
 
 #[derive(Clone, Copy, Debug)]
-struct MinTtl;
-nix::setsockopt_impl!(MinTtl, libc::IPPROTO_IP, libc::IP_MINTTL, u32, SetStruct<'_, u32>);
-
-#[derive(Clone, Copy, Debug)]
-struct MinHopCount;
-nix::setsockopt_impl!(MinHopCount, libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT, u32, SetStruct<'_, u32>);
+struct BindToIfIndex;
+nix::setsockopt_impl!(BindToIfIndex, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, i32, SetStruct<'_, i32>);
 
 #[derive(Clone, Copy, Debug)]
 struct TcpInfo;
@@ -47,16 +42,14 @@ pub(crate) fn defer_accept(socket: impl AsFd, on: bool) {
     }
 }
 
-/// Makes a listening socket drop every SYN, silently: an initiator sends it again a second later. The connections it has
-/// already are not affected. Nothing travels with the highest TTL there is, not even over loopback.
-pub(crate) fn set_deaf(socket: impl AsFd, address: SocketAddr, deaf: bool) {
-    let least = if deaf { 255 } else { 0 };
-    let set = match address {
-        SocketAddr::V4(_) => setsockopt(&socket, MinTtl, &least),
-        SocketAddr::V6(_) => setsockopt(&socket, MinHopCount, &least),
-    };
-    if let Err(error) = set {
-        tracing::debug!(%error, "IP_MINTTL is not to be had");
+/// Makes a listening socket take no new connections, for good: they are refused as if the port was closed. What the kernel
+/// has begun goes on, for it knows those connections by themselves; listening sockets it looks up by the device that a SYN
+/// comes in through, and this one listens on a device that there is not.
+///
+/// Without it (Linux before 5.7, as an ordinary user) the socket takes connections until it is closed.
+pub(crate) fn turn_away(listener: impl AsFd) {
+    if let Err(error) = setsockopt(&listener, BindToIfIndex, &i32::MAX) {
+        tracing::debug!(%error, "SO_BINDTOIFINDEX is not to be had");
     }
 }
 
@@ -89,25 +82,25 @@ mod tests {
     }
 
     #[test]
-    fn a_deaf_listener_keeps_what_it_has() {
+    fn a_listener_that_turns_others_away_keeps_what_it_has() {
         for ip in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = TcpListener::bind(ip) else { continue };
             let address = listener.local_addr().unwrap();
             defer_accept(&listener, true);
-            listener.set_nonblocking(true).unwrap();
             let mut client = TcpStream::connect(address).unwrap();
-            set_deaf(&listener, address, true);
+            let silent = TcpStream::connect(address).unwrap();
+            turn_away(&listener);
             defer_accept(&listener, false);
-            let newcomer = TcpStream::connect_timeout(&address, Duration::from_millis(100));
-            assert_eq!(newcomer.unwrap_err().kind(), ErrorKind::TimedOut);
-            client.write_all(b"\0").unwrap();
-            let (accepted, _) = listener.accept().unwrap();
-            // What came in through a deaf listener is deaf, too, until it is told otherwise.
-            set_deaf(&accepted, address, false);
-            client.write_all(b"\0").unwrap();
-            let mut octets = [0; 2];
-            accepted.set_nonblocking(false).unwrap();
-            std::io::Read::read_exact(&mut &accepted, &mut octets).unwrap();
+            let newcomer = TcpStream::connect(address);
+            assert_eq!(newcomer.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+            // What was begun comes, whether it speaks or not, and is a connection like any other.
+            client.write_all(b"x").unwrap();
+            for expected in [&client, &silent] {
+                let (mut accepted, peer) = listener.accept().unwrap();
+                assert_eq!(peer, expected.local_addr().unwrap());
+                accepted.write_all(b"y").unwrap();
+                std::io::Read::read_exact(&mut &*expected, &mut [0]).unwrap();
+            }
         }
     }
 }

@@ -4,7 +4,6 @@ mod common;
 
 use std::io::Write;
 use std::net::{IpAddr, TcpListener, TcpStream};
-use std::time::Duration;
 
 use common::{
     Broker, Told, Worker, address, answer, connect_to, eventually, fault, free_port, has_ipv6, preamble,
@@ -31,7 +30,11 @@ fn ask_at(at: &str, port: u16, path: &str) -> TcpStream {
 }
 
 fn is_open(at: &str, port: u16) -> bool {
-    TcpStream::connect_timeout(&(ip(at), port).into(), Duration::from_millis(200)).is_ok()
+    match TcpStream::connect((ip(at), port)) {
+        Ok(_) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => false,
+        Err(error) => panic!("{at}: {error}"),
+    }
 }
 
 fn bound(address: String, to: &[&str]) -> Register {
@@ -123,18 +126,127 @@ fn literal_and_all_in_any_order_lose_no_connection() {
     }
 }
 
-fn foreign_socket() -> std::os::fd::OwnedFd {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-    socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap()
+/// Each order in which two registrations can come and go, until one is left alone with nobody having been without both: who
+/// connects before a step and speaks behind it is answered.
+#[test]
+fn who_connects_before_a_step_is_answered_behind_it() {
+    let broker = Broker::start(&[]);
+    let before = broker.steady_descriptors();
+    // Bit n: whether the nth step is the literal's, and not that of all addresses.
+    for order in 0..1_u32 << 6 {
+        let port = free_port();
+        let addresses = [address(port, "all"), literal("127.0.0.1", port, "one")];
+        let mut control = ControlConnection::connect(&broker.control()).unwrap();
+        let mut held = [None, None];
+        for step in 0..6 {
+            let which = usize::from(order >> step & 1 == 1);
+            let silent = held.iter().any(Option::is_some).then(|| connect_to(ip("127.0.0.1"), port));
+            match held[which].take() {
+                Some((id, _)) => control.unregister(id).unwrap(),
+                None => {
+                    let register = Register::new([addresses[which].clone()]);
+                    held[which] = Some(control.register(&register).unwrap());
+                }
+            }
+            let [all, one] = [0, 1].map(|which| held[which].is_some());
+            assert_eq!(is_open("127.0.0.1", port), all || one, "order {order:b}, step {step}");
+            assert_eq!(is_open("127.0.0.2", port), all, "order {order:b}, step {step}");
+            if !all && !one {
+                break;
+            }
+            for mut client in silent.into_iter().chain([connect_to(ip("127.0.0.1"), port)]) {
+                client.write_all(&preamble(&address(port, "nobody"))).unwrap();
+                assert_eq!(told(&mut client), fault("EndpointNotFound"), "order {order:b}, step {step}");
+            }
+            for at in ["127.0.0.1", "0.0.0.0"] {
+                let joined = foreign_bind(at, port).map(drop);
+                assert_eq!(joined, Err(rustix::io::Errno::ADDRINUSE), "order {order:b}, step {step}, {at}");
+            }
+        }
+    }
+    broker.settles_at(before);
+}
+
+/// An address gets no socket of its own beside "all", and when "all" leaves there may be none to be had.
+#[test]
+fn an_address_outlives_all_without_a_free_descriptor() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let mut control = ControlConnection::connect(&broker.control()).unwrap();
+    let (all, accept_socket) = control.register(&Register::new([address(port, "all")])).unwrap();
+    let mut worker = Worker::register(&broker, &[literal("127.0.0.1", port, "one")]);
+    drop(accept_socket);
+    broker.steady_descriptors();
+    let pid = Pid::from_raw(i32::try_from(broker.pid()).unwrap());
+    let own = rustix::process::getrlimit(Resource::Nofile);
+    let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(0), maximum: own.maximum }).unwrap();
+    control.unregister(all).unwrap();
+    prlimit(pid, Resource::Nofile, before).unwrap();
+    let mut client = ask_at("127.0.0.1", port, "one");
+    assert_eq!(served(&mut client, &mut worker, port, "one"), ip("127.0.0.1"));
+    worker.control.unregister(worker.id).unwrap();
+    assert!(!is_open("127.0.0.1", port) && !is_open("127.0.0.2", port));
+}
+
+/// Whoever connects as soon as the port is open finds what it was opened for.
+#[test]
+fn a_port_opens_with_its_registration() {
+    let broker = Broker::start(&[]);
+    for _ in 0..100 {
+        let port = free_port();
+        let asking = std::thread::spawn(move || {
+            let mut client = loop {
+                match TcpStream::connect((ip("127.0.0.1"), port)) {
+                    Ok(client) => break client,
+                    Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused),
+                }
+            };
+            client.set_read_timeout(Some(common::PATIENCE)).unwrap();
+            client.write_all(&preamble(&address(port, "x"))).unwrap();
+            let mut octet = [0];
+            std::io::Read::read_exact(&mut client, &mut octet).unwrap();
+            octet[0]
+        });
+        let mut worker = Worker::register(&broker, &[address(port, "x")]);
+        eventually(|| worker.receiver.waiting().unwrap() == 1 || asking.is_finished(), || broker.log());
+        assert!(!asking.is_finished(), "{}", broker.log());
+        serve(worker.accept(), &preamble(&address(port, "x")), b'!');
+        assert_eq!(asking.join().unwrap(), b'!');
+    }
+}
+
+#[test]
+fn an_address_of_another_machine_is_refused_also_beside_all() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let _all = Worker::register(&broker, &[address(port, "all")]);
+    let mut control = ControlConnection::connect(&broker.control()).unwrap();
+    let Err(HandoffError::Refused(refused)) =
+        control.register(&Register::new([literal("203.0.113.7", port, "x")]))
+    else {
+        panic!("it was registered")
+    };
+    assert_eq!(refused.reason, RefusedReason::FailedToListen);
+    assert_eq!(refused.message, "203.0.113.7 is no address of this machine");
+}
+
+/// Like another program of this user that would share the port.
+fn foreign_bind(at: &str, port: u16) -> rustix::io::Result<std::os::fd::OwnedFd> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+    let foreign = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseport(&foreign, true)?;
+    // Else it would find the port reserved, whatever the broker does.
+    sockopt::set_socket_reuseaddr(&foreign, true)?;
+    bind(&foreign, &std::net::SocketAddr::new(ip(at), port))?;
+    Ok(foreign)
 }
 
 #[test]
 fn a_foreign_listener_is_never_joined() {
     let broker = Broker::start(&[]);
     let port = free_port();
-    let foreign = foreign_socket();
-    rustix::net::sockopt::set_socket_reuseport(&foreign, true).unwrap();
-    rustix::net::bind(&foreign, &std::net::SocketAddr::new(ip("127.0.0.2"), port)).unwrap();
+    let foreign = foreign_bind("127.0.0.2", port).unwrap();
     rustix::net::listen(&foreign, 1).unwrap();
 
     let mut control = ControlConnection::connect(&broker.control()).unwrap();
@@ -148,11 +260,8 @@ fn a_foreign_listener_is_never_joined() {
     // A process that another test starts just now may still have a copy of it.
     eventually(|| control.register(&Register::new([address(port, "y")])).is_ok(), || broker.log());
     // Nor can anyone join us now.
-    let foreign = foreign_socket();
-    rustix::net::sockopt::set_socket_reuseport(&foreign, true).unwrap();
     for at in ["127.0.0.1", "127.0.0.2", "0.0.0.0"] {
-        let joined = rustix::net::bind(&foreign, &std::net::SocketAddr::new(ip(at), port));
-        assert_eq!(joined, Err(rustix::io::Errno::ADDRINUSE), "{at}");
+        assert_eq!(foreign_bind(at, port).map(drop), Err(rustix::io::Errno::ADDRINUSE), "{at}");
     }
 }
 
