@@ -2,9 +2,9 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{
     Broker, Told, Worker, address, answer, ask, connect, eventually, fault, finish, free_port, preamble,
@@ -121,27 +121,22 @@ fn one_deadline_covers_the_whole_preamble() {
     let _worker = Worker::register(&broker, &[address(port, "x")]);
     let before = broker.steady_descriptors();
     let mut silent = connect(port);
-    // An octet from time to time does not move the deadline.
+    // An octet from time to time does not move the deadline: it ends long before the Via does.
     let mut slow = connect(port);
-    let begun = Instant::now();
-    let octets = preamble(&address(port, "x"));
-    for octet in octets.iter().cycle().take(60) {
-        if slow.write_all(&[*octet]).is_err() {
-            break;
-        }
+    let octets = preamble(&format!("{}{}", address(port, "x/"), "y".repeat(1900)));
+    let sent = octets.iter().take_while(|octet| {
         std::thread::sleep(Duration::from_millis(10));
-    }
-    let mut rest = [0; 8];
-    let _ = slow.read(&mut rest);
-    assert!(begun.elapsed() < common::PATIENCE);
+        slow.write_all(&[**octet]).is_ok()
+    });
+    assert!(sent.count() < octets.len());
     assert_eq!(told(&mut silent), Told::End);
     broker.settles_at(before);
-    assert!(broker.log().contains("outcome=deadline_passed"));
+    assert_eq!(broker.log().matches("outcome=deadline_passed").count(), 2, "{}", broker.log());
 }
 
 #[test]
 fn a_fin_behind_half_a_preamble_is_noticed_at_once_and_nothing_spins() {
-    let broker = Broker::start(&[]);
+    let broker = Broker::start(&["--receive-timeout-seconds", "3600"]);
     let port = free_port();
     let _worker = Worker::register(&broker, &[address(port, "x")]);
     let before = broker.steady_descriptors();
@@ -150,7 +145,7 @@ fn a_fin_behind_half_a_preamble_is_noticed_at_once_and_nothing_spins() {
     broker.settles_at(before + 1);
     let wake_ups = broker.wake_ups("accept");
     finish(&client);
-    // The deadline is 30 s away; patience is less.
+    // The deadline is an hour away; patience is less.
     assert_eq!(told(&mut client), Told::End);
     broker.settles_at(before);
     assert!(broker.wake_ups("accept") - wake_ups < 10);

@@ -297,12 +297,15 @@ fn loopback_of_the_other_family_is_bridged() {
         ("::", "127.0.0.9", "::1"),
     ] {
         let mut worker = Worker::register_as(&broker, bound(address(port, "x"), &[to]));
-        let _all = Worker::register(&broker, &[address(port, "all")]);
+        let mut all = Worker::register(&broker, &[address(port, "all")]);
         let mut client = ask_at(from, port, "x");
         assert_eq!(served(&mut client, &mut worker, port, "x"), ip(arrives), "{to} from {from}");
         assert_eq!(told(&mut client), Told::End);
         drop(client);
         eventually(|| broker.log().contains("outcome=relayed"), || broker.log());
+        for worker in [&mut worker, &mut all] {
+            worker.control.unregister(worker.id).unwrap();
+        }
     }
     broker.settles_at(before);
 }

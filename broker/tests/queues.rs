@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use std::process::Command;
 
 use common::{
-    Broker, Told, Worker, address, answer, ask, connect, eventually, fault, free_port, preamble, serve, told,
+    Broker, Told, Worker, address, answer, ask, connect, copy_of_the_broker, eventually, fault, free_port,
+    preamble, serve, told,
 };
 use handoff::Register;
 
@@ -48,11 +49,8 @@ fn past_its_bounds_the_server_is_too_busy() {
     let mut client = ask(port, "other");
     serve(other.accept(), &preamble(&address(port, "other")), b'o');
     assert_eq!(answer(&mut client), b'o');
-    // When the worker takes up work again, all that waited are served, in the order they came.
-    for client in &mut waiting {
-        serve(worker.accept(), &preamble(&address(port, "stuck")), b'!');
-        assert_eq!(answer(client), b'!');
-    }
+    // When the worker takes up work again, all that waited are served.
+    worker.serve_all(&mut waiting, &preamble(&address(port, "stuck")));
     assert_eq!(ended(&broker, "handed_over"), 21);
     drop((worker, other, waiting));
     broker.settles_at(before);
@@ -85,9 +83,24 @@ fn what_waited_in_the_broker_is_dispatched_again_when_the_worker_goes() {
     let mut clients: Vec<TcpStream> = (0..4).map(|_| ask(port, "x")).collect();
     eventually(|| first.receiver.waiting().unwrap() == 2, || broker.log());
     drop(first);
-    for client in &mut clients {
-        serve(next.accept(), &preamble(&address(port, "x")), b'n');
-        assert_eq!(answer(client), b'n');
+    next.serve_all(&mut clients, &preamble(&address(port, "x")));
+}
+
+#[test]
+fn they_are_served_in_the_order_of_arrival() {
+    let broker = Broker::start(&["--max-pending-connections", "20"]);
+    let port = free_port();
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    let before = broker.steady_descriptors();
+    let mut clients = Vec::new();
+    for count in 1..=40 {
+        clients.push(ask(port, "x"));
+        // It has arrived when it is in the queue, or the broker has it.
+        let arrived = || worker.receiver.waiting().unwrap() + broker.descriptors() - before;
+        eventually(|| arrived() == count, || broker.log());
+    }
+    for client in &clients {
+        assert_eq!(worker.accept().peer_addr().unwrap(), client.local_addr().unwrap());
     }
 }
 
@@ -130,11 +143,7 @@ fn no_message_carries_more_than_the_worker_asked_for() {
             || broker.log(),
         );
         assert!(sizes.iter().all(|size| *size <= usize::try_from(most).unwrap()), "{sizes:?}");
-        // In the order of arrival.
-        for (client, socket) in clients.iter().zip(&received) {
-            let peer = rustix::net::getpeername(socket).unwrap().unwrap();
-            assert_eq!(std::net::SocketAddr::try_from(peer).unwrap(), client.local_addr().unwrap());
-        }
+        drop(clients);
     }
 }
 
@@ -145,8 +154,7 @@ fn a_thousand_descriptors_are_enough() {
         println!("skipped: no root, or no setpriv");
         return;
     }
-    let program = std::env::temp_dir().join(format!("broker-{}", std::process::id()));
-    std::fs::copy(env!("CARGO_BIN_EXE_broker"), &program).unwrap();
+    let program = copy_of_the_broker();
     let mut command = Command::new("sh");
     command
         .args([

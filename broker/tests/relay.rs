@@ -74,9 +74,8 @@ fn over_a_unix_socket() {
 
 #[test]
 fn no_back_end_is_a_failed_dispatch() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let port = free_port();
-    let broker = Broker::configured(&route(port, &nobody.to_string()), &[]);
+    let (nobody, port) = (free_port(), free_port());
+    let broker = Broker::configured(&route(port, &format!("127.0.0.1:{nobody}")), &[]);
     let before = broker.steady_descriptors();
     for _ in 0..20 {
         assert_eq!(told(&mut ask(port, "legacy")), fault("ConnectionDispatchFailed"));

@@ -33,7 +33,7 @@ fn run(control: &Path) -> Running {
     let mut command = Command::new(BROKER);
     command.arg("--control").arg(control).stderr(Stdio::null());
     let running = Running(command.spawn().expect("the broker starts"));
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while ControlConnection::connect(control).is_err() {
         assert!(Instant::now() < deadline, "no control socket");
         std::thread::sleep(Duration::from_millis(10));

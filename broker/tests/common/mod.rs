@@ -13,7 +13,7 @@ use handoff::{AcceptReceiver, ControlConnection, Register};
 use serde_json::Value;
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A broker of our own, ended with the value.
 pub struct Broker {
@@ -72,11 +72,15 @@ impl Broker {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
-    /// How many there are when nothing is under way: a reply that was just sent still has its descriptor for a moment.
+    /// How many there are when nothing is under way: a reply that was just sent still has its descriptor for a moment. A thread
+    /// that does something is not asleep, even if no processor has time for it.
     pub fn steady_descriptors(&self) -> usize {
         let mut last = Vec::new();
         eventually(
             || {
+                if !threads(self.pid()).all(|state| state == 'S') {
+                    last.clear();
+                }
                 last.push(self.descriptors());
                 sleep(Duration::from_millis(10));
                 last.len() > 8 && last.iter().rev().take(8).all(|count| Some(count) == last.last())
@@ -151,12 +155,25 @@ pub fn signal(pid: u32, signal: rustix::process::Signal) {
 /// Stops a process, and waits until it is (or its tracer has it): a thread that sleeps in a system call may still finish it.
 pub fn stop(pid: u32) {
     signal(pid, rustix::process::Signal::STOP);
-    let stopped = |thread: std::io::Result<std::fs::DirEntry>| {
-        let status = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
-        status.rsplit(')').next().unwrap().trim_start().starts_with(['T', 't'])
-    };
-    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    eventually(|| threads().all(stopped), || format!("process {pid} does not stop"));
+    let stopped = |state| ['T', 't'].contains(&state);
+    eventually(|| threads(pid).all(stopped), || format!("process {pid} does not stop"));
+}
+
+/// The states of a process's threads, as in `/proc`.
+fn threads(pid: u32) -> impl Iterator<Item = char> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    // One may end meanwhile.
+    let status = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    status.map(|status| status.rsplit(')').next().unwrap().trim_start().chars().next().unwrap())
+}
+
+/// A copy of a program that another user may run. Made by a process of its own: one that this process starts meanwhile would
+/// have the copy open for writing for a moment, and it could not be run.
+pub fn copy_of_the_broker() -> PathBuf {
+    let program = std::env::temp_dir().join(format!("broker-{}", std::process::id()));
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_broker")).arg(&program).status().unwrap();
+    assert!(copied.success());
+    program
 }
 
 /// Waits for something that comes at its own time.
@@ -237,6 +254,16 @@ impl Worker {
         stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
+    }
+
+    /// Accepts as many connections, in whatever order they come, and serves each of these initiators.
+    pub fn serve_all(&mut self, clients: &mut [TcpStream], expected: &[u8]) {
+        for _ in &*clients {
+            serve(self.accept(), expected, b'!');
+        }
+        for client in clients {
+            assert_eq!(answer(client), b'!');
+        }
     }
 
     pub fn nothing_waits(&mut self) -> bool {
