@@ -5,126 +5,109 @@
 //! in its record type. Every other tag, and every one that something is wrong with, is left to the general reader, which says
 //! the same about plain ones, only slower.
 
-use super::Name;
-use super::scope::{Known, Ref, Source};
-use super::start_tag::Held;
-use super::state::ReaderState;
-use crate::Quotas;
-use crate::record::Letter;
+use super::scope::Ref;
+use super::{Name, Reader};
 
-impl ReaderState {
+impl<'a> Reader<'a> {
     /// Reads the start tag at `at`, a record of type `kind`, and opens its element if it is plain and nothing is wrong with
-    /// it. Otherwise bindings and attributes may be left that the caller is to undo.
+    /// it. Otherwise bindings may be left that the caller is to undo.
     #[inline(always)]
-    pub(super) fn plain_tag<'a>(
-        &mut self,
-        source: &Source<'a>,
-        at: usize,
-        kind: u8,
-        quotas: &Quotas,
-        known: &mut Known<'a>,
-    ) -> Option<Name<'a>> {
-        let depth = self.scopes.depth();
-        if depth >= quotas.max_depth || (depth == 0 && self.root_seen) {
+    pub(super) fn plain_tag(&mut self, at: usize, kind: u8) -> Option<()> {
+        let depth = self.state.scopes.depth();
+        if depth >= self.quotas.max_depth || (depth == 0 && self.state.root_seen) {
             return None;
         }
-        let (number, prefix) = match kind {
-            0x44..=0x77 => numbered(Letter::of_record(kind - 0x44)),
-            0x40 | 0x42 => (0, ""),
+        let (prefix, dictionary) = match kind {
+            0x44..=0x5D => (kind - 0x43, true),
+            0x5E..=0x77 => (kind - 0x5D, false),
+            0x40 | 0x42 => (0, kind == 0x42),
             _ => return None,
         };
-        let (_, local, mut end) = string(source, at + 1, matches!(kind, 0x42..=0x5D))?;
-        let before = self.scopes.bindings();
-        self.attributes.clear();
-        if (0x04..=0x3F).contains(source.octets.get(end)?) {
-            end = self.plain_attributes(source, end, before, quotas, known)?;
+        let (_, local, mut end) = self.plain_string(at + 1, dictionary)?;
+        let before = self.state.scopes.bindings();
+        self.state.attributes_at = end;
+        if (0x04..=0x3F).contains(self.source.octets.get(end)?) {
+            end = self.plain_attributes(end, before)?;
         }
-        let binding = self.scopes.bound(number)?;
-        if binding == 0 && number > 0 {
-            return None;
-        }
-        let namespace = self.scopes.string(known, binding, *source).ok()?;
-        self.root_seen = true;
-        self.scopes.open(before, end);
-        self.position = end;
-        Some(Name { prefix, local, namespace })
+        let namespace = match self.state.scopes.bound(prefix) {
+            0 if prefix == 0 => "",
+            0 => return None,
+            binding => self.state.scopes.string(&self.known, binding, self.source).ok()?,
+        };
+        self.state.root_seen = true;
+        self.state.position = end;
+        self.state.scopes.open(before, end);
+        self.name = Name { prefix: PREFIXES[usize::from(prefix)], local, namespace };
+        Some(())
     }
 
     /// Reads the declarations and attributes from `at` on and says where they end.
     #[inline(never)]
-    fn plain_attributes<'a>(
-        &mut self,
-        source: &Source<'a>,
-        at: usize,
-        before: usize,
-        quotas: &Quotas,
-        known: &mut Known<'a>,
-    ) -> Option<usize> {
-        let mut end = at;
+    fn plain_attributes(&mut self, at: usize, before: usize) -> Option<usize> {
+        let octets = self.source.octets;
         let mut attribute = None;
+        let mut end = at;
         loop {
-            let start = end;
-            match *source.octets.get(start)? {
-                kind @ 0x08..=0x0B => {
-                    let (number, prefix_end) = if kind & 1 == 0 {
-                        (0, start + 1)
-                    } else {
-                        let &[1, letter @ b'a'..=b'z'] = source.octets.get(start + 1..start + 3)? else {
-                            return None;
-                        };
-                        (u32::from(letter - b'a') + 1, start + 3)
-                    };
-                    let (uri, text, uri_end) = string(source, prefix_end, kind >= 0x0A)?;
-                    if number > 0 && text.is_empty() {
-                        return None;
-                    }
-                    let span = (prefix_end as u32 - u32::from(number > 0), prefix_end as u32);
-                    self.scopes.bind(number, span, uri, before).ok()?;
-                    self.scopes.learn(known, text);
-                    self.attributes.push(Held::declaration(start));
-                    end = uri_end;
-                }
+            match *octets.get(end)? {
                 kind @ 0x0C..=0x25 if attribute.is_none() => {
-                    let (local, _, name_end) = string(source, start + 1, true)?;
-                    let (0x80 | 0x82 | 0x84 | 0x86) = source.octets.get(name_end)? else { return None };
-                    attribute = Some((self.attributes.len(), kind - 0x0C));
-                    self.attributes.push(Held::attribute(start, local));
-                    end = name_end + 1;
+                    attribute = Some(kind - 0x0B);
+                    let (_, _, value) = self.plain_string(end + 1, true)?;
+                    let (0x80 | 0x82 | 0x84 | 0x86) = octets.get(value)? else { return None };
+                    end = value + 1;
                 }
+                kind @ (0x09 | 0x0B) => {
+                    let &[1, letter @ b'a'..=b'z'] = octets.get(end + 1..end + 3)? else { return None };
+                    end = self.plain_declaration(letter - b'a' + 1, end + 3, kind == 0x0B, before)?;
+                }
+                kind @ (0x08 | 0x0A) => end = self.plain_declaration(0, end + 1, kind == 0x0A, before)?,
                 0x04..=0x3F => return None,
                 _ => break,
             }
-            if end - at > quotas.max_bytes_per_read {
+            if end - at > self.quotas.max_bytes_per_read {
                 return None;
             }
         }
-        if let Some((index, letter)) = attribute {
-            let namespace = self.scopes.uri(self.scopes.bound(u32::from(letter) + 1)?)?;
-            self.attributes.get_mut(index)?.set_namespace(namespace);
+        match attribute {
+            Some(prefix) if self.state.scopes.bound(prefix) == 0 => None,
+            _ => Some(end),
         }
+    }
+
+    /// Reads the namespace at `at` that a declaration binds to `prefix`, and says where it ends.
+    #[inline(always)]
+    fn plain_declaration(&mut self, prefix: u8, at: usize, dictionary: bool, before: usize) -> Option<usize> {
+        let (uri, string, end) = self.plain_string(at, dictionary)?;
+        if prefix > 0 && string.is_empty() {
+            return None;
+        }
+        let place = (at as u32 - u32::from(prefix > 0), at as u32);
+        self.state.scopes.bind(u32::from(prefix), place, uri, before).ok()?;
+        self.state.scopes.learn(&mut self.known, string);
         Some(end)
     }
-}
 
-#[inline(always)]
-fn numbered(letter: Letter) -> (u32, &'static str) {
-    (u32::from(letter.index()) + 1, letter.as_str())
-}
-
-/// The name or namespace at `at`: how it is remembered, the string, and where it ends.
-#[inline(always)]
-fn string<'a>(source: &Source<'a>, at: usize, dictionary: bool) -> Option<(Ref, &'a str, usize)> {
-    let (number, start) = match *source.octets.get(at)? {
-        low @ ..0x80 => (u32::from(low), at + 1),
-        low => match *source.octets.get(at + 1)? {
-            high @ ..0x80 => (u32::from(low & 0x7F) | u32::from(high) << 7, at + 2),
-            _ => return None,
-        },
-    };
-    if dictionary {
-        return Some((Ref::Id(number), source.strings.get(number)?, start));
+    /// The name or namespace at `at`: how it is remembered, the string, and where it ends.
+    #[inline(always)]
+    fn plain_string(&self, at: usize, dictionary: bool) -> Option<(Ref, &'a str, usize)> {
+        let octets = self.source.octets;
+        let (number, start) = match *octets.get(at)? {
+            low @ ..0x80 => (u32::from(low), at + 1),
+            low => match *octets.get(at + 1)? {
+                high @ ..0x80 => (u32::from(low & 0x7F) | u32::from(high) << 7, at + 2),
+                _ => return None,
+            },
+        };
+        if dictionary {
+            return Some((Ref::Id(number), self.source.strings.get(number)?, start));
+        }
+        let end = start + number as usize;
+        let string = core::str::from_utf8(octets.get(start..end)?).ok()?;
+        Some((Ref::Span(start as u32, end as u32), string, end))
     }
-    let end = start + number as usize;
-    let string = core::str::from_utf8(source.octets.get(start..end)?).ok()?;
-    Some((Ref::Span(start as u32, end as u32), string, end))
 }
+
+/// The prefixes by number: none, then the letters.
+const PREFIXES: [&str; 27] = [
+    "", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u",
+    "v", "w", "x", "y", "z",
+];

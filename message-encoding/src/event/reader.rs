@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 
 use super::scope::{Known, Source};
-use super::state::{Next, ReaderState};
+use super::state::{NO_ATTRIBUTES, Next, ReaderState};
 use super::{Attribute, Event, Name, ReadError};
 use crate::dictionary::Strings;
 use crate::record::ArrayType;
@@ -29,10 +29,14 @@ use crate::{Quotas, RecordError, Value};
 /// ```
 #[derive(Debug)]
 pub struct Reader<'a> {
-    state: &'a mut ReaderState,
-    source: Source<'a>,
-    quotas: Quotas,
-    known: Known<'a>,
+    pub(super) state: &'a mut ReaderState,
+    pub(super) source: Source<'a>,
+    pub(super) quotas: Quotas,
+    pub(super) known: Known<'a>,
+    /// The name of the element that started last.
+    pub(super) name: Name<'a>,
+    /// The text or comment that was read last.
+    value: Value<'a>,
 }
 
 impl<'a> Reader<'a> {
@@ -42,7 +46,9 @@ impl<'a> Reader<'a> {
         if u32::try_from(octets.len()).is_err() {
             state.fail(ReadError::DocumentTooLong);
         }
-        Self { state, source: Source { octets, strings }, quotas, known: Known::default() }
+        let name = Name { prefix: "", local: "", namespace: "" };
+        let source = Source { octets, strings };
+        Self { state, source, quotas, known: Known::default(), name, value: Value::Empty }
     }
 
     /// The next event, nothing at the end of the document.
@@ -53,82 +59,116 @@ impl<'a> Reader<'a> {
     #[allow(clippy::should_implement_trait)]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Event<'a>>, ReadError> {
-        match self.ahead() {
-            Ahead::Ended => Ok(Some(Event::End)),
-            Ahead::Element(at, kind) => self.element(at, kind).map(|name| name.map(Event::Start)),
-            Ahead::Text(at, kind) => self.text_record(at, kind).map(|value| value.map(Event::Text)),
-            Ahead::Done => Ok(None),
-            Ahead::Other => self.other(),
+        match self.advance() {
+            Found::Start => Ok(Some(Event::Start(self.name))),
+            Found::Text => Ok(Some(Event::Text(self.value))),
+            Found::End => Ok(Some(Event::End)),
+            Found::Comment => {
+                let Value::String(comment) = self.value else { return Ok(None) };
+                Ok(Some(Event::Comment(comment)))
+            }
+            Found::Done => Ok(None),
+            Found::Refused => Err(self.refusal()),
         }
     }
 
-    /// What comes next. Most events of a message are ends of elements: they are hardly worth a call and have been read already.
+    /// Reads what comes next. Ends of elements, which most events of a message are, are hardly worth a call.
     #[inline(always)]
-    fn ahead(&mut self) -> Ahead {
+    fn advance(&mut self) -> Found {
         let at = self.state.position;
-        match self.state.next {
+        let next = self.state.next;
+        match next {
             Next::Record => match self.source.octets.get(at) {
-                Some(&kind @ 0x40..=0x77) => Ahead::Element(at, kind),
-                Some(&kind @ (0x80..=0xA3 | 0xA8..=0xBD)) => Ahead::Text(at, kind),
-                Some(0x01) if self.state.scopes.close(&self.source) => {
+                Some(&kind @ 0x40..=0x77) => self.element(at, kind),
+                Some(&kind @ (0x80..=0xA3 | 0xA8..=0xBD)) => self.text_record(at, kind),
+                Some(0x01) if self.close() => {
                     self.state.position = at + 1;
-                    Ahead::Ended
+                    Found::End
                 }
-                None if self.state.scopes.depth() == 0 => Ahead::Done,
-                _ => Ahead::Other,
+                _ => self.other(),
             },
-            Next::End if self.state.scopes.close(&self.source) => {
+            Next::End if self.close() => {
                 self.state.next = Next::Record;
-                Ahead::Ended
+                Found::End
             }
-            _ => Ahead::Other,
+            _ => self.other(),
         }
+    }
+
+    #[inline(always)]
+    fn close(&mut self) -> bool {
+        self.state.attributes_at = NO_ATTRIBUTES;
+        self.state.scopes.close(&self.source)
     }
 
     /// Reads the start tag at `at`, a record of type `kind`.
     #[inline(never)]
-    fn element(&mut self, at: usize, kind: u8) -> Result<Option<Name<'a>>, ReadError> {
+    fn element(&mut self, at: usize, kind: u8) -> Found {
         let before = self.state.scopes.bindings();
-        if let Some(name) = self.state.plain_tag(&self.source, at, kind, &self.quotas, &mut self.known) {
-            return Ok(Some(name));
+        if self.plain_tag(at, kind).is_some() {
+            return Found::Start;
         }
         self.state.scopes.undo(before, &self.source);
         match self.state.start_tag(self.source, at, &self.quotas, &mut self.known) {
-            Ok(name) => Ok(Some(name)),
-            Err(error) => Err(self.refuse(error)),
+            Ok(name) => {
+                self.name = name;
+                Found::Start
+            }
+            Err(error) => self.refuse(error),
         }
     }
 
     /// Reads the text at `at`, a record of type `kind`.
     #[inline(never)]
-    fn text_record(&mut self, at: usize, kind: u8) -> Result<Option<Value<'a>>, ReadError> {
+    fn text_record(&mut self, at: usize, kind: u8) -> Found {
         match self.state.text(self.source, at, kind) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => Err(self.refuse(error)),
+            Ok(value) => {
+                self.value = value;
+                Found::Text
+            }
+            Err(error) => self.refuse(error),
         }
     }
 
     #[inline(never)]
-    fn other(&mut self) -> Result<Option<Event<'a>>, ReadError> {
-        let event = self.state.step(self.source, &self.quotas, &mut self.known);
-        if let Err(error) = event {
-            return Err(self.refuse(error));
+    fn other(&mut self) -> Found {
+        match self.state.step(self.source, &self.quotas, &mut self.known) {
+            Ok(Some(Event::Start(name))) => {
+                self.name = name;
+                Found::Start
+            }
+            Ok(Some(Event::Text(value))) => {
+                self.value = value;
+                Found::Text
+            }
+            Ok(Some(Event::Comment(comment))) => {
+                self.value = Value::String(comment);
+                Found::Comment
+            }
+            Ok(Some(Event::End)) => Found::End,
+            Ok(None) => Found::Done,
+            Err(error) => self.refuse(error),
         }
-        event
     }
 
     #[cold]
-    fn refuse(&mut self, error: ReadError) -> ReadError {
-        self.fail(match error {
+    fn refuse(&mut self, error: ReadError) -> Found {
+        self.state.fail(match error {
             ReadError::Record(RecordError::NeedMore(_)) => ReadError::UnexpectedEnd,
             error => error,
-        })
+        });
+        Found::Refused
+    }
+
+    #[cold]
+    fn refusal(&self) -> ReadError {
+        self.state.failed.unwrap_or(ReadError::UnexpectedEnd)
     }
 
     /// The attributes and namespace declarations of the element that started last, in the order of the document.
     #[inline]
     pub fn attributes(&self) -> Attributes<'_, 'a> {
-        Attributes { state: self.state, source: self.source, index: 0 }
+        Attributes::new(self.state, self.source)
     }
 
     /// How many octets of the document have been read.
@@ -187,7 +227,7 @@ impl<'a> Reader<'a> {
         if let Some((octets, after)) = self.short_text()
             && octets.len() <= self.quotas.max_string_content_length
             && let Ok(text) = core::str::from_utf8(octets)
-            && self.state.scopes.close(&self.source)
+            && self.close()
         {
             self.state.position = after;
             return Ok(Cow::Borrowed(text));
@@ -315,20 +355,14 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn next_child(&mut self) -> Result<Option<Name<'a>>, ReadError> {
         loop {
-            let event = match self.ahead() {
-                Ahead::Element(at, kind) => return self.element(at, kind),
-                Ahead::Ended => return Ok(None),
-                Ahead::Text(at, kind) => self.text_record(at, kind)?.map(Event::Text),
-                Ahead::Done => None,
-                Ahead::Other => self.other()?,
-            };
-            match event {
-                Some(Event::Start(name)) => return Ok(Some(name)),
-                Some(Event::End) => return Ok(None),
-                Some(Event::Comment(_)) => {}
-                Some(Event::Text(value)) if value.is_white_space() => {}
-                Some(Event::Text(_)) => return Err(self.fail(ReadError::Unexpected("an element"))),
-                None => return Err(self.fail(ReadError::UnexpectedEnd)),
+            match self.advance() {
+                Found::Start => return Ok(Some(self.name)),
+                Found::End => return Ok(None),
+                Found::Comment => {}
+                Found::Text if self.value.is_white_space() => {}
+                Found::Text => return Err(self.fail(ReadError::Unexpected("an element"))),
+                Found::Done => return Err(self.fail(ReadError::UnexpectedEnd)),
+                Found::Refused => return Err(self.refusal()),
             }
         }
     }
@@ -337,19 +371,13 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn next_text(&mut self) -> Result<Option<Value<'a>>, ReadError> {
         loop {
-            let event = match self.ahead() {
-                Ahead::Text(at, kind) => return self.text_record(at, kind),
-                Ahead::Ended => return Ok(None),
-                Ahead::Element(at, kind) => self.element(at, kind)?.map(Event::Start),
-                Ahead::Done => None,
-                Ahead::Other => self.other()?,
-            };
-            match event {
-                Some(Event::Text(value)) => return Ok(Some(value)),
-                Some(Event::Comment(_)) => {}
-                Some(Event::End) => return Ok(None),
-                Some(Event::Start(_)) => return Err(self.fail(ReadError::Unexpected("a text"))),
-                None => return Err(self.fail(ReadError::UnexpectedEnd)),
+            match self.advance() {
+                Found::Text => return Ok(Some(self.value)),
+                Found::End => return Ok(None),
+                Found::Comment => {}
+                Found::Start => return Err(self.fail(ReadError::Unexpected("a text"))),
+                Found::Done => return Err(self.fail(ReadError::UnexpectedEnd)),
+                Found::Refused => return Err(self.refusal()),
             }
         }
     }
@@ -361,18 +389,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What comes next in a document.
-enum Ahead {
-    /// The end of an element, which has been read.
-    Ended,
-    /// A start tag, where it begins, and its record type.
-    Element(usize, u8),
-    /// A text that is no list, where it begins, and its record type.
-    Text(usize, u8),
+/// What was read; the reader has the rest of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// A start tag: its name is [`Reader::name`].
+    Start,
+    /// A text: [`Reader::value`].
+    Text,
+    /// A comment: [`Reader::value`], a string.
+    Comment,
+    /// The end of an element.
+    End,
     /// Nothing: the document is at its end.
     Done,
-    /// Something else, or nothing after an error.
-    Other,
+    /// Nothing: the document is refused.
+    Refused,
 }
 
 /// The attributes of a start tag.
@@ -380,12 +411,14 @@ enum Ahead {
 pub struct Attributes<'s, 'a> {
     state: &'s ReaderState,
     source: Source<'a>,
-    index: usize,
+    at: usize,
+    end: usize,
 }
 
 impl<'s, 'a> Attributes<'s, 'a> {
+    #[inline]
     pub(super) fn new(state: &'s ReaderState, source: Source<'a>) -> Self {
-        Self { state, source, index: 0 }
+        Self { state, source, at: state.attributes_at, end: state.scopes.kept() }
     }
 }
 
@@ -394,8 +427,11 @@ impl<'a> Iterator for Attributes<'_, 'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Attribute<'a>> {
-        let attribute = self.state.held(self.index, self.source)?;
-        self.index += 1;
+        if self.at >= self.end {
+            return None;
+        }
+        let (attribute, next) = self.state.attribute_at(self.source, self.at)?;
+        self.at = next;
         Some(attribute)
     }
 }

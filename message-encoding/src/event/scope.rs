@@ -104,7 +104,7 @@ struct Binding {
 }
 
 /// An open element.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Open {
     /// How many bindings there were before it.
     bindings: u32,
@@ -115,9 +115,13 @@ struct Open {
 /// The open elements and the bindings in scope.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scopes {
+    /// The open elements are the first `depth` of these.
     elements: Vec<Open>,
+    depth: usize,
     bindings: Vec<Binding>,
-    /// By number: the innermost binding, plus one.
+    /// By number: the innermost binding, plus one. These are the numbers that prefixes always have.
+    fixed: [u32; 1 + LETTERS],
+    /// The same for the numbers above.
     current: Vec<u32>,
     longer: BTreeMap<Box<[u8]>, u32>,
     free: Vec<u32>,
@@ -127,24 +131,25 @@ impl Scopes {
     /// Scopes with room for an ordinary envelope.
     pub(super) fn with_capacity() -> Self {
         Self {
-            elements: Vec::with_capacity(16),
+            elements: alloc::vec![Open::default(); 16],
             bindings: Vec::with_capacity(16),
-            current: Vec::with_capacity(32),
             ..Self::default()
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.elements.clear();
+        self.depth = 0;
         self.bindings.clear();
-        self.current.clear();
-        self.current.resize(1 + LETTERS, 0);
-        self.longer.clear();
-        self.free.clear();
+        self.fixed = [0; 1 + LETTERS];
+        if !self.current.is_empty() {
+            self.current.clear();
+            self.longer.clear();
+            self.free.clear();
+        }
     }
 
     pub(super) fn depth(&self) -> usize {
-        self.elements.len()
+        self.depth
     }
 
     /// How many bindings there are: what [`Scopes::declare`] compares with to find a second one of an element.
@@ -154,19 +159,26 @@ impl Scopes {
 
     /// Where the start tag of the innermost open element ends: nothing from there on is remembered here.
     pub(super) fn kept(&self) -> usize {
-        self.elements.last().map_or(0, |open| open.tag_end as usize)
+        let innermost = self.depth.checked_sub(1).and_then(|last| self.elements.get(last));
+        innermost.map_or(0, |open| open.tag_end as usize)
     }
 
     /// Opens an element with the bindings made since there were `before`.
     #[inline(always)]
     pub(super) fn open(&mut self, before: usize, tag_end: usize) {
-        self.elements.push(Open { bindings: before as u32, tag_end: tag_end as u32 });
+        let open = Open { bindings: before as u32, tag_end: tag_end as u32 };
+        match self.elements.get_mut(self.depth) {
+            Some(place) => *place = open,
+            None => self.elements.push(open),
+        }
+        self.depth += 1;
     }
 
     /// Closes the innermost element; says whether there was one.
     #[inline(always)]
     pub(super) fn close(&mut self, source: &Source<'_>) -> bool {
-        let Some(open) = self.elements.pop() else { return false };
+        let Some(&open) = self.elements.get(self.depth.wrapping_sub(1)) else { return false };
+        self.depth -= 1;
         if self.bindings.len() > open.bindings as usize {
             self.undo(open.bindings as usize, source);
         }
@@ -177,7 +189,7 @@ impl Scopes {
     pub(super) fn undo(&mut self, count: usize, source: &Source<'_>) {
         while self.bindings.len() > count {
             let Some(binding) = self.bindings.pop() else { return };
-            self.current[binding.number as usize] = binding.hidden;
+            *self.current_mut(binding.number) = binding.hidden;
             if binding.hidden == 0 && binding.number as usize > LETTERS {
                 self.longer.remove(source.octets_of(Ref::Span(binding.prefix.0, binding.prefix.1)));
                 self.free.push(binding.number);
@@ -211,13 +223,25 @@ impl Scopes {
         uri: Ref,
         before: usize,
     ) -> Result<(), ReadError> {
-        let hidden = self.current[number as usize];
+        let hidden = self.current(number);
         if hidden as usize > before {
             return Err(ReadError::DuplicateAttribute);
         }
         self.bindings.push(Binding { number, hidden, prefix: span, uri });
-        self.current[number as usize] = self.bindings.len() as u32;
+        *self.current_mut(number) = self.bindings.len() as u32;
         Ok(())
+    }
+
+    #[inline]
+    fn current(&self, number: u32) -> u32 {
+        let number = number as usize;
+        self.fixed.get(number).copied().unwrap_or_else(|| self.current[number - self.fixed.len()])
+    }
+
+    #[inline]
+    fn current_mut(&mut self, number: u32) -> &mut u32 {
+        let (number, fixed) = (number as usize, self.fixed.len());
+        if number < fixed { &mut self.fixed[number] } else { &mut self.current[number - fixed] }
     }
 
     fn number_of_longer(&mut self, prefix: &[u8]) -> u32 {
@@ -226,22 +250,16 @@ impl Scopes {
         }
         let number = self.free.pop().unwrap_or_else(|| {
             self.current.push(0);
-            self.current.len() as u32 - 1
+            (LETTERS + self.current.len()) as u32
         });
         self.longer.insert(prefix.into(), number);
         number
     }
 
-    /// The binding of the prefix with a number, plus one; 0 for none.
+    /// The binding of the prefix with a number, one of the fixed ones, plus one; 0 for none.
     #[inline(always)]
-    pub(super) fn bound(&self, number: u32) -> Option<usize> {
-        self.current.get(number as usize).map(|&binding| binding as usize)
-    }
-
-    /// What is bound by a binding, its number plus one.
-    #[inline(always)]
-    pub(super) fn uri(&self, binding: usize) -> Option<Ref> {
-        Some(self.bindings.get(binding.checked_sub(1)?)?.uri)
+    pub(super) fn bound(&self, number: u8) -> usize {
+        self.fixed.get(usize::from(number)).map_or(0, |&binding| binding as usize)
     }
 
     /// Remembers that the innermost binding is to `string`.
@@ -262,7 +280,7 @@ impl Scopes {
     ) -> Result<&'a str, ReadError> {
         match known.0.get(binding.wrapping_sub(1)) {
             Some(&Some(string)) => Ok(string),
-            _ => self.uri(binding).map_or(Ok(""), |uri| source.str_of(uri)),
+            _ => self.bindings.get(binding.wrapping_sub(1)).map_or(Ok(""), |known| source.str_of(known.uri)),
         }
     }
 
@@ -270,8 +288,8 @@ impl Scopes {
     #[inline]
     pub(super) fn namespace(&self, prefix: Prefix<'_>) -> Result<Ref, ReadError> {
         let binding = match prefix {
-            Prefix::None => self.current[0],
-            Prefix::Letter(letter) => self.current[usize::from(letter.index()) + 1],
+            Prefix::None => self.fixed[0],
+            Prefix::Letter(letter) => self.current(u32::from(letter.index()) + 1),
             Prefix::Inline(inline) => return self.namespace_of(inline.octets()),
         };
         match (binding, prefix) {
@@ -283,7 +301,7 @@ impl Scopes {
 
     fn namespace_of(&self, prefix: &[u8]) -> Result<Ref, ReadError> {
         let number = number_of(prefix).or_else(|| self.longer.get(prefix).copied());
-        let binding = number.map_or(0, |number| self.current[number as usize]);
+        let binding = number.map_or(0, |number| self.current(number));
         match (binding, prefix) {
             (0, []) => Ok(Ref::Empty),
             (0, b"xml") => Ok(Ref::Xml),

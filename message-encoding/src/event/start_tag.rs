@@ -1,6 +1,7 @@
 //! Start tags: an element record, the attributes and declarations behind it, and what they mean together.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::scope::{Known, Ref, Source, span};
 use super::state::ReaderState;
@@ -31,35 +32,6 @@ impl Tag {
             local: source.str_of(self.local)?,
             namespace: source.str_of(self.namespace)?,
         })
-    }
-}
-
-/// An attribute of the element that started last.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    /// Where its record begins.
-    at: u32,
-    /// Its local name and namespace; none for a declaration.
-    name: Option<(Ref, Ref)>,
-}
-
-impl Held {
-    #[inline]
-    pub(super) fn declaration(at: usize) -> Self {
-        Self { at: at as u32, name: None }
-    }
-
-    /// An attribute without a namespace.
-    #[inline]
-    pub(super) fn attribute(at: usize, local: Ref) -> Self {
-        Self { at: at as u32, name: Some((local, Ref::Empty)) }
-    }
-
-    #[inline]
-    pub(super) fn set_namespace(&mut self, uri: Ref) {
-        if let Some((_, namespace)) = &mut self.name {
-            *namespace = uri;
-        }
     }
 }
 
@@ -111,7 +83,6 @@ impl ReaderState {
             _ => return Err(ReadError::ArrayElement),
         };
         let (local_ref, local) = source.string(&mut cursor, matches!(kind, 0x42..=0x5D))?;
-        self.attributes.clear();
         let attributes_at = cursor.position;
         let mut named = 0;
         loop {
@@ -129,11 +100,12 @@ impl ReaderState {
             }
         }
         if named > 0 {
-            self.resolve_attributes(source, named)?;
+            self.resolve_attributes(source, attributes_at..cursor.position, named)?;
         }
         let namespace_ref = self.scopes.namespace(prefix)?;
         let namespace = source.str_of(namespace_ref)?;
         self.tag = Tag { prefix: prefix_ref, local: local_ref, namespace: namespace_ref };
+        self.attributes_at = attributes_at;
         self.root_seen = true;
         self.scopes.open(before, cursor.position);
         self.position = cursor.position;
@@ -148,7 +120,6 @@ impl ReaderState {
         before: usize,
         known: &mut Known<'a>,
     ) -> Result<(), ReadError> {
-        let at = cursor.position;
         let kind = cursor.octet()?;
         let (prefix, place) = if kind & 1 == 1 {
             let inline = cursor.inline()?;
@@ -164,74 +135,75 @@ impl ReaderState {
         check_declaration(prefix, string)?;
         self.scopes.declare(prefix, (place.0 as u32, place.1 as u32), uri, before)?;
         self.scopes.learn(known, string);
-        self.attributes.push(Held::declaration(at));
         Ok(())
     }
 
-    /// Reads the attribute that comes next.
+    /// Reads the attribute that comes next. Its namespace is looked up when all declarations are known.
     fn attribute<'a>(&mut self, source: Source<'a>, cursor: &mut Cursor<'a>) -> Result<(), ReadError> {
-        let at = cursor.position;
         let kind = cursor.octet()?;
         if matches!(kind, 0x05 | 0x07) {
             cursor.inline()?;
         }
-        let (local, _) = source.string(cursor, matches!(kind, 0x06 | 0x07 | 0x0C..=0x25))?;
-        match source.octets.get(cursor.position) {
-            // A number or truth that is all in the record type, as `mustUnderstand` nearly always is.
-            Some(0x80 | 0x82 | 0x84 | 0x86) => cursor.position += 1,
-            _ => cursor.position = skip_value(source, cursor.position)?,
-        }
-        // The namespace is looked up when all declarations are known.
-        self.attributes.push(Held::attribute(at, local));
+        source.string(cursor, matches!(kind, 0x06 | 0x07 | 0x0C..=0x25))?;
+        cursor.position = skip_value(source, cursor.position)?;
         Ok(())
     }
 
-    /// Gives the attributes, of which `named` are no declarations, their namespaces and sees that no two have one name.
-    fn resolve_attributes(&mut self, source: Source<'_>, named: usize) -> Result<(), ReadError> {
-        for held in &mut self.attributes {
-            let Some((_, namespace)) = &mut held.name else { continue };
-            let at = held.at as usize;
-            let prefix = match source.octets.get(at) {
-                Some(&kind @ 0x0C..=0x3F) => Prefix::Letter(Letter::of_record(kind - 0x0C)),
-                Some(0x05 | 0x07) => Prefix::Inline(Cursor::at(source.octets, at + 1).inline()?),
-                _ => continue,
-            };
+    /// Sees that the attributes, of which `named` are no declarations, have prefixes that stand for something, and no two
+    /// one name.
+    fn resolve_attributes(
+        &mut self,
+        source: Source<'_>,
+        attributes: Range<usize>,
+        named: usize,
+    ) -> Result<(), ReadError> {
+        self.names.clear();
+        let mut at = attributes.start;
+        while at < attributes.end {
+            let (record, used) = Record::decode(&source.octets[at..])?;
+            at += used;
+            let Record::Attribute { prefix, local } = record else { continue };
             if let Prefix::Inline(inline) = prefix {
                 inline.as_str()?;
             }
-            if !prefix.octets().is_empty() {
-                *namespace = self.scopes.namespace(prefix)?;
+            let namespace = self.namespace_of_attribute(prefix)?;
+            if named > 1 {
+                let local = match local {
+                    StringRef::Inline(inline) => span(inline, at),
+                    StringRef::Dictionary(id) => Ref::Id(id.value()),
+                };
+                self.names.push((local, namespace));
             }
+            at = skip_value(source, at)?;
         }
-        if named > 1 && has_duplicates(&self.attributes, source) {
-            return Err(ReadError::DuplicateAttribute);
-        }
-        Ok(())
+        if has_duplicates(&self.names, source) { Err(ReadError::DuplicateAttribute) } else { Ok(()) }
     }
 
-    /// Attribute number `index` of the element that started last.
-    pub(super) fn held<'a>(&self, index: usize, source: Source<'a>) -> Option<Attribute<'a>> {
-        let held = self.attributes.get(index)?;
-        // All of it was decoded and checked before.
-        let at = held.at as usize;
+    fn namespace_of_attribute(&self, prefix: Prefix<'_>) -> Result<Ref, ReadError> {
+        // Unlike elements, attributes without a prefix are never in the default namespace.
+        if prefix.octets().is_empty() { Ok(Ref::Empty) } else { self.scopes.namespace(prefix) }
+    }
+
+    /// The attribute or declaration at `at`, and where the next one is. It was read and found right before.
+    pub(super) fn attribute_at<'a>(&self, source: Source<'a>, at: usize) -> Option<(Attribute<'a>, usize)> {
+        let string = |string| match string {
+            StringRef::Inline(inline) => inline.as_str().ok(),
+            StringRef::Dictionary(id) => source.strings.get(id.value()),
+        };
         let (record, used) = Record::decode(source.octets.get(at..)?).ok()?;
         let end = at + used;
-        Some(match record {
+        match record {
             Record::Xmlns { prefix, uri } => {
                 let prefix = core::str::from_utf8(prefix.map_or(&[][..], |prefix| prefix.octets())).ok()?;
                 let (prefix, local) = if prefix.is_empty() { ("", "xmlns") } else { ("xmlns", prefix) };
-                let uri = match uri {
-                    StringRef::Inline(inline) => inline.as_str().ok()?,
-                    StringRef::Dictionary(id) => source.strings.get(id.value())?,
-                };
-                let value = Value::String(uri);
-                Attribute { name: Name { prefix, local, namespace: XMLNS_NAMESPACE }, value }
+                let name = Name { prefix, local, namespace: XMLNS_NAMESPACE };
+                Some((Attribute { name, value: Value::String(string(uri)?) }, end))
             }
-            Record::Attribute { prefix, .. } => {
-                let (local, namespace) = held.name?;
+            Record::Attribute { prefix, local } => {
+                let namespace = self.namespace_of_attribute(prefix).ok()?;
                 let name = Name {
                     prefix: core::str::from_utf8(prefix.octets()).ok()?,
-                    local: source.str_of(local).ok()?,
+                    local: string(local)?,
                     namespace: source.str_of(namespace).ok()?,
                 };
                 let value = match Record::decode(&source.octets[end..]).ok()? {
@@ -241,10 +213,10 @@ impl ReaderState {
                     (Record::Text { text, .. }, _) => Value::of(text, source.strings)?,
                     _ => return None,
                 };
-                Attribute { name, value }
+                Some((Attribute { name, value }, skip_value(source, end).ok()?))
             }
-            _ => return None,
-        })
+            _ => None,
+        }
     }
 }
 
@@ -261,6 +233,10 @@ fn check_declaration(prefix: &[u8], uri: &str) -> Result<(), ReadError> {
 
 /// Reads over the value of an attribute at `at` and says where it ends.
 fn skip_value(source: Source<'_>, at: usize) -> Result<usize, ReadError> {
+    // A number or truth that is all in the record type, as `mustUnderstand` nearly always is.
+    if let Some(0x80 | 0x82 | 0x84 | 0x86) = source.octets.get(at) {
+        return Ok(at + 1);
+    }
     match Record::decode(&source.octets[at..])? {
         (Record::StartList, used) => match skip_list(source, at + used)? {
             (end, false) => Ok(end),
@@ -299,17 +275,16 @@ pub(super) fn unknown_string(text: Text<'_>) -> ReadError {
     }
 }
 
-/// Whether two attributes have one name: compared in pairs while they are few, else sorted.
-fn has_duplicates(attributes: &[Held], source: Source<'_>) -> bool {
-    let name = |held: &Held| {
-        held.name.map(|(local, namespace)| (source.octets_of(local), source.octets_of(namespace)))
-    };
-    if attributes.len() < 8 {
-        return attributes.iter().enumerate().any(|(index, one)| {
-            name(one).is_some_and(|one| attributes[..index].iter().any(|other| name(other) == Some(one)))
+/// Whether two of the names are one: compared in pairs while they are few, else sorted.
+fn has_duplicates(names: &[(Ref, Ref)], source: Source<'_>) -> bool {
+    let name =
+        |&(local, namespace): &(Ref, Ref)| (source.octets_of(local), source.octets_of(namespace));
+    if names.len() < 8 {
+        return names.iter().enumerate().any(|(index, one)| {
+            names[..index].iter().any(|other| name(other) == name(one))
         });
     }
-    let mut sorted: Vec<_> = attributes.iter().filter_map(name).collect();
+    let mut sorted: Vec<_> = names.iter().map(name).collect();
     sorted.sort_unstable();
     sorted.windows(2).any(|pair| pair[0] == pair[1])
 }

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::scope::{Known, Scopes, Source};
-use super::start_tag::{Held, Tag, skip_list, unknown_string};
+use super::scope::{Known, Ref, Scopes, Source};
+use super::start_tag::{Tag, skip_list, unknown_string};
 use super::{Event, ReadError};
 use crate::record::{ArrayType, Cursor, Record, Text};
 use crate::value::List;
@@ -17,12 +17,18 @@ use crate::{Int31, Quotas, RecordError, Value};
 pub struct ReaderState {
     pub(super) position: usize,
     pub(super) scopes: Scopes,
-    pub(super) attributes: Vec<Held>,
+    /// Where the attributes of the element that started last are; beyond the document when it has ended.
+    pub(super) attributes_at: usize,
+    /// Room to compare the names of attributes, local name and namespace.
+    pub(super) names: Vec<(Ref, Ref)>,
     pub(super) tag: Tag,
     pub(super) root_seen: bool,
     pub(super) next: Next,
     pub(super) failed: Option<ReadError>,
 }
+
+/// Where nothing is.
+pub(super) const NO_ATTRIBUTES: usize = usize::MAX;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +78,8 @@ impl ReaderState {
         Self {
             position: 0,
             scopes,
-            attributes: Vec::with_capacity(8),
+            attributes_at: NO_ATTRIBUTES,
+            names: Vec::with_capacity(8),
             tag: Tag::default(),
             root_seen: false,
             next: Next::Record,
@@ -83,7 +90,7 @@ impl ReaderState {
     pub(super) fn reset(&mut self) {
         self.position = 0;
         self.scopes.clear();
-        self.attributes.clear();
+        self.attributes_at = NO_ATTRIBUTES;
         self.root_seen = false;
         self.next = Next::Record;
         self.failed = None;
@@ -210,6 +217,7 @@ impl ReaderState {
         if !self.scopes.close(&source) {
             return Err(ReadError::SurplusEnd);
         }
+        self.attributes_at = NO_ATTRIBUTES;
         self.next = Next::Record;
         Ok(Some(Event::End))
     }
