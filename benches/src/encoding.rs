@@ -117,7 +117,8 @@ pub fn without_table(envelope: &[u8]) -> Vec<u8> {
 
 /// Reads an envelope to its end, the headers and the two numbers of the body: their sum.
 pub fn walk(decoder: &mut Decoder, envelope: &[u8]) -> Option<f64> {
-    let (_headers, mut reader) = decoder.decode(envelope).ok()?.into_parts();
+    let mut incoming = decoder.decode(envelope).ok()?;
+    let reader = incoming.reader();
     let mut sum = 0.0;
     while let Some(event) = reader.next().ok()? {
         if let Event::Text(value) = event {

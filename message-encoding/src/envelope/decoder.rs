@@ -70,9 +70,10 @@ impl Decoder {
     /// [`DecodeError`]. After [`DecodeError::StringTable`] and [`DecodeError::StringTableTooLong`] every later envelope is
     /// refused too, for it may need the strings.
     pub fn decode<'a>(&'a mut self, octets: &'a [u8]) -> Result<Incoming<'a>, DecodeError> {
-        let mut reader = self.document(octets)?;
-        let headers = Headers::read(&mut reader)?;
-        Ok(Incoming { headers, reader })
+        let headers = Headers::none(self.encoding.soap());
+        let mut incoming = Incoming { headers, reader: self.document(octets)? };
+        incoming.headers.read(&mut incoming.reader)?;
+        Ok(incoming)
     }
 
     /// Decodes an envelope as any document, whatever it says.

@@ -4,10 +4,10 @@ use alloc::borrow::Cow;
 use core::fmt;
 
 use super::error::DecodeError;
-use super::words::{ADDRESSING, NO_ADDRESSING};
+use super::words::{ADDRESSING_WORD, BODY, HEADER, NO_ADDRESSING};
 use super::{SOAP_11, SOAP_12, SoapVersion};
 use crate::Value;
-use crate::event::{Event, Name, ReadError, Reader};
+use crate::event::{Event, Name, ReadError, Reader, same};
 use crate::value::Uuid;
 
 /// Where the headers of a message are.
@@ -86,25 +86,9 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// Reads an envelope as far as the start of its body.
-    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let envelope = loop {
-            match reader.next()? {
-                Some(Event::Start(name)) => break name,
-                Some(Event::Comment(_)) => {}
-                Some(Event::Text(value)) if value.is_white_space() => {}
-                _ => return Err(DecodeError::NotSoap),
-            }
-        };
-        let soap = match envelope.namespace {
-            SOAP_12 => SoapVersion::Soap12,
-            SOAP_11 => SoapVersion::Soap11,
-            _ => return Err(DecodeError::NotSoap),
-        };
-        if envelope.local != "Envelope" {
-            return Err(DecodeError::NotSoap);
-        }
-        let mut headers = Self {
+    /// What an envelope without headers says.
+    pub(super) const fn none(soap: SoapVersion) -> Self {
+        Self {
             soap,
             addressing: Addressing::None,
             action: None,
@@ -113,30 +97,30 @@ impl<'a> Headers<'a> {
             reply_to: None,
             to: None,
             not_understood: None,
-        };
-        let mut part = reader.next_child()?;
-        if let Some(name) = part
-            && name.is(soap.namespace(), "Header")
-        {
-            while let Some(header) = reader.next_child()? {
-                headers.header(reader, header)?;
-            }
-            part = reader.next_child()?;
-        }
-        match part {
-            Some(name) if name.is(soap.namespace(), "Body") => Ok(headers),
-            _ => Err(DecodeError::NotSoap),
         }
     }
 
-    fn header(&mut self, reader: &mut Reader<'a>, name: Name<'a>) -> Result<(), ReadError> {
-        let wsa = match name.namespace {
-            ADDRESSING => true,
-            NO_ADDRESSING => false,
-            _ => return self.other(reader, name),
-        };
+    /// Reads an envelope as far as the start of its body.
+    pub(super) fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), DecodeError> {
+        self.soap = read_envelope(reader)?;
+        let soap = self.soap.namespace();
+        let mut part = reader.child()?;
+        if part && reader.name.is(soap, HEADER.as_str()) {
+            while reader.child()? {
+                self.header(reader)?;
+            }
+            part = reader.child()?;
+        }
+        if part && reader.name.is(soap, BODY.as_str()) { Ok(()) } else { Err(DecodeError::NotSoap) }
+    }
+
+    fn header(&mut self, reader: &mut Reader<'a>) -> Result<(), ReadError> {
+        let name = reader.name;
+        let wsa = same(name.namespace, ADDRESSING_WORD.as_str());
         if wsa {
             self.addressing = Addressing::Wsa10;
+        } else if name.namespace != NO_ADDRESSING {
+            return self.other(reader, name);
         }
         match name.local {
             "Action" => self.action = Some(reader.read_text()?),
@@ -163,6 +147,23 @@ impl<'a> Headers<'a> {
     }
 }
 
+/// Reads the start of an envelope, which tells its version.
+fn read_envelope(reader: &mut Reader<'_>) -> Result<SoapVersion, DecodeError> {
+    let envelope = loop {
+        match reader.next()? {
+            Some(Event::Start(name)) => break name,
+            Some(Event::Comment(_)) => {}
+            Some(Event::Text(value)) if value.is_white_space() => {}
+            _ => return Err(DecodeError::NotSoap),
+        }
+    };
+    match (envelope.namespace, envelope.local) {
+        (SOAP_12, "Envelope") => Ok(SoapVersion::Soap12),
+        (SOAP_11, "Envelope") => Ok(SoapVersion::Soap11),
+        _ => Err(DecodeError::NotSoap),
+    }
+}
+
 fn read_id<'a>(reader: &mut Reader<'a>) -> Result<MessageId<'a>, ReadError> {
     match reader.read_unique_id()? {
         Ok(id) => Ok(MessageId::Uuid(id)),
@@ -173,8 +174,8 @@ fn read_id<'a>(reader: &mut Reader<'a>) -> Result<MessageId<'a>, ReadError> {
 /// The address within an endpoint reference.
 fn read_address<'a>(reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, ReadError> {
     let mut address = None;
-    while let Some(name) = reader.next_child()? {
-        if name.local == "Address" {
+    while reader.child()? {
+        if reader.name.local == "Address" {
             address = Some(reader.read_text()?);
         } else {
             reader.skip()?;

@@ -58,8 +58,14 @@ impl Name<'_> {
     /// Whether the name is `local` in `namespace`; prefixes do not matter.
     #[inline]
     pub fn is(&self, namespace: &str, local: &str) -> bool {
-        self.local == local && self.namespace == namespace
+        same(self.local, local) && same(self.namespace, namespace)
     }
+}
+
+/// Whether two strings are equal, which needs no look at them if they are one: most names are of the static dictionary.
+#[inline(always)]
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    core::ptr::eq(one, other) || one == other
 }
 
 /// An attribute, or a namespace declaration: then the namespace of the name is [`XMLNS_NAMESPACE`].

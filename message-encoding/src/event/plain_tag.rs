@@ -9,6 +9,47 @@ use super::scope::Ref;
 use super::{Name, Reader};
 
 impl<'a> Reader<'a> {
+    /// Reads the start tag at `at`, a record of type `kind`, and opens its element if it is short and nothing is wrong with
+    /// it; nothing is changed otherwise.
+    ///
+    /// A short tag has a dictionary name with an id of one octet and at most one attribute, a plain one with such a name too.
+    #[inline(always)]
+    pub(super) fn short_tag(&mut self, at: usize, kind: u8) -> Option<()> {
+        let state = &mut *self.state;
+        let prefix = match kind {
+            0x44..=0x5D => kind - 0x43,
+            0x42 => 0,
+            _ => return None,
+        };
+        let rest = self.source.octets.get(at + 1..)?;
+        let &[id @ ..0x80, after] = rest.first_chunk()? else { return None };
+        let local = self.source.strings.get(u32::from(id))?;
+        let mut end = at + 2;
+        if let 0x04..=0x3F = after {
+            let &[_, 0x0C..=0x25, name @ ..0x80, 0x80 | 0x82 | 0x84 | 0x86, 0x00..=0x03 | 0x40..] =
+                rest.first_chunk()?
+            else {
+                return None;
+            };
+            // Nearly always the name is of the static dictionary, which has these.
+            if name % 2 == 1 || state.scopes.bound(after - 0x0B) == 0 || self.quotas.max_bytes_per_read < 3 {
+                return None;
+            }
+            end += 3;
+        }
+        let namespace = match state.scopes.bound(prefix) {
+            0 if prefix == 0 => "",
+            binding => self.known.get(binding)?,
+        };
+        if state.scopes.depth() >= self.quotas.max_depth || !state.scopes.open_inner(end) {
+            return None;
+        }
+        state.attributes_at = at + 2;
+        state.position = end;
+        self.name = Name { prefix: PREFIXES[usize::from(prefix)], local, namespace };
+        Some(())
+    }
+
     /// Reads the start tag at `at`, a record of type `kind`, and opens its element if it is plain and nothing is wrong with
     /// it. Otherwise bindings may be left that the caller is to undo.
     #[inline(always)]

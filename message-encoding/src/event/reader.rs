@@ -34,7 +34,7 @@ pub struct Reader<'a> {
     pub(super) quotas: Quotas,
     pub(super) known: Known<'a>,
     /// The name of the element that started last.
-    pub(super) name: Name<'a>,
+    pub(crate) name: Name<'a>,
     /// The text or comment that was read last.
     value: Value<'a>,
 }
@@ -104,6 +104,14 @@ impl<'a> Reader<'a> {
     /// Reads the start tag at `at`, a record of type `kind`.
     #[inline(never)]
     fn element(&mut self, at: usize, kind: u8) -> Found {
+        match self.short_tag(at, kind) {
+            Some(()) => Found::Start,
+            None => self.longer_tag(at, kind),
+        }
+    }
+
+    #[inline(never)]
+    fn longer_tag(&mut self, at: usize, kind: u8) -> Found {
         let before = self.state.scopes.bindings();
         if self.plain_tag(at, kind).is_some() {
             return Found::Start;
@@ -121,6 +129,44 @@ impl<'a> Reader<'a> {
     /// Reads the text at `at`, a record of type `kind`.
     #[inline(never)]
     fn text_record(&mut self, at: usize, kind: u8) -> Found {
+        match self.short_text(at, kind) {
+            Some((value, end)) if self.state.scopes.depth() > 0 => {
+                self.value = value;
+                self.state.position = end;
+                self.state.next = if kind % 2 == 1 { Next::End } else { Next::Record };
+                Found::Text
+            }
+            _ => self.longer_text(at, kind),
+        }
+    }
+
+    /// The text at `at`, a record of type `kind`, and where it ends, if it is one of those that most texts are.
+    #[inline(always)]
+    fn short_text(&self, at: usize, kind: u8) -> Option<(Value<'a>, usize)> {
+        let octets = self.source.octets.get(at + 1..)?;
+        Some(match kind & !1 {
+            0x80 => (Value::Int(0), at + 1),
+            0x82 => (Value::Int(1), at + 1),
+            0x88 => (Value::Int(i64::from(*octets.first()? as i8)), at + 2),
+            0x92 => (Value::Double(f64::from_le_bytes(*octets.first_chunk()?)), at + 9),
+            0x98 => {
+                let (&length, rest) = octets.split_first()?;
+                let end = at + 2 + usize::from(length);
+                (Value::Chars(rest.get(..usize::from(length))?), end)
+            }
+            0xAA => (Value::String(self.short_id(octets)?), at + 2),
+            _ => return None,
+        })
+    }
+
+    /// The dictionary string whose id, one octet, comes first.
+    #[inline(always)]
+    fn short_id(&self, octets: &[u8]) -> Option<&'a str> {
+        self.source.strings.get(u32::from(*octets.first().filter(|&&id| id < 0x80)?))
+    }
+
+    #[inline(never)]
+    fn longer_text(&mut self, at: usize, kind: u8) -> Found {
         match self.state.text(self.source, at, kind) {
             Ok(value) => {
                 self.value = value;
@@ -223,39 +269,48 @@ impl<'a> Reader<'a> {
     /// [`ReadError::StringTooLong`] before a text is put together that exceeds the quota; [`ReadError::Unexpected`] if an
     /// element stands there.
     pub fn read_text(&mut self) -> Result<Cow<'a, str>, ReadError> {
-        // Nearly always there is one short text, which also ends the element.
-        if let Some((octets, after)) = self.short_text()
-            && octets.len() <= self.quotas.max_string_content_length
-            && let Ok(text) = core::str::from_utf8(octets)
-            && self.close()
-        {
-            self.state.position = after;
-            return Ok(Cow::Borrowed(text));
+        match self.only_text() {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => {
+                let first = self.next_text()?;
+                self.text_from(first)
+            }
         }
-        let first = self.next_text()?;
-        self.text_from(first)
     }
 
-    /// The octets of the text that comes next, and where it ends, if its length is one octet and it ends an element.
-    #[inline]
-    fn short_text(&self) -> Option<(&'a [u8], usize)> {
-        let start = self.state.position + 2;
-        match (self.state.next, self.source.octets.get(start - 2..start)) {
-            (Next::Record, Some(&[0x99, length])) => {
-                let end = start + usize::from(length);
-                Some((self.source.octets.get(start..end)?, end))
+    /// Reads a text and the end of the element if, as nearly always, there is one short text that also ends the element.
+    #[inline(always)]
+    fn only_text(&mut self) -> Option<&'a str> {
+        let at = self.state.position;
+        let octets = self.source.octets.get(at..)?;
+        let (text, end) = match *octets.first()? {
+            0x99 => {
+                let (&length, rest) = octets.get(1..)?.split_first()?;
+                let end = at + 2 + usize::from(length);
+                (core::str::from_utf8(rest.get(..usize::from(length))?).ok()?, end)
             }
-            _ => None,
+            0xAB => (self.short_id(octets.get(1..)?)?, at + 2),
+            _ => return None,
+        };
+        let short = text.len() <= self.quotas.max_string_content_length;
+        if !short || self.state.next != Next::Record || !self.close() {
+            return None;
         }
+        self.state.position = end;
+        Some(text)
     }
 
     /// Reads a text as a GUID if it is one record that is one, else as a string.
     pub(crate) fn read_unique_id(&mut self) -> Result<Result<crate::value::Uuid, Cow<'a, str>>, ReadError> {
-        let first = self.next_text()?;
-        if let (Some(Value::UniqueId(id)), Next::End) = (first, self.state.next) {
-            self.next()?;
-            return Ok(Ok(id));
+        let at = self.state.position;
+        if self.state.next == Next::Record
+            && let Some([0xAD, id @ ..]) = self.source.octets.get(at..).and_then(|octets| octets.first_chunk::<17>())
+            && self.close()
+        {
+            self.state.position = at + 17;
+            return Ok(Ok(crate::value::Uuid::from_octets(*id)));
         }
+        let first = self.next_text()?;
         self.text_from(first).map(Err)
     }
 
@@ -354,10 +409,16 @@ impl<'a> Reader<'a> {
     /// [`ReadError::Unexpected`] if a text stands there.
     #[inline]
     pub fn next_child(&mut self) -> Result<Option<Name<'a>>, ReadError> {
+        Ok(self.child()?.then_some(self.name))
+    }
+
+    /// As [`Reader::next_child`]; the name is [`Reader::name`].
+    #[inline(always)]
+    pub(crate) fn child(&mut self) -> Result<bool, ReadError> {
         loop {
             match self.advance() {
-                Found::Start => return Ok(Some(self.name)),
-                Found::End => return Ok(None),
+                Found::Start => return Ok(true),
+                Found::End => return Ok(false),
                 Found::Comment => {}
                 Found::Text if self.value.is_white_space() => {}
                 Found::Text => return Err(self.fail(ReadError::Unexpected("an element"))),

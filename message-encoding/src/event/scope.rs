@@ -92,6 +92,14 @@ pub(super) fn span(inline: Inline<'_>, end: usize) -> Ref {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known<'a>([Option<&'a str>; 4]);
 
+impl<'a> Known<'a> {
+    /// What a binding, its number plus one, binds to, if that is known.
+    #[inline(always)]
+    pub(super) fn get(&self, binding: usize) -> Option<&'a str> {
+        *self.0.get(binding.wrapping_sub(1))?
+    }
+}
+
 /// One declaration that is in scope.
 #[derive(Clone, Copy, Debug)]
 struct Binding {
@@ -172,6 +180,19 @@ impl Scopes {
             None => self.elements.push(open),
         }
         self.depth += 1;
+    }
+
+    /// Opens an element without declarations in another one; false, and nothing has changed, if there is no other or no room.
+    #[inline(always)]
+    pub(super) fn open_inner(&mut self, tag_end: usize) -> bool {
+        match self.elements.get_mut(self.depth) {
+            Some(place) if self.depth > 0 => {
+                *place = Open { bindings: self.bindings.len() as u32, tag_end: tag_end as u32 };
+                self.depth += 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Closes the innermost element; says whether there was one.
@@ -278,8 +299,8 @@ impl Scopes {
         binding: usize,
         source: Source<'a>,
     ) -> Result<&'a str, ReadError> {
-        match known.0.get(binding.wrapping_sub(1)) {
-            Some(&Some(string)) => Ok(string),
+        match known.get(binding) {
+            Some(string) => Ok(string),
             _ => self.bindings.get(binding.wrapping_sub(1)).map_or(Ok(""), |known| source.str_of(known.uri)),
         }
     }
