@@ -6,6 +6,7 @@
 
 mod table;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -48,16 +49,15 @@ impl StaticString {
     }
 
     /// The string. Entry 81 (id 162) is empty, entry 212 (id 424) begins with a space.
-    pub fn as_str(self) -> &'static str {
-        STRINGS[usize::from(self.0)]
+    pub const fn as_str(self) -> &'static str {
+        STRINGS[self.0 as usize]
     }
 }
 
 /// The in-band strings of one direction of a session, as its reader collects them.
 #[derive(Clone, Debug, Default)]
 pub struct StringTable {
-    text: String,
-    ends: Vec<usize>,
+    strings: Vec<Box<str>>,
 }
 
 impl StringTable {
@@ -66,32 +66,29 @@ impl StringTable {
         Self::default()
     }
 
-    /// Makes room, so that the first strings of a session need no allocation each.
-    pub(crate) fn with_capacity(strings: usize, octets: usize) -> Self {
-        Self { text: String::with_capacity(octets), ends: Vec::with_capacity(strings) }
+    /// A table with room for `strings` strings.
+    pub(crate) fn with_capacity(strings: usize) -> Self {
+        Self { strings: Vec::with_capacity(strings) }
     }
 
     /// Adds the next string; its id is `2n + 1`, `n` being how many were there.
     pub fn push(&mut self, string: &str) {
-        self.text.push_str(string);
-        self.ends.push(self.text.len());
+        self.strings.push(string.into());
     }
 
     /// How many strings there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.strings.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.strings.is_empty()
     }
 
     /// String number `index`.
     pub fn get(&self, index: usize) -> Option<&str> {
-        let end = *self.ends.get(index)?;
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        self.text.get(start..end)
+        self.strings.get(index).map(|string| &**string)
     }
 }
 
@@ -106,23 +103,23 @@ impl<S: AsRef<str>> FromIterator<S> for StringTable {
 /// The dictionaries that a document is read with: always the static one, and the in-band one of its session, if any.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Strings<'a> {
-    session: Option<&'a StringTable>,
+    session: &'a [Box<str>],
 }
 
 impl<'a> Strings<'a> {
     /// The static dictionary alone: a document with an odd id is refused.
-    pub const STATIC: Self = Self { session: None };
+    pub const STATIC: Self = Self { session: &[] };
 
     /// The static dictionary and the strings of a session.
     pub const fn with_session(session: &'a StringTable) -> Self {
-        Self { session: Some(session) }
+        Self { session: session.strings.as_slice() }
     }
 
     /// The string that `id` stands for.
     #[inline(always)]
     pub fn get(self, id: u32) -> Option<&'a str> {
         let index = usize::try_from(id / 2).ok()?;
-        if id.is_multiple_of(2) { STRINGS.get(index).copied() } else { self.session?.get(index) }
+        if id.is_multiple_of(2) { STRINGS.get(index).copied() } else { self.session.get(index).map(|string| &**string) }
     }
 }
 

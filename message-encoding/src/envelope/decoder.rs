@@ -40,12 +40,12 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for a new session.
     pub fn new(encoding: Encoding, quotas: Quotas) -> Self {
-        // Room for an ordinary session at once, so that no envelope needs some of its own.
-        let octets = if encoding == Encoding::BinarySession { quotas.max_table_octets.min(4096) } else { 0 };
+        // Room for the strings of an ordinary session.
+        let strings = if encoding == Encoding::BinarySession { 64 } else { 0 };
         Self {
             encoding,
             quotas,
-            strings: StringTable::with_capacity(octets / 32, octets),
+            strings: StringTable::with_capacity(strings),
             table_left: quotas.max_table_octets,
             broken: false,
             state: ReaderState::new(),
@@ -69,6 +69,7 @@ impl Decoder {
     ///
     /// [`DecodeError`]. After [`DecodeError::StringTable`] and [`DecodeError::StringTableTooLong`] every later envelope is
     /// refused too, for it may need the strings.
+    #[inline]
     pub fn decode<'a>(&'a mut self, octets: &'a [u8]) -> Result<Incoming<'a>, DecodeError> {
         let headers = Headers::none(self.encoding.soap());
         let mut incoming = Incoming { headers, reader: self.document(octets)? };
@@ -81,6 +82,7 @@ impl Decoder {
     /// # Errors
     ///
     /// As [`Decoder::decode`], but for what is wrong with the document itself.
+    #[inline]
     pub fn document<'a>(&'a mut self, octets: &'a [u8]) -> Result<Reader<'a>, DecodeError> {
         let (octets, strings) = match self.encoding {
             Encoding::Binary => (octets, Strings::STATIC),

@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::headers::{Addressing, MessageId};
 use super::words::{
     ACTION, ADDRESS, ADDRESSING_WORD, ANONYMOUS, ANONYMOUS_WORD, BODY, ENVELOPE, HEADER, MESSAGE_ID,
-    MUST_UNDERSTAND, NO_ADDRESSING_WORD, RELATES_TO, REPLY_TO, SOAP_11_WORD, SOAP_12_WORD, TO,
+    MUST_UNDERSTAND, NO_ADDRESSING_WORD, RELATES_TO, REPLY_TO, TO,
 };
 use super::{Encoding, SoapVersion};
 use crate::dictionary::{StaticString, WriterTable};
@@ -155,7 +155,7 @@ impl Encoder {
 fn write_envelope(writer: &mut Writer<'_>, message: &Outgoing, soap: SoapVersion) -> Result<(), WriteError> {
     let wsa = message.addressing == Addressing::Wsa10;
     writer.start("s", ENVELOPE)?;
-    writer.declare("s", if soap == SoapVersion::Soap12 { SOAP_12_WORD } else { SOAP_11_WORD })?;
+    writer.declare("s", soap.word())?;
     if wsa {
         writer.declare("a", ADDRESSING_WORD)?;
         writer.start("s", HEADER)?;

@@ -102,9 +102,10 @@ impl<'a> Headers<'a> {
 
     /// Reads an envelope as far as the start of its body.
     pub(super) fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), DecodeError> {
-        self.soap = read_envelope(reader)?;
+        let usual = reader.usual_start();
+        self.soap = if usual { SoapVersion::Soap12 } else { read_envelope(reader)? };
         let soap = self.soap.namespace();
-        let mut part = reader.child()?;
+        let mut part = usual || reader.child()?;
         if part && reader.name.is(soap, HEADER.as_str()) {
             while reader.child()? {
                 self.header(reader)?;

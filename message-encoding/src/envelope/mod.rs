@@ -20,6 +20,8 @@ pub use error::{DecodeError, EncodeError};
 pub use fault::{Code, Fault};
 pub use headers::{Addressing, Headers, MessageId};
 pub use service::{Service, answer};
+use crate::dictionary::StaticString;
+use words::{SOAP_11_WORD, SOAP_12_WORD};
 pub use words::{ADDRESSING, ANONYMOUS, DISPATCHER, FAULT_ACTION, SOAP_11, SOAP_12};
 
 /// How an envelope is encoded: what a Known Encoding Record of the framing says ([MC-NMF] section 2.2.3.4.1).
@@ -117,9 +119,14 @@ pub enum SoapVersion {
 impl SoapVersion {
     /// The namespace of its envelope.
     pub const fn namespace(self) -> &'static str {
+        self.word().as_str()
+    }
+
+    /// The same in the static dictionary.
+    const fn word(self) -> StaticString {
         match self {
-            Self::Soap11 => SOAP_11,
-            Self::Soap12 => SOAP_12,
+            Self::Soap11 => SOAP_11_WORD,
+            Self::Soap12 => SOAP_12_WORD,
         }
     }
 }

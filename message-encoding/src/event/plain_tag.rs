@@ -7,10 +7,12 @@
 
 use super::scope::Ref;
 use super::{Name, Reader};
+use crate::dictionary::StaticString;
 
 impl<'a> Reader<'a> {
     /// Reads the start tag at `at`, a record of type `kind`, and opens its element if it is short and nothing is wrong with
-    /// it; nothing is changed otherwise.
+    /// it; nothing of importance is changed
+    /// otherwise.
     ///
     /// A short tag has a dictionary name with an id of one octet and at most one attribute, a plain one with such a name too.
     #[inline(always)]
@@ -23,8 +25,9 @@ impl<'a> Reader<'a> {
         };
         let rest = self.source.octets.get(at + 1..)?;
         let &[id @ ..0x80, after] = rest.first_chunk()? else { return None };
-        let local = self.source.strings.get(u32::from(id))?;
+        self.name.local = self.source.strings.get(u32::from(id))?;
         let mut end = at + 2;
+        state.attributes_at = end;
         if let 0x04..=0x3F = after {
             let &[_, 0x0C..=0x25, name @ ..0x80, 0x80 | 0x82 | 0x84 | 0x86, 0x00..=0x03 | 0x40..] =
                 rest.first_chunk()?
@@ -37,17 +40,46 @@ impl<'a> Reader<'a> {
             }
             end += 3;
         }
-        let namespace = match state.scopes.bound(prefix) {
-            0 if prefix == 0 => "",
-            binding => self.known.get(binding)?,
+        let binding = state.scopes.bound(prefix);
+        self.name.namespace = match self.known.get(binding) {
+            Some(namespace) => namespace,
+            None if binding == 0 && prefix == 0 => "",
+            None => return None,
         };
+        self.name.prefix = PREFIXES[usize::from(prefix)];
         if state.scopes.depth() >= self.quotas.max_depth || !state.scopes.open_inner(end) {
             return None;
         }
-        state.attributes_at = at + 2;
         state.position = end;
-        self.name = Name { prefix: PREFIXES[usize::from(prefix)], local, namespace };
         Some(())
+    }
+
+    /// Reads the start of a document if it is that of every envelope in SOAP 1.2 with WS-Addressing 1.0 that WCF writes:
+    /// `<s:Envelope xmlns:s="…" xmlns:a="…"><s:Header>`. The header's start is the event then; nothing is changed otherwise.
+    pub(crate) fn usual_start(&mut self) -> bool {
+        const START: [u8; 12] = [0x56, 0x02, 0x0B, 0x01, b's', 0x04, 0x0B, 0x01, b'a', 0x06, 0x56, 0x08];
+        const NAMES: [(u8, u32, Ref, StaticString); 2] =
+            [(b's', 5, Ref::Id(4), StaticString::known(4)), (b'a', 9, Ref::Id(6), StaticString::known(6))];
+        let (Some((&START, [0x00..=0x03 | 0x40.., ..])), 0) =
+            (self.source.octets.split_first_chunk(), self.state.position)
+        else {
+            return false;
+        };
+        if self.quotas.max_depth < 2 || self.quotas.max_bytes_per_read < 8 {
+            return false;
+        }
+        let scopes = &mut self.state.scopes;
+        for (letter, end, uri, namespace) in NAMES {
+            scopes.bind_fixed(letter - b'a' + 1, (end - 1, end), uri, 0);
+            scopes.learn(&mut self.known, namespace.as_str());
+        }
+        scopes.open(0, 10);
+        scopes.open(2, 12);
+        self.state.root_seen = true;
+        self.state.attributes_at = 12;
+        self.state.position = 12;
+        self.name = Name {prefix: "s", local: "Header", namespace: NAMES[0].3.as_str() };
+        true
     }
 
     /// Reads the start tag at `at`, a record of type `kind`, and opens its element if it is plain and nothing is wrong with
@@ -122,7 +154,9 @@ impl<'a> Reader<'a> {
             return None;
         }
         let place = (at as u32 - u32::from(prefix > 0), at as u32);
-        self.state.scopes.bind(u32::from(prefix), place, uri, before).ok()?;
+        if !self.state.scopes.bind_fixed(prefix, place, uri, before) {
+            return None;
+        }
         self.state.scopes.learn(&mut self.known, string);
         Some(end)
     }

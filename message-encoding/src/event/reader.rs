@@ -41,6 +41,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader of `octets` that looks ids up in `strings`. What `state` was used for before is forgotten.
+    #[inline]
     pub fn new(state: &'a mut ReaderState, octets: &'a [u8], strings: Strings<'a>, quotas: Quotas) -> Self {
         state.reset();
         if u32::try_from(octets.len()).is_err() {
@@ -80,7 +81,7 @@ impl<'a> Reader<'a> {
         match next {
             Next::Record => match self.source.octets.get(at) {
                 Some(&kind @ 0x40..=0x77) => self.element(at, kind),
-                Some(&kind @ (0x80..=0xA3 | 0xA8..=0xBD)) => self.text_record(at, kind),
+                Some(&kind @ 0x80..) => self.text_record(at, kind),
                 Some(0x01) if self.close() => {
                     self.state.position = at + 1;
                     Found::End
@@ -167,6 +168,9 @@ impl<'a> Reader<'a> {
 
     #[inline(never)]
     fn longer_text(&mut self, at: usize, kind: u8) -> Found {
+        if !matches!(kind, 0x80..=0xA3 | 0xA8..=0xBD) {
+            return self.other();
+        }
         match self.state.text(self.source, at, kind) {
             Ok(value) => {
                 self.value = value;

@@ -253,6 +253,19 @@ impl Scopes {
         Ok(())
     }
 
+    /// As [`Scopes::declare`], for a prefix with a fixed number; false, and nothing has changed, if it is refused.
+    #[inline(always)]
+    pub(super) fn bind_fixed(&mut self, number: u8, place: (u32, u32), uri: Ref, before: usize) -> bool {
+        match self.fixed.get_mut(usize::from(number)) {
+            Some(current) if *current as usize <= before => {
+                self.bindings.push(Binding { number: u32::from(number), hidden: *current, prefix: place, uri });
+                *current = self.bindings.len() as u32;
+                true
+            }
+            _ => false,
+        }
+    }
+
     #[inline]
     fn current(&self, number: u32) -> u32 {
         let number = number as usize;

@@ -32,6 +32,7 @@ pub(super) const NO_ATTRIBUTES: usize = usize::MAX;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Next {
     /// A record.
     Record,
