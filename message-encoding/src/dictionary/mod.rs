@@ -119,7 +119,11 @@ impl<'a> Strings<'a> {
     #[inline(always)]
     pub fn get(self, id: u32) -> Option<&'a str> {
         let index = usize::try_from(id / 2).ok()?;
-        if id.is_multiple_of(2) { STRINGS.get(index).copied() } else { self.session.get(index).map(|string| &**string) }
+        if id.is_multiple_of(2) {
+            STRINGS.get(index).copied()
+        } else {
+            self.session.get(index).map(|string| &**string)
+        }
     }
 }
 

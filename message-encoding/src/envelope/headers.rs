@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use core::fmt;
 
 use super::error::DecodeError;
-use super::words::{ADDRESSING_WORD, BODY, HEADER, NO_ADDRESSING};
+use super::words::{ADDRESSING_WORD, ANONYMOUS, BODY, HEADER, NO_ADDRESSING};
 use super::{SOAP_11, SOAP_12, SoapVersion};
 use crate::Value;
 use crate::event::{Event, Name, ReadError, Reader, same};
@@ -177,7 +177,7 @@ fn read_address<'a>(reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, Rea
     let mut address = None;
     while reader.child()? {
         if reader.name.local == "Address" {
-            address = Some(reader.read_text()?);
+            address = Some(reader.read_expected_text(ANONYMOUS)?);
         } else {
             reader.skip()?;
         }

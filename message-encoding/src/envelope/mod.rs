@@ -13,6 +13,7 @@ mod headers;
 mod service;
 mod words;
 
+use crate::dictionary::StaticString;
 pub use decoder::{Decoder, Incoming};
 pub use element::{Content, Element, Scalar};
 pub use encoder::{Encoder, Outgoing};
@@ -20,9 +21,8 @@ pub use error::{DecodeError, EncodeError};
 pub use fault::{Code, Fault};
 pub use headers::{Addressing, Headers, MessageId};
 pub use service::{Service, answer};
-use crate::dictionary::StaticString;
-use words::{SOAP_11_WORD, SOAP_12_WORD};
 pub use words::{ADDRESSING, ANONYMOUS, DISPATCHER, FAULT_ACTION, SOAP_11, SOAP_12};
+use words::{SOAP_11_WORD, SOAP_12_WORD};
 
 /// How an envelope is encoded: what a Known Encoding Record of the framing says ([MC-NMF] section 2.2.3.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -60,12 +60,11 @@ impl<'a> Reader<'a> {
         const START: [u8; 12] = [0x56, 0x02, 0x0B, 0x01, b's', 0x04, 0x0B, 0x01, b'a', 0x06, 0x56, 0x08];
         const NAMES: [(u8, u32, Ref, StaticString); 2] =
             [(b's', 5, Ref::Id(4), StaticString::known(4)), (b'a', 9, Ref::Id(6), StaticString::known(6))];
-        let (Some((&START, [0x00..=0x03 | 0x40.., ..])), 0) =
-            (self.source.octets.split_first_chunk(), self.state.position)
-        else {
+        let Some((start, [0x00..=0x03 | 0x40.., ..])) = self.source.octets.split_first_chunk() else {
             return false;
         };
-        if self.quotas.max_depth < 2 || self.quotas.max_bytes_per_read < 8 {
+        let room = self.quotas.max_depth >= 2 && self.quotas.max_bytes_per_read >= 8;
+        if *start != START || self.state.position > 0 || !room {
             return false;
         }
         let scopes = &mut self.state.scopes;
@@ -78,7 +77,7 @@ impl<'a> Reader<'a> {
         self.state.root_seen = true;
         self.state.attributes_at = 12;
         self.state.position = 12;
-        self.name = Name {prefix: "s", local: "Header", namespace: NAMES[0].3.as_str() };
+        self.name = Name { prefix: "s", local: "Header", namespace: NAMES[0].3.as_str() };
         true
     }
 
@@ -183,6 +182,6 @@ impl<'a> Reader<'a> {
 
 /// The prefixes by number: none, then the letters.
 const PREFIXES: [&str; 27] = [
-    "", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u",
-    "v", "w", "x", "y", "z",
+    "", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t",
+    "u", "v", "w", "x", "y", "z",
 ];

@@ -258,7 +258,12 @@ impl Scopes {
     pub(super) fn bind_fixed(&mut self, number: u8, place: (u32, u32), uri: Ref, before: usize) -> bool {
         match self.fixed.get_mut(usize::from(number)) {
             Some(current) if *current as usize <= before => {
-                self.bindings.push(Binding { number: u32::from(number), hidden: *current, prefix: place, uri });
+                self.bindings.push(Binding {
+                    number: u32::from(number),
+                    hidden: *current,
+                    prefix: place,
+                    uri,
+                });
                 *current = self.bindings.len() as u32;
                 true
             }

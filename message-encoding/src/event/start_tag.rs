@@ -277,12 +277,12 @@ pub(super) fn unknown_string(text: Text<'_>) -> ReadError {
 
 /// Whether two of the names are one: compared in pairs while they are few, else sorted.
 fn has_duplicates(names: &[(Ref, Ref)], source: Source<'_>) -> bool {
-    let name =
-        |&(local, namespace): &(Ref, Ref)| (source.octets_of(local), source.octets_of(namespace));
+    let name = |&(local, namespace): &(Ref, Ref)| (source.octets_of(local), source.octets_of(namespace));
     if names.len() < 8 {
-        return names.iter().enumerate().any(|(index, one)| {
-            names[..index].iter().any(|other| name(other) == name(one))
-        });
+        return names
+            .iter()
+            .enumerate()
+            .any(|(index, one)| names[..index].iter().any(|other| name(other) == name(one)));
     }
     let mut sorted: Vec<_> = names.iter().map(name).collect();
     sorted.sort_unstable();
