@@ -69,10 +69,10 @@ impl Decoder {
     ///
     /// [`DecodeError`]. After [`DecodeError::StringTable`] and [`DecodeError::StringTableTooLong`] every later envelope is
     /// refused too, for it may need the strings.
-    #[inline]
     pub fn decode<'a>(&'a mut self, octets: &'a [u8]) -> Result<Incoming<'a>, DecodeError> {
-        let headers = Headers::none(self.encoding.soap());
-        let mut incoming = Incoming { headers, reader: self.document(octets)? };
+        let soap = self.encoding.soap();
+        let reader = self.document(octets)?;
+        let mut incoming = Incoming { headers: Headers::none(soap), reader };
         incoming.headers.read(&mut incoming.reader)?;
         Ok(incoming)
     }

@@ -86,6 +86,7 @@ impl<'a> Reader<'a> {
                     self.state.position = at + 1;
                     Found::End
                 }
+                None if self.state.scopes.depth() == 0 => Found::Done,
                 _ => self.other(),
             },
             Next::End if self.close() => {

@@ -210,11 +210,19 @@ impl Scopes {
     pub(super) fn undo(&mut self, count: usize, source: &Source<'_>) {
         while self.bindings.len() > count {
             let Some(binding) = self.bindings.pop() else { return };
-            *self.current_mut(binding.number) = binding.hidden;
-            if binding.hidden == 0 && binding.number as usize > LETTERS {
-                self.longer.remove(source.octets_of(Ref::Span(binding.prefix.0, binding.prefix.1)));
-                self.free.push(binding.number);
+            match self.fixed.get_mut(binding.number as usize) {
+                Some(current) => *current = binding.hidden,
+                None => self.undo_longer(binding, source),
             }
+        }
+    }
+
+    #[cold]
+    fn undo_longer(&mut self, binding: Binding, source: &Source<'_>) {
+        *self.current_mut(binding.number) = binding.hidden;
+        if binding.hidden == 0 {
+            self.longer.remove(source.octets_of(Ref::Span(binding.prefix.0, binding.prefix.1)));
+            self.free.push(binding.number);
         }
     }
 
