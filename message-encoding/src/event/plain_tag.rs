@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         let namespace = match self.state.scopes.bound(prefix) {
             0 if prefix == 0 => "",
             0 => return None,
-            binding => self.state.scopes.string(&self.known, binding, self.source).ok()?,
+            binding => self.known.get(binding)?,
         };
         self.state.root_seen = true;
         self.state.position = end;
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the declarations and attributes from `at` on and says where they end.
-    #[inline(never)]
+    #[inline(always)]
     fn plain_attributes(&mut self, at: usize, before: usize) -> Option<usize> {
         let octets = self.source.octets;
         let mut attribute = None;

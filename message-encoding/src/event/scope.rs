@@ -90,7 +90,7 @@ pub(super) fn span(inline: Inline<'_>, end: usize) -> Ref {
 /// The namespaces of the first few bindings, which an envelope has no more of: found and looked through once, when they were
 /// declared.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known<'a>([Option<&'a str>; 4]);
+pub(super) struct Known<'a>([Option<&'a str>; 8]);
 
 impl<'a> Known<'a> {
     /// What a binding, its number plus one, binds to, if that is known.
@@ -314,20 +314,6 @@ impl Scopes {
     pub(super) fn learn<'a>(&self, known: &mut Known<'a>, string: &'a str) {
         if let Some(known) = known.0.get_mut(self.bindings.len() - 1) {
             *known = Some(string);
-        }
-    }
-
-    /// The string that is bound by a binding, its number plus one.
-    #[inline(always)]
-    pub(super) fn string<'a>(
-        &self,
-        known: &Known<'a>,
-        binding: usize,
-        source: Source<'a>,
-    ) -> Result<&'a str, ReadError> {
-        match known.get(binding) {
-            Some(string) => Ok(string),
-            _ => self.bindings.get(binding.wrapping_sub(1)).map_or(Ok(""), |known| source.str_of(known.uri)),
         }
     }
 
