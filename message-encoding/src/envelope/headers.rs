@@ -174,13 +174,28 @@ fn read_id<'a>(reader: &mut Reader<'a>) -> Result<MessageId<'a>, ReadError> {
 
 /// The address within an endpoint reference.
 fn read_address<'a>(reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, ReadError> {
+    if is_anonymous(reader) {
+        return Ok(Some(Cow::Borrowed(ANONYMOUS)));
+    }
     let mut address = None;
     while reader.child()? {
         if reader.name.local == "Address" {
-            address = Some(reader.read_expected_text(ANONYMOUS)?);
+            address = Some(reader.read_text()?);
         } else {
             reader.skip()?;
         }
     }
     Ok(address)
+}
+
+/// Reads an endpoint reference if it is the one that nearly every request has, as .NET or Mono writes it.
+fn is_anonymous(reader: &mut Reader<'_>) -> bool {
+    const NET: &[u8] = &[0x44, 0x2A, 0xAB, 0x14, 0x01];
+    const MONO: &[u8] = b"\x5E\x07Address\x99\x2Ehttp://www.w3.org/2005/08/addressing/anonymous\x01";
+    let quotas = reader.quotas();
+    // The prefix of the address is that of the reference, so it is declared.
+    reader.name.prefix == "a"
+        && reader.depth() < quotas.max_depth
+        && ANONYMOUS.len() <= quotas.max_string_content_length
+        && (reader.skip_phrase(NET) || reader.skip_phrase(MONO))
 }

@@ -5,7 +5,7 @@
 //! in its record type. Every other tag, and every one that something is wrong with, is left to the general reader, which says
 //! the same about plain ones, only slower.
 
-use super::scope::Ref;
+use super::scope::{Binding, Known, Ref};
 use super::{Name, Reader};
 use crate::dictionary::StaticString;
 
@@ -58,8 +58,10 @@ impl<'a> Reader<'a> {
     /// `<s:Envelope xmlns:s="…" xmlns:a="…"><s:Header>`. The header's start is the event then; nothing is changed otherwise.
     pub(crate) fn usual_start(&mut self) -> bool {
         const START: [u8; 12] = [0x56, 0x02, 0x0B, 0x01, b's', 0x04, 0x0B, 0x01, b'a', 0x06, 0x56, 0x08];
-        const NAMES: [(u8, u32, Ref, StaticString); 2] =
-            [(b's', 5, Ref::Id(4), StaticString::known(4)), (b'a', 9, Ref::Id(6), StaticString::known(6))];
+        const BINDINGS: [Binding; 2] =
+            [Binding::first(b's', 4, SOAP_12.id()), Binding::first(b'a', 8, ADDRESSING.id())];
+        const SOAP_12: StaticString = StaticString::known(4);
+        const ADDRESSING: StaticString = StaticString::known(6);
         let Some((start, [0x00..=0x03 | 0x40.., ..])) = self.source.octets.split_first_chunk() else {
             return false;
         };
@@ -67,17 +69,12 @@ impl<'a> Reader<'a> {
         if *start != START || self.state.position > 0 || !room {
             return false;
         }
-        let scopes = &mut self.state.scopes;
-        for (letter, end, uri, namespace) in NAMES {
-            scopes.bind_fixed(letter - b'a' + 1, (end - 1, end), uri, 0);
-            scopes.learn(&mut self.known, namespace.as_str());
-        }
-        scopes.open(0, 10);
-        scopes.open(2, 12);
+        self.state.scopes.open_two(&BINDINGS, [10, 12]);
+        self.known = Known::two(SOAP_12.as_str(), ADDRESSING.as_str());
         self.state.root_seen = true;
         self.state.attributes_at = 12;
         self.state.position = 12;
-        self.name = Name { prefix: "s", local: "Header", namespace: NAMES[0].3.as_str() };
+        self.name = Name { prefix: "s", local: "Header", namespace: SOAP_12.as_str() };
         true
     }
 

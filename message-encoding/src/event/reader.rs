@@ -274,13 +274,7 @@ impl<'a> Reader<'a> {
     /// [`ReadError::StringTooLong`] before a text is put together that exceeds the quota; [`ReadError::Unexpected`] if an
     /// element stands there.
     pub fn read_text(&mut self) -> Result<Cow<'a, str>, ReadError> {
-        self.read_expected_text("")
-    }
-
-    /// As [`Reader::read_text`], a little faster if the text is `expected`, which then needs no look at its characters.
-    #[inline(always)]
-    pub(crate) fn read_expected_text(&mut self, expected: &'static str) -> Result<Cow<'a, str>, ReadError> {
-        match self.only_text(expected) {
+        match self.only_text() {
             Some(text) => Ok(Cow::Borrowed(text)),
             None => {
                 let first = self.next_text()?;
@@ -291,16 +285,14 @@ impl<'a> Reader<'a> {
 
     /// Reads a text and the end of the element if, as nearly always, there is one short text that also ends the element.
     #[inline(always)]
-    fn only_text(&mut self, expected: &'static str) -> Option<&'a str> {
+    fn only_text(&mut self) -> Option<&'a str> {
         let at = self.state.position;
         let octets = self.source.octets.get(at..)?;
         let (text, end) = match *octets.first()? {
             0x99 => {
                 let (&length, rest) = octets.get(1..)?.split_first()?;
                 let end = at + 2 + usize::from(length);
-                let text = rest.get(..usize::from(length))?;
-                let is_expected = text == expected.as_bytes();
-                (if is_expected { expected } else { core::str::from_utf8(text).ok()? }, end)
+                (core::str::from_utf8(rest.get(..usize::from(length))?).ok()?, end)
             }
             0xAB => (self.short_id(octets.get(1..)?)?, at + 2),
             _ => return None,
@@ -311,6 +303,20 @@ impl<'a> Reader<'a> {
         }
         self.state.position = end;
         Some(text)
+    }
+
+    /// Reads over the rest of the element that started last if these octets are it, the end record last. What they say is
+    /// the caller's to know, and that it is within the quotas.
+    #[inline(always)]
+    pub(crate) fn skip_phrase(&mut self, phrase: &[u8]) -> bool {
+        let at = self.state.position;
+        let found = self.state.next == Next::Record
+            && self.source.octets.get(at..).is_some_and(|octets| octets.starts_with(phrase))
+            && self.close();
+        if found {
+            self.state.position = at + phrase.len();
+        }
+        found
     }
 
     /// Reads a text as a GUID if it is one record that is one, else as a string.

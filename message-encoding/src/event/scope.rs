@@ -93,6 +93,13 @@ pub(super) fn span(inline: Inline<'_>, end: usize) -> Ref {
 pub(super) struct Known<'a>([Option<&'a str>; 8]);
 
 impl<'a> Known<'a> {
+    /// The first two are known.
+    pub(super) fn two(first: &'a str, second: &'a str) -> Self {
+        let mut known = Self::default();
+        [known.0[0], known.0[1]] = [Some(first), Some(second)];
+        known
+    }
+
     /// What a binding, its number plus one, binds to, if that is known.
     #[inline(always)]
     pub(super) fn get(&self, binding: usize) -> Option<&'a str> {
@@ -102,13 +109,20 @@ impl<'a> Known<'a> {
 
 /// One declaration that is in scope.
 #[derive(Clone, Copy, Debug)]
-struct Binding {
+pub(super) struct Binding {
     number: u32,
     /// The binding that this one hides, plus one; 0 for none.
     hidden: u32,
     /// Where the prefix stands in the document.
     prefix: (u32, u32),
     uri: Ref,
+}
+
+impl Binding {
+    /// The first one of a letter that stands at `at`, to a dictionary string.
+    pub(super) const fn first(letter: u8, at: u32, id: u32) -> Self {
+        Self { number: (letter - b'a') as u32 + 1, hidden: 0, prefix: (at, at + 1), uri: Ref::Id(id) }
+    }
 }
 
 /// An open element.
@@ -180,6 +194,17 @@ impl Scopes {
             None => self.elements.push(open),
         }
         self.depth += 1;
+    }
+
+    /// Opens the root element, with two declarations, and an element in it, whose start tags end at these places.
+    pub(super) fn open_two(&mut self, bindings: &[Binding; 2], tag_ends: [u32; 2]) {
+        self.bindings.extend_from_slice(bindings);
+        for (current, binding) in (1..).zip(bindings) {
+            self.fixed[binding.number as usize] = current;
+        }
+        for (bindings, tag_end) in [0, 2].into_iter().zip(tag_ends) {
+            self.open(bindings, tag_end as usize);
+        }
     }
 
     /// Opens an element without declarations in another one; false, and nothing has changed, if there is no other or no room.
