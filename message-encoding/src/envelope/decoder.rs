@@ -87,7 +87,11 @@ impl Decoder {
         let (octets, strings) = match self.encoding {
             Encoding::Binary => (octets, Strings::STATIC),
             Encoding::BinarySession => {
-                let document = self.take_table(octets)?;
+                let document = match octets {
+                    // Nearly every envelope but the first one brings no strings.
+                    [0, document @ ..] if !self.broken => document,
+                    _ => self.take_table(octets)?,
+                };
                 (document, Strings::with_session(&self.strings))
             }
             _ => {

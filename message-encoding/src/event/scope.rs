@@ -90,7 +90,7 @@ pub(super) fn span(inline: Inline<'_>, end: usize) -> Ref {
 /// The namespaces of the first few bindings, which an envelope has no more of: found and looked through once, when they were
 /// declared.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known<'a>([Option<&'a str>; 8]);
+pub(super) struct Known<'a>([Option<&'a str>; 5]);
 
 impl<'a> Known<'a> {
     /// The first two are known.
