@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -262,6 +263,10 @@ impl Loop {
             self.shared.help.wanted();
         }
         self.accept_some(n, waiting.clamp(1, TURN));
+        // What was begun is in the processor's cache now, and would not be after many such turns.
+        if waiting > TURN && self.shared.relayed.load(Ordering::Relaxed) > 0 {
+            thread::yield_now();
+        }
     }
 
     /// Accepts until nothing waits, at most `most` connections.

@@ -7,7 +7,7 @@
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 /// Octets of the shared buffer. Preambles and most messages are smaller.
@@ -26,7 +26,7 @@ pub(crate) enum Moved {
     All,
     /// There may be more, but others are waiting too.
     Some,
-    /// The end of the stream has been passed on.
+    /// Until the end of the stream; the receiving side is still to be told.
     End,
     /// The receiving side is gone, and with it whatever was under way to it.
     Unwanted,
@@ -119,7 +119,7 @@ impl Pump {
     /// Moves what there is, up to a bound. Edge-triggered: after [`Moved::All`] only an event can bring more.
     pub(crate) fn run(&mut self, from: &OwnedFd, to: &OwnedFd, pool: &mut Pool) -> Moved {
         if self.ended {
-            return Moved::End;
+            return Moved::All;
         }
         let moved = match self.rest(to).and_then(|()| self.fresh(from, to, pool)) {
             Ok(moved) | Err(moved) => moved,
@@ -169,7 +169,10 @@ impl Pump {
                 None => recv(from, &mut pool.buffer[..], RecvFlags::empty()).map(|(octets, _)| octets),
             };
             let octets = match received {
-                Ok(0) => return Ok(self.end(to)),
+                Ok(0) => {
+                    self.ended = true;
+                    return Ok(Moved::End);
+                }
                 Ok(octets) => octets,
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => return Ok(Moved::All),
@@ -203,12 +206,5 @@ impl Pump {
             return self.rest(to);
         }
         Ok(())
-    }
-
-    fn end(&mut self, to: &OwnedFd) -> Moved {
-        self.ended = true;
-        // The other side may be gone already; then nobody misses it.
-        let _ = shutdown(to, Shutdown::Write);
-        Moved::End
     }
 }

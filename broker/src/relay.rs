@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
-use rustix::net::sockopt;
+use rustix::net::{Shutdown, shutdown, sockopt};
 
 use crate::config::RelayTo;
 use crate::line::{Expected, lock};
@@ -178,10 +178,21 @@ impl Relay {
     }
 
     fn run(&mut self, from: From, pool: &mut Pool) -> Moved {
-        match from {
-            From::Initiator => self.up.run(&self.joined.initiator, &self.joined.back_end, pool),
-            From::BackEnd => self.down.run(&self.joined.back_end, &self.joined.initiator, pool),
+        let Self { joined, up, down, .. } = self;
+        let moved = match from {
+            From::Initiator => up.run(&joined.initiator, &joined.back_end, pool),
+            From::BackEnd => down.run(&joined.back_end, &joined.initiator, pool),
+        };
+        if moved == Moved::End {
+            // The other side may be gone already; then nobody misses it.
+            let _ = match from {
+                From::BackEnd => shutdown(&joined.initiator, Shutdown::Write),
+                // Both ends are there: the back-end's socket is about to be closed.
+                From::Initiator if down.ended() => Ok(()),
+                From::Initiator => shutdown(&joined.back_end, Shutdown::Write),
+            };
         }
+        moved
     }
 }
 
@@ -234,10 +245,10 @@ impl Loop {
         if relay.connecting {
             if side == From::BackEnd && (failed || flags.contains(epoll::EventFlags::OUT)) {
                 relay.connecting = false;
-                match sockopt::socket_error(&relay.joined.back_end) {
-                    Ok(Ok(())) => self.go_on(id, &[From::Initiator, From::BackEnd]),
-                    Ok(Err(error)) | Err(error) => self.end(id, RelayEnd::NotConnected(error)),
+                if failed && let Ok(Err(error)) | Err(error) = sockopt::socket_error(&relay.joined.back_end) {
+                    return self.end(id, RelayEnd::NotConnected(error));
                 }
+                self.go_on(id, &[From::Initiator, From::BackEnd]);
             }
             return;
         }
