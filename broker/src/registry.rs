@@ -118,19 +118,26 @@ impl Registry {
         crate::route::route_here(&self.shared.table.load().routes, route)
     }
 
-    /// Adds a static route, which stays.
+    /// Adds a static route, which stays. Its port is opened when all are there, by [`Registry::open_route`]: nobody finds
+    /// half a configuration.
     pub(crate) fn add_route(&self, route: &Route) -> Result<(), Refused> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let table = self.shared.table.load_full();
-        let prefixes = [route.prefix.clone()];
-        state.conflicts(&table, &prefixes, &Bound::default())?;
-        state.listen(&prefixes, &Bound::default())?;
+        state.conflicts(&table, std::slice::from_ref(&route.prefix), &Bound::default())?;
         let mut routes = table.routes.clone();
         let target = Target { way: Way::Relay(Arc::new(route.relay.clone())), bound: Bound::default() };
         insert(&mut routes, &route.prefix, target);
         state.literals += usize::from(is_literal(&route.prefix));
         self.publish(routes, state);
+        Ok(())
+    }
+
+    /// Opens the port of a static route.
+    pub(crate) fn open_route(&self, route: &Route) -> Result<(), Refused> {
+        let mut state = lock(&self.state);
+        state.listen(std::slice::from_ref(&route.prefix), &Bound::default())?;
+        state.ports.accept();
         Ok(())
     }
 

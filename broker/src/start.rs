@@ -111,11 +111,13 @@ impl Broker {
         let ended = move |initiator, to: &RelayTo, end| reported.relay_ended(&refusing, initiator, to, end);
         broker.threads.push(broker.shared.relays.start(Box::new(ended))?);
         broker.threads.extend(help::start(&broker.shared, &broker.line)?);
-        for route in &config.routes {
-            registry.add_route(route).map_err(|refused| StartError::Route {
-                address: route.prefix.address().to_owned(),
-                message: refused.message,
-            })?;
+        for step in [Registry::add_route, Registry::open_route] {
+            for route in &config.routes {
+                step(&registry, route).map_err(|refused| StartError::Route {
+                    address: route.prefix.address().to_owned(),
+                    message: refused.message,
+                })?;
+            }
         }
         let (shared, line) = (Arc::clone(&broker.shared), Arc::clone(&broker.line));
         let errands = back_end::run_errands(errands_to_do, shared, Arc::clone(&line), Arc::clone(&registry));
