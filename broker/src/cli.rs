@@ -143,10 +143,7 @@ fn run(arguments: Run) -> Result<ExitCode> {
         // Whoever runs us inside a process of their own may have one.
         .unwrap_or_default();
     let config = arguments.into_config()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::thread::available_parallelism().map_or(1, usize::from).min(4))
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         // Before the socket appears, so that whoever sees it may end us.
         let (mut terminate, mut interrupt) =
