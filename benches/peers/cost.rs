@@ -1,6 +1,7 @@
 //! What a process has cost: processor time in nanoseconds, resident memory in octets.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -50,4 +51,18 @@ pub(crate) fn hold(pid: u32, stopped: bool) -> io::Result<()> {
     let pid = Pid::from_raw(pid.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
     kill_process(pid, if stopped { Signal::STOP } else { Signal::CONT })?;
     Ok(())
+}
+
+/// Microseconds of processor time that a process spends on being stopped and let go on so many times, every thread of it
+/// for itself: nothing that would be there if the process never ran out of work.
+///
+/// # Errors
+/// When the process is gone.
+pub(crate) fn of_holding(pid: u32, times: usize) -> io::Result<f64> {
+    let before = processor_time(pid)?;
+    for stopped in [true, false].into_iter().cycle().take(2 * times) {
+        hold(pid, stopped)?;
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Ok(Duration::from_nanos(processor_time(pid)? - before).as_secs_f64() * 1e6)
 }

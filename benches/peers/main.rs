@@ -32,6 +32,9 @@ struct Options {
     /// Connections open at any moment.
     #[arg(long, default_value_t = 64)]
     in_flight: usize,
+    /// Connections that wait when the process wakes up, in the turns that are called saturated.
+    #[arg(long, default_value_t = 64)]
+    burst: usize,
     /// Registrations of the broker that is measured with many.
     #[arg(long, default_value_t = 1_000_000)]
     registrations: usize,
@@ -85,7 +88,7 @@ fn compare(options: &Options) -> std::io::Result<()> {
     }
     for round in 0..=options.rounds {
         for row in &mut rows {
-            row.turn(options.connections, options.in_flight, round == 0)?; // the first round warms up
+            row.turn(options.connections, options.in_flight, options.burst, round == 0)?; // the first round warms up
         }
     }
     for row in rows.iter_mut().filter(|row| row.contender.kind.relays()) {

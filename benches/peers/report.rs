@@ -7,10 +7,6 @@ use crate::contender::Contender;
 use crate::cost;
 use crate::load::Sample;
 
-/// How many times as many connections as are in flight otherwise make a burst. Putting a process to sleep and waking it
-/// costs every one of its threads some microseconds, which shall not show.
-const BURST: usize = 8;
-
 /// One contender and everything measured of it.
 pub(crate) struct Row {
     pub(crate) contender: Contender,
@@ -39,12 +35,19 @@ impl Row {
     ///
     /// # Errors
     /// When the contender loses a connection.
-    pub(crate) fn turn(&mut self, connections: usize, in_flight: usize, rehearsal: bool) -> io::Result<()> {
+    pub(crate) fn turn(
+        &mut self,
+        connections: usize,
+        in_flight: usize,
+        burst: usize,
+        rehearsal: bool,
+    ) -> io::Result<()> {
         let target = self.contender.target(0);
         let pid = self.contender.pid();
         let steady = turn(pid, || target.steady(connections, in_flight))?;
-        let saturated =
-            turn(pid, || target.batches(connections, in_flight * BURST, |stopped| cost::hold(pid, stopped)))?;
+        let mut saturated =
+            turn(pid, || target.batches(connections, burst, |stopped| cost::hold(pid, stopped)))?;
+        saturated.cost -= cost::of_holding(pid, connections.div_ceil(burst))? / connections as f64;
         if !rehearsal {
             self.steady.push(steady);
             self.saturated.push(saturated);
@@ -57,7 +60,7 @@ impl Row {
         median(self.steady.iter().map(|turn| turn.cost))
     }
 
-    /// The same with a full queue at every wake-up.
+    /// The same with a full queue at every wake-up, less what sleeping and waking up alone costs.
     pub(crate) fn saturated_cost(&self) -> f64 {
         median(self.saturated.iter().map(|turn| turn.cost))
     }
