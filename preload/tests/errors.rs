@@ -223,7 +223,8 @@ fn the_library_is_found_in_the_library_directory() {
     let folder = tempfile::tempdir().unwrap();
     let (bin, lib) = (folder.path().join("bin"), folder.path().join("lib/net-tcp-port-sharing"));
     std::fs::create_dir(&bin).unwrap();
-    std::fs::copy(programs().join("broker"), bin.join("broker")).unwrap();
+    // Not by this process: one that another test starts meanwhile would have it open for writing, and it could not be run.
+    assert!(Command::new("cp").arg(programs().join("broker")).arg(&bin).status().unwrap().success());
     let run = || {
         let mut exec = Command::new(bin.join("broker"));
         exec.args(["exec", "--print-environment", "--address", "net.tcp://h/a"])

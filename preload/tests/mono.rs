@@ -90,11 +90,8 @@ fn a_service_outlives_the_broker() {
     let service = service(&broker, "buffered", "a", &address);
     assert_eq!(client("buffered", &address), "a: 3 apples\na: 4 pears\n");
     broker.kill();
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    let before = service.ticks();
-    std::thread::sleep(std::time::Duration::from_secs(1));
     // Mono's own threads wake now and then
-    assert!(service.ticks() - before <= 5, "it computes without a broker");
+    service.rests(5);
     broker.restart();
     wait_until("it is registered again", || common::call_at([127, 0, 0, 1].into(), port, "unknown").is_ok());
     assert_eq!(client("buffered", &address), "a: 3 apples\na: 4 pears\n");

@@ -36,10 +36,7 @@ fn asyncio_under_load_and_with_the_broker_killed() {
     let service = python(&broker, "asyncio", port, "a", &["127.0.0.1"]);
     assert_each_once(load(port, "a", 40, 10), 0);
     broker.kill();
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    let before = service.ticks();
-    std::thread::sleep(std::time::Duration::from_secs(1));
-    assert!(service.ticks() - before <= 2, "it computes without a broker");
+    service.rests(2);
     broker.restart();
     wait_until("it is registered again", || call_at(V4, port, "a").is_ok());
     assert_each_once(load(port, "a", 20, 5), 401);

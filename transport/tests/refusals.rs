@@ -4,7 +4,7 @@ mod common;
 
 use common::{BINARY, DUPLEX, Raw, SINGLETON, TEXT, TEXT_END, echo, fault, peer, preamble, via};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use transport::{ConnectOptions, Fault, Limits, ListenOptions, Mode, TransportError, connect};
 
@@ -102,26 +102,39 @@ async fn sessions_broken_by_the_initiator() {
 
 #[tokio::test]
 async fn slow_and_silent_peers_delay_nobody() {
-    let echo = echo(|options| options.preamble_timeout(Duration::from_millis(300))).await;
+    let echo = echo(|options| options.preamble_timeout(Duration::from_secs(3600))).await;
     let address = echo.address;
-    let mut hangers = peer(move || {
-        (0..50)
-            .map(|_| {
-                let mut raw = Raw::connect(address);
-                raw.write(&[0, 1]);
-                raw
-            })
-            .collect::<Vec<_>>()
-    })
-    .await;
+    let _hangers = peer(move || hangers(address)).await;
     let mut client = connect(&via(address), ConnectOptions::new(TEXT)).await.unwrap();
     client.send(b"x").await.unwrap();
     assert_eq!(client.receive().await.unwrap().unwrap().octets, b"x");
-    // their deadline passes, the session's does not exist
-    peer(move || hangers.iter_mut().for_each(Raw::expect_closed)).await;
+    client.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_preamble_has_a_deadline_and_a_session_none() {
+    let echo = echo(|options| options.preamble_timeout(Duration::from_millis(300))).await;
+    let address = echo.address;
+    let mut client = loop {
+        // its own preamble may be late
+        if let Ok(client) = connect(&via(address), ConnectOptions::new(TEXT)).await {
+            break client;
+        }
+    };
+    peer(move || hangers(address).iter_mut().for_each(Raw::expect_closed)).await;
     client.send(b"y").await.unwrap();
     assert_eq!(client.receive().await.unwrap().unwrap().octets, b"y");
     client.close().await.unwrap();
+}
+
+/// Fifty that begin a preamble, and say no more.
+fn hangers(address: SocketAddr) -> Vec<Raw> {
+    let hanger = |_| {
+        let mut raw = Raw::connect(address);
+        raw.write(&[0, 1]);
+        raw
+    };
+    (0..50).map(hanger).collect()
 }
 
 #[tokio::test]
@@ -169,8 +182,11 @@ async fn what_an_initiator_makes_of_an_answer() {
     let strange = answer_with(b"\x08\x05\x1b[2Jx").await;
     assert!(!strange.to_string().contains('\u{1b}') && !strange.retry_helps());
 
-    let nobody = TcpListener::bind(common::any()).unwrap().local_addr().unwrap();
-    let refused = connect(&via(nobody), ConnectOptions::new(TEXT)).await.unwrap_err();
+    // the near end of a connection: nobody listens there, and while it lasts nobody can
+    let listener = TcpListener::bind(common::any()).unwrap();
+    let nobody = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let address = nobody.local_addr().unwrap();
+    let refused = connect(&via(address), ConnectOptions::new(TEXT)).await.unwrap_err();
     assert!(matches!(refused, TransportError::Unreachable { .. }) && refused.retry_helps());
 
     let invalid = connect("http://localhost/", ConnectOptions::new(TEXT)).await.unwrap_err();
@@ -214,6 +230,6 @@ async fn a_claimed_size_costs_nothing() {
         drop(claims);
     })
     .await;
-    // threads of other tests reserve some address space; the claims come to 40 GiB
-    assert!(peak_size() - before < 2 << 20, "{} KiB", peak_size() - before);
+    // threads of other tests reserve some address space, the more the more processors; the claims come to 40 GiB
+    assert!(peak_size() - before < 20 << 20, "{} KiB", peak_size() - before);
 }

@@ -141,9 +141,15 @@ impl Service {
         let _ = self.process.wait();
     }
 
-    /// The ticks (10 ms each) that the process, its threads and its children have computed.
-    pub fn ticks(&self) -> u64 {
-        ticks(&self.process.id().to_string())
+    /// Waits for a second in which the process, its threads and its children compute next to nothing: at most so many ticks of
+    /// 10 ms. Who waits for the broker by looking again and again never has such a second.
+    pub fn rests(&self, most: u64) {
+        let ticks = || ticks(&self.process.id().to_string());
+        wait_until("it computes nothing without a broker", || {
+            let before = ticks();
+            std::thread::sleep(Duration::from_secs(1));
+            ticks() - before <= most
+        });
     }
 }
 

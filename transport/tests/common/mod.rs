@@ -13,7 +13,7 @@ pub const TEXT: &str = "application/soap+xml; charset=utf-8";
 pub const BINARY: &str = "application/soap+msbin1";
 
 /// Nothing that a test waits for takes as long.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// An echo service at `/echo` of an unused port of 127.0.0.1.
 pub struct Echo {
