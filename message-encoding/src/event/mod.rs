@@ -7,6 +7,9 @@
 //! plainly wrong: an item of a list that is octets is shown as base64 (there: `System.Byte[]`), and a list may end with the
 //! record 0xA7, as the specification has it (there: refused).
 
+mod array;
+mod attributes;
+mod content;
 mod error;
 mod plain_tag;
 mod reader;
@@ -14,10 +17,13 @@ mod scope;
 mod start_tag;
 mod state;
 mod stream;
+mod text_record;
 mod writer;
 
+pub use array::Array;
+pub use attributes::Attributes;
 pub use error::ReadError;
-pub use reader::{Array, Attributes, Reader};
+pub use reader::Reader;
 pub use state::ReaderState;
 pub use stream::{Progress, StreamReader};
 pub use writer::{ArrayItems, ListItem, Word, WriteError, Writer};

@@ -11,8 +11,7 @@ use crate::dictionary::StaticString;
 
 impl<'a> Reader<'a> {
     /// Reads the start tag at `at`, a record of type `kind`, and opens its element if it is short and nothing is wrong with
-    /// it; nothing of importance is changed
-    /// otherwise.
+    /// it. Otherwise nothing has changed that the next start tag does not set.
     ///
     /// A short tag has a dictionary name with an id of one octet and at most one attribute, a plain one with such a name too.
     #[inline(always)]

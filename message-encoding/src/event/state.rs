@@ -185,16 +185,6 @@ impl ReaderState {
         at: usize,
         kind: u8,
     ) -> Result<Value<'a>, ReadError> {
-        // Short strings, which most texts are.
-        if let 0x98 | 0x99 = kind
-            && self.scopes.depth() > 0
-            && let Some(&length) = source.octets.get(at + 1)
-            && let Some(octets) = source.octets.get(at + 2..at + 2 + usize::from(length))
-        {
-            self.position = at + 2 + octets.len();
-            self.next = if kind == 0x99 { Next::End } else { Next::Record };
-            return Ok(Value::Chars(octets));
-        }
         let mut cursor = Cursor::at(source.octets, at + 1);
         let text = Text::decode(kind & !1, &mut cursor)?;
         let end = kind & 1 == 1;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::reader::Attributes;
+use super::attributes::Attributes;
 use super::scope::{Known, Source};
 use super::state::{Next, Piece, PieceKind, ReaderState};
 use super::{Event, ReadError};

@@ -1,0 +1,207 @@
+//! What stands between the start of an element and its end, read as a whole.
+
+use alloc::borrow::Cow;
+
+use super::reader::Found;
+use super::state::Next;
+use super::{Event, Name, ReadError, Reader};
+use crate::Value;
+use crate::value::Uuid;
+
+impl<'a> Reader<'a> {
+    /// Reads the text up to the end of the element that started last. Comments in it are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::StringTooLong`] before a text is put together that exceeds the quota; [`ReadError::Unexpected`] if an
+    /// element stands there.
+    pub fn read_text(&mut self) -> Result<Cow<'a, str>, ReadError> {
+        match self.only_text() {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => {
+                let first = self.next_text()?;
+                self.text_from(first)
+            }
+        }
+    }
+
+    /// Reads a text and the end of the element if, as nearly always, there is one short text that also ends the element.
+    #[inline(always)]
+    fn only_text(&mut self) -> Option<&'a str> {
+        let at = self.state.position;
+        let octets = self.source.octets.get(at..)?;
+        let (text, end) = match *octets.first()? {
+            0x99 => {
+                let (&length, rest) = octets.get(1..)?.split_first()?;
+                let end = at + 2 + usize::from(length);
+                (core::str::from_utf8(rest.get(..usize::from(length))?).ok()?, end)
+            }
+            0xAB => (self.short_id(octets.get(1..)?)?, at + 2),
+            _ => return None,
+        };
+        let short = text.len() <= self.quotas.max_string_content_length;
+        if !short || self.state.next != Next::Record || !self.close() {
+            return None;
+        }
+        self.state.position = end;
+        Some(text)
+    }
+
+    /// Reads over the rest of the element that started last if these octets are it, the end record last. What they say is
+    /// the caller's to know, and that it is within the quotas.
+    #[inline(always)]
+    pub(crate) fn skip_phrase(&mut self, phrase: &[u8]) -> bool {
+        let at = self.state.position;
+        let found = self.state.next == Next::Record
+            && self.source.octets.get(at..).is_some_and(|octets| octets.starts_with(phrase))
+            && self.close();
+        if found {
+            self.state.position = at + phrase.len();
+        }
+        found
+    }
+
+    /// Reads a text as a GUID if it is one record that is one, else as a string.
+    pub(crate) fn read_unique_id(&mut self) -> Result<Result<Uuid, Cow<'a, str>>, ReadError> {
+        let at = self.state.position;
+        if self.state.next == Next::Record
+            && let Some([0xAD, id @ ..]) =
+                self.source.octets.get(at..).and_then(|octets| octets.first_chunk::<17>())
+            && self.close()
+        {
+            self.state.position = at + 17;
+            return Ok(Ok(Uuid::from_octets(*id)));
+        }
+        let first = self.next_text()?;
+        self.text_from(first).map(Err)
+    }
+
+    /// The text whose first part is `next`.
+    fn text_from(&mut self, mut next: Option<Value<'a>>) -> Result<Cow<'a, str>, ReadError> {
+        let mut whole = Cow::Borrowed("");
+        let mut units = 0_usize;
+        let quota = self.quotas.max_string_content_length;
+        while let Some(value) = next {
+            // Most texts are one record, well below the quota; only others are counted exactly.
+            let bound = units.saturating_add(value.text_bound());
+            units = if bound <= quota {
+                bound
+            } else {
+                let counted = value.text_units().map_err(|error| self.fail(error.into()))?;
+                units.saturating_add(counted)
+            };
+            if units > quota {
+                return Err(self.fail(ReadError::StringTooLong(quota)));
+            }
+            let text = value.text().map_err(|error| self.fail(error.into()))?;
+            if whole.is_empty() {
+                whole = text;
+            } else {
+                whole.to_mut().push_str(&text);
+            }
+            next = self.next_text()?;
+        }
+        Ok(whole)
+    }
+
+    /// Reads the text up to the end of the element that started last as one value: typed if it is one record, else a
+    /// string is to be read by [`Reader::read_text`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Unexpected`] if there is an element, or more than one text.
+    pub fn read_value(&mut self) -> Result<Value<'a>, ReadError> {
+        let value = self.next_text()?.unwrap_or(Value::Empty);
+        match self.next_text()? {
+            None => Ok(value),
+            Some(_) => Err(self.fail(ReadError::Unexpected("a single value"))),
+        }
+    }
+
+    /// Reads octets up to the end of the element that started last: borrowed if they are one record, put together else.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::ArrayTooLong`] before octets are put together that exceed the quota; [`ReadError::Unexpected`] if an
+    /// element stands there.
+    pub fn read_bytes(&mut self) -> Result<Cow<'a, [u8]>, ReadError> {
+        let mut whole = Cow::Borrowed(&[][..]);
+        let quota = self.quotas.max_array_length;
+        while let Some(value) = self.next_text()? {
+            let length = match value {
+                Value::Bytes(octets) => octets.len(),
+                value => value.text_bound() / 4 * 3,
+            };
+            if length.saturating_add(whole.len()) > quota {
+                return Err(self.fail(ReadError::ArrayTooLong(quota)));
+            }
+            let octets = value.to_bytes().map_err(|error| self.fail(error.into()))?;
+            if whole.is_empty() {
+                whole = octets;
+            } else {
+                whole.to_mut().extend_from_slice(&octets);
+            }
+        }
+        Ok(whole)
+    }
+
+    /// Reads over what the element that started last contains, and its end.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the document there.
+    pub fn skip(&mut self) -> Result<(), ReadError> {
+        let mut open = 1_usize;
+        while open > 0 {
+            match self.next()? {
+                Some(Event::Start(_)) => open += 1,
+                Some(Event::End) => open -= 1,
+                Some(_) => {}
+                None => return Err(self.fail(ReadError::UnexpectedEnd)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next child of an element: its name, or nothing at the end of the element. Comments and white space between the
+    /// children are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Unexpected`] if a text stands there.
+    #[inline]
+    pub fn next_child(&mut self) -> Result<Option<Name<'a>>, ReadError> {
+        Ok(self.child()?.then_some(self.name))
+    }
+
+    /// As [`Reader::next_child`]; the name is [`Reader::name`].
+    #[inline(always)]
+    pub(crate) fn child(&mut self) -> Result<bool, ReadError> {
+        loop {
+            match self.advance() {
+                Found::Start => return Ok(true),
+                Found::End => return Ok(false),
+                Found::Comment => {}
+                Found::Text if self.value.is_white_space() => {}
+                Found::Text => return Err(self.fail(ReadError::Unexpected("an element"))),
+                Found::Done => return Err(self.fail(ReadError::UnexpectedEnd)),
+                Found::Refused => return Err(self.refusal()),
+            }
+        }
+    }
+
+    /// The next text of an element, or nothing at its end.
+    #[inline]
+    pub(crate) fn next_text(&mut self) -> Result<Option<Value<'a>>, ReadError> {
+        loop {
+            match self.advance() {
+                Found::Text => return Ok(Some(self.value)),
+                Found::End => return Ok(None),
+                Found::Comment => {}
+                Found::Start => return Err(self.fail(ReadError::Unexpected("a text"))),
+                Found::Done => return Err(self.fail(ReadError::UnexpectedEnd)),
+                Found::Refused => return Err(self.refusal()),
+            }
+        }
+    }
+}
