@@ -1,7 +1,7 @@
 //! The attributes of a start tag, read when they are asked for.
 
 use super::Attribute;
-use super::scope::Source;
+use super::source::Source;
 use super::state::ReaderState;
 
 /// The attributes of a start tag.

@@ -14,6 +14,7 @@ mod error;
 mod plain_tag;
 mod reader;
 mod scope;
+mod source;
 mod start_tag;
 mod state;
 mod stream;

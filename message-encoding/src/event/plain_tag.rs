@@ -5,7 +5,8 @@
 //! in its record type. Every other tag, and every one that something is wrong with, is left to the general reader, which says
 //! the same about plain ones, only slower.
 
-use super::scope::{Binding, Known, Ref};
+use super::scope::{Binding, Known};
+use super::source::Ref;
 use super::{Name, Reader};
 use crate::dictionary::StaticString;
 

@@ -1,6 +1,7 @@
 //! A reader of documents that are there as a whole.
 
-use super::scope::{Known, Source};
+use super::scope::Known;
+use super::source::Source;
 use super::state::{NO_ATTRIBUTES, Next, ReaderState};
 use super::{Attributes, Event, Name, ReadError};
 use crate::dictionary::Strings;

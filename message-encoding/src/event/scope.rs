@@ -8,84 +8,11 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{ReadError, XML_NAMESPACE};
-use crate::ValueError;
-use crate::dictionary::Strings;
-use crate::record::{Cursor, Inline, Letter, Prefix};
+use super::ReadError;
+use super::source::{Ref, Source};
+use crate::record::Prefix;
 
 const LETTERS: usize = 26;
-
-/// What a document is read from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Source<'a> {
-    pub(super) octets: &'a [u8],
-    pub(super) strings: Strings<'a>,
-}
-
-/// A string of the document, without its lifetime.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Ref {
-    /// The empty string.
-    Empty,
-    /// The namespace of `xml`.
-    Xml,
-    /// A prefix of one letter.
-    Letter(Letter),
-    /// Octets of the document from … to ….
-    Span(u32, u32),
-    /// A dictionary string.
-    Id(u32),
-}
-
-impl<'a> Source<'a> {
-    /// Reads a name or namespace, an id or written out: how it is remembered, and the string.
-    #[inline]
-    pub(super) fn string(
-        self,
-        cursor: &mut Cursor<'a>,
-        dictionary: bool,
-    ) -> Result<(Ref, &'a str), ReadError> {
-        if dictionary {
-            let id = cursor.int31()?.value();
-            match self.strings.get(id) {
-                Some(string) => Ok((Ref::Id(id), string)),
-                None => Err(ReadError::UnknownString(id)),
-            }
-        } else {
-            let inline = cursor.inline()?;
-            Ok((span(inline, cursor.position), inline.as_str()?))
-        }
-    }
-
-    /// The octets of a string.
-    pub(super) fn octets_of(self, string: Ref) -> &'a [u8] {
-        match string {
-            Ref::Empty => &[],
-            Ref::Xml => XML_NAMESPACE.as_bytes(),
-            Ref::Letter(letter) => letter.as_str().as_bytes(),
-            Ref::Span(start, end) => self.octets.get(start as usize..end as usize).unwrap_or_default(),
-            Ref::Id(id) => self.strings.get(id).unwrap_or_default().as_bytes(),
-        }
-    }
-
-    /// The string.
-    pub(super) fn str_of(self, string: Ref) -> Result<&'a str, ReadError> {
-        match string {
-            Ref::Span(..) => core::str::from_utf8(self.octets_of(string))
-                .map_err(|_| ReadError::Value(ValueError::InvalidUtf8)),
-            Ref::Empty => Ok(""),
-            Ref::Xml => Ok(XML_NAMESPACE),
-            Ref::Letter(letter) => Ok(letter.as_str()),
-            Ref::Id(id) => Ok(self.strings.get(id).unwrap_or_default()),
-        }
-    }
-}
-
-/// Where a string stands that was read with a cursor that is now at `end`.
-#[inline]
-pub(super) fn span(inline: Inline<'_>, end: usize) -> Ref {
-    Ref::Span((end - inline.octets().len()) as u32, end as u32)
-}
 
 /// The namespaces of the first few bindings, which an envelope has no more of: found and looked through once, when they were
 /// declared.

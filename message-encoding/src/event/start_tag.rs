@@ -3,37 +3,13 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::scope::{Known, Ref, Source, span};
+use super::scope::Known;
+use super::source::{Ref, Source, Tag, skip_value, span};
 use super::state::ReaderState;
 use super::{Attribute, Name, ReadError, XML_NAMESPACE, XMLNS_NAMESPACE};
-use crate::record::{Cursor, Letter, Prefix, Record, StringRef, Text};
+use crate::record::{Cursor, Letter, Prefix, Record, StringRef};
 use crate::value::List;
 use crate::{Quotas, RecordError, Value};
-
-/// The name of the element that started last.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tag {
-    prefix: Ref,
-    local: Ref,
-    namespace: Ref,
-}
-
-impl Default for Tag {
-    fn default() -> Self {
-        Self { prefix: Ref::Empty, local: Ref::Empty, namespace: Ref::Empty }
-    }
-}
-
-impl Tag {
-    #[inline]
-    pub(super) fn name<'a>(&self, source: Source<'a>) -> Result<Name<'a>, ReadError> {
-        Ok(Name {
-            prefix: source.str_of(self.prefix)?,
-            local: source.str_of(self.local)?,
-            namespace: source.str_of(self.namespace)?,
-        })
-    }
-}
 
 impl ReaderState {
     /// Reads a start tag and opens its element. Nothing is changed if that fails.
@@ -228,50 +204,6 @@ fn check_declaration(prefix: &[u8], uri: &str) -> Result<(), ReadError> {
         b"xml" if uri != XML_NAMESPACE => Err(ReadError::ReservedPrefix),
         b"xmlns" if uri != XMLNS_NAMESPACE => Err(ReadError::ReservedPrefix),
         _ => Ok(()),
-    }
-}
-
-/// Reads over the value of an attribute at `at` and says where it ends.
-fn skip_value(source: Source<'_>, at: usize) -> Result<usize, ReadError> {
-    // A number or truth that is all in the record type, as `mustUnderstand` nearly always is.
-    if let Some(0x80 | 0x82 | 0x84 | 0x86) = source.octets.get(at) {
-        return Ok(at + 1);
-    }
-    match Record::decode(&source.octets[at..])? {
-        (Record::StartList, used) => match skip_list(source, at + used)? {
-            (end, false) => Ok(end),
-            // No element ends with the value of an attribute.
-            (end, true) => Err(RecordError::UnknownRecord(source.octets[end - 1]).into()),
-        },
-        (Record::Text { text, end: false }, used) => {
-            Value::of(text, source.strings).ok_or_else(|| unknown_string(text))?;
-            Ok(at + used)
-        }
-        _ => Err(RecordError::UnknownRecord(source.octets[at]).into()),
-    }
-}
-
-/// Reads over the items of a list from `at` on; says where it ends and whether its element does.
-pub(super) fn skip_list(source: Source<'_>, at: usize) -> Result<(usize, bool), ReadError> {
-    let mut position = at;
-    loop {
-        let (record, used) = Record::decode(&source.octets[position..])?;
-        match record {
-            Record::EndList { end } => return Ok((position + used, end)),
-            Record::Text { text, end: false } => {
-                Value::of(text, source.strings).ok_or_else(|| unknown_string(text))?;
-            }
-            _ => return Err(RecordError::UnknownRecord(source.octets[position]).into()),
-        }
-        position += used;
-    }
-}
-
-/// The error for a text whose dictionary string is not there.
-pub(super) fn unknown_string(text: Text<'_>) -> ReadError {
-    match text {
-        Text::Dictionary(id) | Text::QName(_, id) => ReadError::UnknownString(id.value()),
-        _ => ReadError::UnexpectedEnd,
     }
 }
 

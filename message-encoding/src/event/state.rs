@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::scope::{Known, Ref, Scopes, Source};
-use super::start_tag::{Tag, skip_list, unknown_string};
+use super::scope::{Known, Scopes};
+use super::source::{Ref, Source, Tag, skip_list, unknown_string};
 use super::{Event, ReadError};
 use crate::record::{ArrayType, Cursor, Record, Text};
 use crate::value::List;

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use super::attributes::Attributes;
-use super::scope::{Known, Source};
+use super::scope::Known;
+use super::source::Source;
 use super::state::{Next, Piece, PieceKind, ReaderState};
 use super::{Event, ReadError};
 use crate::dictionary::Strings;

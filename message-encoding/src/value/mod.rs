@@ -1,17 +1,19 @@
 //! What a text or an attribute says, typed, and the text it is shown as.
 
 mod base64;
-mod date_time;
-mod decimal;
+pub(crate) mod date_time;
+pub(crate) mod decimal;
+mod error;
 mod number;
-mod uuid;
+pub(crate) mod uuid;
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
-use core::fmt::{self, Write};
+use core::fmt::Write;
 
 pub use date_time::{DateTime, DateTimeKind, TimeSpan};
 pub use decimal::Decimal;
+pub use error::ValueError;
 pub use uuid::Uuid;
 
 use crate::dictionary::Strings;
@@ -65,36 +67,6 @@ pub enum Value<'a> {
     /// A list of values that are one text, with a space between two.
     List(List<'a>),
 }
-
-/// Why a value cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ValueError {
-    /// A text is no UTF-8 (overlong forms and surrogates are none).
-    InvalidUtf8,
-    /// A text is no UTF-16: it has half of a surrogate pair.
-    InvalidUtf16,
-    /// A time is no day of the years 1 to 9999.
-    DateOutOfRange,
-    /// A qualified name stands in a list, where nothing says what it is the name of.
-    QNameInList,
-    /// The value is no … (what was asked for).
-    NotOfType(&'static str),
-}
-
-impl fmt::Display for ValueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InvalidUtf8 => f.write_str("a text is no UTF-8"),
-            Self::InvalidUtf16 => f.write_str("a text is no UTF-16"),
-            Self::DateOutOfRange => f.write_str("a time is not within the years 1 to 9999"),
-            Self::QNameInList => f.write_str("a qualified name stands in a list"),
-            Self::NotOfType(wanted) => write!(f, "a value is no {wanted}"),
-        }
-    }
-}
-
-impl core::error::Error for ValueError {}
 
 impl<'a> Value<'a> {
     /// The value of a text record, or nothing if its dictionary string is unknown.
