@@ -6,10 +6,10 @@ use core::ptr;
 use libc::epoll_event;
 
 use crate::descriptor::is_open;
-use crate::listener::{LISTENERS, at, listener_of};
+use crate::listener::{at, listener_of};
 use crate::next::{self, fail};
 use crate::shared::Behind;
-use crate::table::{self, Entry, entry, is_owner};
+use crate::table::{self, Entry, LISTENERS, entry, is_owner};
 
 /// # Safety
 /// `close(2)`.

@@ -17,11 +17,8 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::descriptor::{borrow, duplicate, is_close_on_exec, replace, set_close_on_exec};
 use crate::shared::{Behind, PAGE, Shared};
-use crate::table::{self, Entry, entry};
+use crate::table::{self, Entry, LISTENERS, entry};
 use crate::{descriptor, next};
-
-/// How many listeners a process may have at a time.
-pub(crate) const LISTENERS: usize = 64;
 
 /// A listener of this process.
 pub(crate) struct Listener {

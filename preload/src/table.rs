@@ -3,7 +3,8 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use crate::listener::LISTENERS;
+/// How many listeners a process may have at a time.
+pub(crate) const LISTENERS: usize = 64;
 
 /// Descriptors with an entry of their own; higher ones share [`HIGH`].
 const LOW: usize = 16_384;
