@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::error::TransportError;
-use crate::listener::Home;
+use crate::home::Home;
 use crate::machine::{Incoming, Machine};
 
 /// How long the peer may take to end the session too: WCF's default close timeout.

@@ -45,6 +45,7 @@ mod address;
 mod channel;
 mod connection;
 mod error;
+mod home;
 mod initiator;
 mod listener;
 mod machine;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use handoff::Register;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::address::Address;
 use crate::channel::Channel;
 use crate::connection::Connection;
 use crate::error::{AcceptError, RegisterError};
+use crate::home::{Home, Returned};
 use crate::options::ListenOptions;
 use crate::own_port::OwnPort;
 use crate::receiver::{Rules, open_session};
@@ -62,7 +63,7 @@ impl Listener {
         } else {
             Port::Own(OwnPort::bind(&address).map_err(|error| RegisterError::own_port(&address, error))?)
         };
-        let (sender, returned) = mpsc::unbounded_channel();
+        let (home, returned) = Home::new(options.max_idle_connections);
         let rules = Rules {
             address,
             port_sharing: options.port_sharing,
@@ -77,7 +78,7 @@ impl Listener {
             rules: Arc::new(rules),
             preambles: JoinSet::new(),
             max_preambles: options.max_pending_connections.saturating_add(options.max_idle_connections),
-            home: Home { sender, room: Arc::new(Semaphore::new(options.max_idle_connections)) },
+            home,
             returned,
         })
     }
@@ -144,31 +145,6 @@ impl Port {
         match self {
             Self::Own(port) => port.accept().await,
             Self::Shared(port) => port.accept().await,
-        }
-    }
-}
-
-/// A connection whose session has ended, on its way back to the listener, which may be gone.
-#[derive(Debug)]
-struct Returned {
-    connection: Connection,
-    via: String,
-    /// One of the connections that may wait for another session.
-    room: OwnedSemaphorePermit,
-}
-
-/// The way back to the listener.
-#[derive(Debug, Clone)]
-pub(crate) struct Home {
-    sender: mpsc::UnboundedSender<Returned>,
-    room: Arc<Semaphore>,
-}
-
-impl Home {
-    /// Without room, or without a listener, the connection is closed.
-    pub(crate) fn take_back(&self, connection: Connection, via: String) {
-        if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
-            drop(self.sender.send(Returned { connection, via, room }));
         }
     }
 }

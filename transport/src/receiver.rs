@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::address::Address;
 use crate::channel::{Channel, Session};
 use crate::connection::Connection;
-use crate::listener::Home;
+use crate::home::Home;
 
 /// What a listener accepts.
 #[derive(Debug)]
