@@ -143,7 +143,7 @@ impl Config {
     /// An unknown key (with its line and the nearest known key), a value of the wrong type, an address or route that
     /// makes no sense.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        check_keys(text)?;
+        check_keys(text).map_err(|(at, message)| ConfigError::at_line(text, at, message))?;
         let file: File = toml::from_str(text).map_err(|error| {
             ConfigError::at_line(text, error.span().map_or(0, |span| span.start), error.message().trim_end())
         })?;
@@ -301,6 +301,31 @@ mod tests {
         let relays: Vec<String> = config.routes.iter().map(|route| route.relay.to_string()).collect();
         assert_eq!(relays, ["[::1]:9101", "unix:/run/y", "backend:9101"]);
         assert_eq!(config.routes[0].prefix.mode(), HostNameComparison::Exact);
+    }
+
+    #[test]
+    fn unknown_keys_name_their_line_and_the_nearest_key() {
+        for (text, message) in [
+            (
+                "control = '/x'\ncontrol_groop = 'a'\n",
+                "line 2: unknown key `control_groop`; did you mean `control_group`?",
+            ),
+            (
+                "[listen]\n\nadress = []\n",
+                "line 3: unknown key `adress` in [listen]; did you mean `addresses`?",
+            ),
+            (
+                "[[route]]\naddress = 'a'\nrelay = 'b'\n[[route]]\nrely = 'c'\n",
+                "line 5: unknown key `rely` in [[route]]; did you mean `relay`?",
+            ),
+            ("[routes]\n", "line 1: unknown key `routes`; did you mean `route`?"),
+            (
+                "receive_timeout = 3\n",
+                "line 1: unknown key `receive_timeout`; did you mean `receive_timeout_seconds`?",
+            ),
+        ] {
+            assert_eq!(refused(text), message);
+        }
     }
 
     #[test]

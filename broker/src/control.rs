@@ -13,9 +13,9 @@ use rustix::process::getuid;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::error::StartError;
 use crate::line::{Command, Line};
 use crate::registry::{Registry, refused};
-use crate::start::StartError;
 
 /// How many workers that may not register are listened to at a time. They are told so; they cannot use up descriptors.
 const STRANGERS: usize = 16;

@@ -14,6 +14,7 @@ mod config;
 mod config_keys;
 mod control;
 mod dispatch;
+mod error;
 mod exec;
 mod help;
 mod limits;
@@ -38,7 +39,8 @@ mod table;
 
 pub use cli::main_from;
 pub use config::{Compatibility, Config, ConfigError, RelayTo, Route};
+pub use error::StartError;
 #[doc(hidden)]
 pub use one_turn::OneTurn;
 pub use outcome::{Counters, Outcome};
-pub use start::{Broker, StartError};
+pub use start::Broker;

@@ -1,17 +1,17 @@
 //! Starts and ends a broker.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
 
 use arc_swap::ArcSwap;
-use handoff::HandoffError;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, RelayTo};
 use crate::control::ControlSocket;
+use crate::error::StartError;
 use crate::help::Help;
 use crate::limits::Descriptors;
 use crate::line::{Command, Errand, Line, Shared};
@@ -45,40 +45,6 @@ pub struct Broker {
     control_task: Option<JoinHandle<()>>,
     errand_task: Option<JoinHandle<()>>,
     threads: Vec<thread::JoinHandle<()>>,
-}
-
-/// Why a broker does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// No path for the control socket is known.
-    #[error(transparent)]
-    ControlPath(HandoffError),
-    /// The control socket cannot be opened.
-    #[error("the control socket {} cannot be opened", path.display())]
-    Control {
-        /// The control socket.
-        path: PathBuf,
-        /// Why.
-        source: HandoffError,
-    },
-    /// `control_group` names no group.
-    #[error("there is no group {group:?} in /etc/group; give its number if it comes from elsewhere")]
-    Group {
-        /// The name.
-        group: String,
-    },
-    /// A static route cannot be opened.
-    #[error("the route {address}: {message}")]
-    Route {
-        /// The route's address.
-        address: String,
-        /// Why.
-        message: String,
-    },
-    /// The system refuses what every broker needs.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
 }
 
 impl Broker {
