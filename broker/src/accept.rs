@@ -3,7 +3,6 @@
 //! A connection whose preamble is there takes four system calls: accept4, recv(MSG_PEEK), sendmsg, close. It is never
 //! registered with epoll, nothing is allocated and no lock is taken for it.
 
-use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -11,121 +10,67 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use rustix::net::sockopt;
 
-use crate::batch::Batches;
-use crate::dispatch::{Held, Watched};
-use crate::line::{Command, Line, Listening, Shared};
-use crate::listening::BACKLOG;
+use crate::back_end;
+use crate::batch::{Batch, Batches};
+use crate::held::{Held, Next};
+use crate::help::Help;
+use crate::line::Command;
+use crate::listeners::Listeners;
+use crate::listening::{BACKLOG, Listening, TURN};
 use crate::outcome::Outcome;
-use crate::parked::{ParkingLot, Place, Stage};
-use crate::queue::Queue;
-
-/// Connections accepted from one socket before others get their turn.
-pub(crate) const TURN: usize = 64;
-
-/// Turns without a look at the length of a listening socket's queue after one that showed a single connection.
-const QUIET: u32 = 31;
-
-/// How long accepting pauses when the system has no descriptor or memory for another connection.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::parked::{ParkingLot, Stage};
+use crate::preamble::{self, Origin, Step};
+use crate::queue::{Queue, Refusal};
+use crate::refuse::{self, DRAIN_TIME};
+use crate::shared::Shared;
+use crate::token::{Place, Token};
 
 /// How many connections are closed to make room.
 const ROOM: usize = 32;
 
-/// What an event is about. The kind is in the upper eight bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Token {
-    Wake,
-    Listener(u32),
-    Parked(Place),
-    Queue(u64),
-}
-
-impl From<Token> for epoll::EventData {
-    fn from(token: Token) -> Self {
-        Self::new_u64(match token {
-            Token::Wake => 0,
-            Token::Listener(n) => 1 << 56 | u64::from(n),
-            Token::Parked(place) => 2 << 56 | u64::from(place.generation) << 32 | u64::from(place.slot),
-            Token::Queue(id) => 3 << 56 | id,
-        })
-    }
-}
-
-impl From<epoll::EventData> for Token {
-    fn from(data: epoll::EventData) -> Self {
-        let [kind, a, b, c, d, e, f, g] = data.u64().to_be_bytes();
-        let low = u32::from_be_bytes([d, e, f, g]);
-        match kind {
-            0 => Self::Wake,
-            1 => Self::Listener(low),
-            2 => Self::Parked(Place { slot: low, generation: u32::from_be_bytes([0, a, b, c]) }),
-            _ => Self::Queue(u64::from_be_bytes([0, a, b, c, d, e, f, g])),
-        }
-    }
-}
-
-/// The state of the thread. Its methods are in the files of the straight line: this one, `preamble`, `dispatch`, `refuse`.
+/// The state of the thread.
 #[derive(Debug)]
-pub(crate) struct Loop {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) epoll: OwnedFd,
-    pub(crate) lot: ParkingLot,
+struct Loop {
+    shared: Arc<Shared>,
+    help: Arc<Help>,
+    epoll: Arc<OwnedFd>,
+    listeners: Listeners,
+    lot: ParkingLot,
     /// What this turn has for the workers.
-    pub(crate) batches: Batches,
-    pub(crate) held: HashMap<u64, Held>,
-    pub(crate) watched: Vec<Watched>,
-    /// Ended queues that could not be emptied for want of descriptors.
-    pub(crate) undrained: Vec<Arc<Queue>>,
+    batches: Batches,
+    held: Held,
     /// When the time of this turn was read.
-    pub(crate) now: Instant,
-    pub(crate) retry_at: Option<Instant>,
-    pub(crate) watch_at: Option<Instant>,
-    pub(crate) line: Arc<Line>,
-    listeners: HashMap<u32, Open>,
-    next_listener: u32,
-    paused_until: Option<Instant>,
+    now: Instant,
     stopping: bool,
 }
 
-/// A listening socket in the loop.
-#[derive(Debug)]
-struct Open {
-    listening: Listening,
-    /// How many turns more one connection is taken for all there is.
-    quiet: u32,
-}
-
 /// Starts the thread. It ends after [`Command::Stop`].
-pub(crate) fn start(shared: Arc<Shared>, line: Arc<Line>) -> io::Result<thread::JoinHandle<()>> {
-    let accept_loop = Loop::new(shared, line)?;
+pub(crate) fn start(shared: Arc<Shared>, help: Arc<Help>) -> io::Result<thread::JoinHandle<()>> {
+    let accept_loop = Loop::new(shared, help)?;
     thread::Builder::new().name("accept".to_owned()).spawn(move || accept_loop.run())
 }
 
+/// The turns.
 impl Loop {
-    fn new(shared: Arc<Shared>, line: Arc<Line>) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &line, Token::Wake.into(), epoll::EventFlags::IN)?;
+    fn new(shared: Arc<Shared>, help: Arc<Help>) -> io::Result<Self> {
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        epoll::add(&epoll, &shared.line, Token::Wake.into(), epoll::EventFlags::IN)?;
         Ok(Self {
-            shared,
-            epoll,
-            lot: ParkingLot::new(),
+            listeners: Listeners::new(Arc::clone(&epoll)),
+            lot: ParkingLot::new(Arc::clone(&epoll)),
             batches: Batches::default(),
-            held: HashMap::new(),
-            watched: Vec::new(),
-            undrained: Vec::new(),
+            held: Held::new(Arc::clone(&shared), Arc::clone(&epoll)),
             now: Instant::now(),
-            retry_at: None,
-            watch_at: None,
-            line,
-            listeners: HashMap::new(),
-            next_listener: 0,
-            paused_until: None,
             stopping: false,
+            shared,
+            help,
+            epoll,
         })
     }
 
@@ -147,7 +92,10 @@ impl Loop {
                     Token::Wake => self.obey(),
                     Token::Listener(n) => self.accept_from(n),
                     Token::Parked(place) => self.advance(place, event.flags),
-                    Token::Queue(id) => self.flush(id),
+                    Token::Queue(id) => {
+                        let leaving = self.held.flush(id, self.now);
+                        self.settle(leaving);
+                    }
                 }
             }
             self.keep_time();
@@ -157,7 +105,7 @@ impl Loop {
     }
 
     fn until_next_deadline(&self) -> Option<Timespec> {
-        let times = [self.lot.next_deadline(), self.paused_until, self.retry_at, self.watch_at];
+        let times = [self.lot.next_deadline(), self.listeners.paused_until(), self.held.next_deadline()];
         let next = times.into_iter().flatten().min()?;
         // Rounded up by epoll_wait; a deadline in the past means not to wait.
         Timespec::try_from(next.saturating_duration_since(Instant::now())).ok()
@@ -165,29 +113,24 @@ impl Loop {
 
     /// What is due at this time.
     fn keep_time(&mut self) {
-        let now = self.now;
-        while let Some((place, _)) = self.lot.oldest(Stage::Preamble).filter(|(_, deadline)| *deadline <= now)
-        {
+        while let Some(place) = self.lot.due(Stage::Preamble, self.now) {
             self.end_parked(place, Outcome::DeadlinePassed);
         }
-        while let Some((place, _)) = self.lot.oldest(Stage::DRAIN).filter(|(_, deadline)| *deadline <= now) {
-            self.close_parked(place);
+        while let Some(place) = self.lot.due(Stage::DRAIN, self.now) {
+            drop(self.lot.leave(place));
         }
-        if self.paused_until.is_some_and(|until| until <= now) {
-            self.resume();
-        }
-        if self.retry_at.is_some_and(|at| at <= now) {
-            self.retry();
-        }
-        if self.watch_at.is_some_and(|at| at <= now) {
-            self.watch_queues();
-        }
+        self.listeners.resume(self.now);
+        let leaving = self.held.keep_time(self.now);
+        self.settle(leaving);
     }
 
     fn obey(&mut self) {
-        for command in self.line.receive() {
+        for command in self.shared.line.receive() {
             match command {
-                Command::Listen(listening) => self.listen(listening),
+                Command::Listen(listening) => {
+                    self.help.add(listening.clone());
+                    self.listeners.add(listening);
+                }
                 Command::Unlisten(listening, done) => {
                     self.unlisten(&listening);
                     drop(listening);
@@ -200,163 +143,24 @@ impl Loop {
                         self.again(connection);
                     }
                 }
-                Command::Watch(queue) => self.watch(queue),
+                Command::Watch(queue) => self.held.watch(queue, self.now),
                 // Ended by our own end: its worker lives, and receives what waits there.
                 Command::Ended(_) if self.stopping => {}
                 // What is on its way to this queue comes back when it is refused (`Queue::has_ended`).
-                Command::Ended(queue) => self.dispatch_again(&queue),
+                Command::Ended(queue) => {
+                    let leaving = self.held.dispatch_again(&queue, self.now);
+                    self.settle(leaving);
+                }
                 Command::MakeRoom => self.make_room(),
                 Command::Stop => self.stopping = true,
             }
         }
     }
 
-    fn listen(&mut self, listening: Listening) {
-        let n = self.next_listener;
-        self.next_listener = self.next_listener.wrapping_add(1);
-        let flags =
-            if self.paused_until.is_some() { epoll::EventFlags::empty() } else { epoll::EventFlags::IN };
-        if let Err(error) = epoll::add(&self.epoll, &*listening.socket, Token::Listener(n).into(), flags) {
-            tracing::error!(%error, address = %listening.address, "the listening socket cannot be waited for");
-        }
-        self.shared.help.add(listening.clone());
-        self.listeners.insert(n, Open { listening, quiet: 0 });
-    }
-
-    /// Whether a connection to this address comes to one of our own sockets.
-    pub(crate) fn listens_on(&self, address: SocketAddr) -> bool {
-        self.listeners.values().map(|open| open.listening.address).any(|own| {
-            let all = own.ip().is_unspecified() && own.is_ipv4() == address.is_ipv4();
-            own.port() == address.port() && (all || own.ip() == address.ip())
-        })
-    }
-
-    /// Whoever is in the kernel's queue already is not turned away by the close.
-    fn unlisten(&mut self, listening: &Listening) {
-        let ours = self.listeners.iter().find(|(_, open)| open.listening.is(listening));
-        let Some((&n, _)) = ours else { return };
-        self.shared.help.remove(listening);
-        // No more than can have waited: whoever keeps connecting must not keep us here.
-        for _ in 0..usize::from(BACKLOG).div_ceil(TURN) {
-            if self.accept_some(n, TURN) < TURN {
-                break;
-            }
-        }
-        if let Some(open) = self.listeners.remove(&n) {
-            let _ = epoll::delete(&self.epoll, &*open.listening.socket);
-        }
-    }
-
-    /// Accepts as many connections as wait: no call that finds nobody, and one `epoll_wait` for all of them. While they come
-    /// one at a time their number is not asked for either.
-    fn accept_from(&mut self, n: u32) {
-        let Some(open) = self.listeners.get_mut(&n) else { return };
-        if open.quiet > 0 {
-            open.quiet -= 1;
-            self.accept_some(n, 1);
-            return;
-        }
-        let waiting = open.listening.waiting().unwrap_or(1);
-        if waiting <= 1 {
-            open.quiet = QUIET;
-        } else if waiting > TURN {
-            self.shared.help.wanted();
-        }
-        self.accept_some(n, waiting.clamp(1, TURN));
-        // What was begun is in the processor's cache now, and would not be after many such turns.
-        if waiting > TURN && self.shared.relayed.load(Ordering::Relaxed) > 0 {
-            thread::yield_now();
-        }
-    }
-
-    /// Accepts until nothing waits, at most `most` connections.
-    fn accept_some(&mut self, n: u32, most: usize) -> usize {
-        let Some(open) = self.listeners.get(&n) else { return 0 };
-        let listening = open.listening.clone();
-        for accepted in 0..most {
-            match listening.accept() {
-                Ok(connection) => self.accepted(connection, listening.address),
-                Err(Errno::AGAIN) => return accepted,
-                // The table is full, and connections without a preamble are what we can do without best.
-                Err(Errno::MFILE) if self.lot.oldest(Stage::Preamble).is_some() => self.make_room(),
-                Err(
-                    error @ (Errno::MFILE
-                    | Errno::NFILE
-                    | Errno::NOBUFS
-                    | Errno::NOMEM
-                    | Errno::INVAL
-                    | Errno::BADF),
-                ) => {
-                    self.pause(error);
-                    return accepted;
-                }
-                // The connection was gone before we came, or the network has something to say about it.
-                Err(_) => {}
-            }
-        }
-        most
-    }
-
-    fn accepted(&mut self, connection: OwnedFd, listening: SocketAddr) {
-        self.shared.counters.accept();
-        self.make_way(&connection);
-        self.arrived(connection, listening);
-    }
-
-    /// A connection whose number says that the table is nearly full takes the place of another.
-    fn make_way(&mut self, connection: &OwnedFd) {
-        if usize::try_from(connection.as_raw_fd()).is_ok_and(|n| n >= self.shared.descriptors.pressure) {
-            self.crowd_out();
-        }
-    }
-
-    /// Closes the connection that has waited longest for its preamble, or for the end of its drain.
-    fn crowd_out(&mut self) -> bool {
-        if let Some((place, _)) = self.lot.oldest(Stage::Preamble) {
-            self.end_parked(place, Outcome::CrowdedOut);
-            return true;
-        }
-        let Some((place, _)) = self.lot.oldest(Stage::DRAIN) else { return false };
-        self.close_parked(place);
-        true
-    }
-
-    pub(crate) fn make_room(&mut self) {
-        for _ in 0..ROOM {
-            if !self.crowd_out() {
-                return;
-            }
-        }
-    }
-
-    /// No connection is accepted for a moment; those that come wait in the kernel.
-    fn pause(&mut self, error: Errno) {
-        if self.paused_until.is_none() {
-            tracing::error!(%error, "accepting pauses: the system has no room for another connection");
-            self.set_listeners(epoll::EventFlags::empty());
-        }
-        self.paused_until = Some(self.now + PAUSE);
-    }
-
-    fn resume(&mut self) {
-        self.paused_until = None;
-        self.set_listeners(epoll::EventFlags::IN);
-    }
-
-    fn set_listeners(&self, flags: epoll::EventFlags) {
-        for (&n, Open { listening, .. }) in &self.listeners {
-            if let Err(error) =
-                epoll::modify(&self.epoll, &*listening.socket, Token::Listener(n).into(), flags)
-            {
-                tracing::error!(%error, address = %listening.address, "the listening socket cannot be waited for");
-            }
-        }
-    }
-
     /// Nobody is left here without an outcome, nor on the way here.
     fn leave_all(&mut self) {
-        self.shared.help.leave();
-        for command in self.line.close() {
+        self.help.leave();
+        for command in self.shared.line.close() {
             match command {
                 Command::Refuse(connection, ..) => self.refuse(connection, Outcome::ShutDown, None),
                 Command::Again(connections) => {
@@ -371,10 +175,217 @@ impl Loop {
         while let Some((place, _)) = self.lot.oldest(Stage::Preamble) {
             self.end_parked(place, Outcome::ShutDown);
         }
-        for (_, held) in std::mem::take(&mut self.held) {
-            for socket in held.sockets {
-                self.refuse(socket, Outcome::ShutDown, None);
+        let leaving = self.held.leave();
+        self.settle(leaving);
+    }
+}
+
+/// Accepting.
+impl Loop {
+    fn accept_from(&mut self, n: u32) {
+        let waiting = self.listeners.waiting(n);
+        if waiting > TURN {
+            self.help.wanted();
+        }
+        self.accept_some(n, waiting.min(TURN));
+        // What was begun is in the processor's cache now, and would not be after many such turns.
+        if waiting > TURN && self.shared.relayed.load(Ordering::Relaxed) > 0 {
+            thread::yield_now();
+        }
+    }
+
+    /// Accepts until nothing waits, at most `most` connections.
+    fn accept_some(&mut self, n: u32, most: usize) -> usize {
+        let Some(listening) = self.listeners.at(n).cloned() else { return 0 };
+        for accepted in 0..most {
+            match listening.accept() {
+                Ok(connection) => self.accepted(connection, listening.address),
+                Err(Errno::AGAIN) => return accepted,
+                // The table is full, and connections without a preamble are what we can do without best.
+                Err(Errno::MFILE) if self.lot.oldest(Stage::Preamble).is_some() => self.make_room(),
+                Err(
+                    error @ (Errno::MFILE
+                    | Errno::NFILE
+                    | Errno::NOBUFS
+                    | Errno::NOMEM
+                    | Errno::INVAL
+                    | Errno::BADF),
+                ) => {
+                    self.listeners.pause(self.now, error);
+                    return accepted;
+                }
+                // The connection was gone before we came, or the network has something to say about it.
+                Err(_) => {}
             }
+        }
+        most
+    }
+
+    /// Whoever is in the kernel's queue already is not turned away by the close.
+    fn unlisten(&mut self, listening: &Listening) {
+        let Some(n) = self.listeners.number_of(listening) else { return };
+        self.help.remove(listening);
+        // No more than can have waited: whoever keeps connecting must not keep us here.
+        for _ in 0..usize::from(BACKLOG).div_ceil(TURN) {
+            if self.accept_some(n, TURN) < TURN {
+                break;
+            }
+        }
+        self.listeners.remove(n);
+    }
+
+    /// A connection whose number says that the table is nearly full takes the place of another.
+    fn make_way(&mut self, connection: &OwnedFd) {
+        if usize::try_from(connection.as_raw_fd()).is_ok_and(|n| n >= self.shared.descriptors.pressure) {
+            self.crowd_out();
+        }
+    }
+
+    fn make_room(&mut self) {
+        for _ in 0..ROOM {
+            if !self.crowd_out() {
+                return;
+            }
+        }
+    }
+
+    /// Closes the connection that has waited longest for its preamble, or for the end of its drain.
+    fn crowd_out(&mut self) -> bool {
+        if let Some((place, _)) = self.lot.oldest(Stage::Preamble) {
+            self.end_parked(place, Outcome::CrowdedOut);
+            return true;
+        }
+        let Some((place, _)) = self.lot.oldest(Stage::DRAIN) else { return false };
+        self.lot.leave(place).is_some()
+    }
+}
+
+/// The straight line of a connection.
+impl Loop {
+    /// It was just accepted by a socket that listens on `listening`.
+    fn accepted(&mut self, connection: OwnedFd, listening: SocketAddr) {
+        self.shared.counters.accept();
+        self.make_way(&connection);
+        let step = preamble::arrived(&self.shared, &connection, listening);
+        self.dispatch(connection, step);
+    }
+
+    /// It was in a queue before, so that its preamble is known to be there.
+    fn again(&mut self, connection: OwnedFd) {
+        let step = preamble::look(&self.shared, &connection, Origin::Queue);
+        self.dispatch(connection, step);
+    }
+
+    /// Something happened to it while it was parked.
+    fn advance(&mut self, place: Place, flags: epoll::EventFlags) {
+        let Some((connection, stage)) = self.lot.at(place) else { return };
+        if let Stage::Drain { left } = stage {
+            return match refuse::drain(connection, left) {
+                Some(left) => self.lot.set_left(place, left),
+                None => drop(self.lot.leave(place)),
+            };
+        }
+        let step = match preamble::look(&self.shared, connection, Origin::Parked) {
+            // A FIN behind an incomplete preamble: a peek would show the same octets for ever.
+            Step::Wait if flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP) => {
+                Step::End(Outcome::ClosedEarly, None)
+            }
+            // The next octet wakes us again. What we peek is acknowledged late unless we ask.
+            Step::Wait => {
+                let _ = sockopt::set_tcp_quickack(connection, true);
+                return;
+            }
+            step => step,
+        };
+        if let Some((connection, ..)) = self.lot.leave(place) {
+            self.dispatch(connection, step);
+        }
+    }
+
+    /// Does what was decided about it. It is in no epoll.
+    fn dispatch(&mut self, connection: OwnedFd, step: Step) {
+        match step {
+            Step::HandOver(queue) => self.hand_over(connection, queue),
+            Step::Relay(to) => {
+                let relayed = back_end::relay(&self.shared, connection, to);
+                self.unless(relayed);
+            }
+            // Where we do not listen, another program may.
+            Step::Bridge(_, at) if !self.listeners.take(at) => {
+                self.refuse(connection, Outcome::EndpointNotFound, None);
+            }
+            Step::Bridge(queue, at) => {
+                let bridged = back_end::bridge(&self.shared, connection, queue, at);
+                self.unless(bridged);
+            }
+            Step::Wait => self.park(connection),
+            Step::End(outcome, detail) => self.refuse(connection, outcome, detail),
+        }
+    }
+
+    /// It goes to the worker of this queue: now, if it fills a message, else at the end of the turn.
+    fn hand_over(&mut self, connection: OwnedFd, queue: Arc<Queue>) {
+        if queue.holds() {
+            let refused = self.held.hold(connection, queue, Refusal::Full, self.now);
+            return self.settle(refused);
+        }
+        if let Some(full) = self.batches.add(connection, queue) {
+            self.send(full);
+        }
+    }
+
+    fn send_batches(&mut self) {
+        while let Some(batch) = self.batches.pop() {
+            self.send(batch);
+        }
+    }
+
+    fn send(&mut self, batch: Batch) {
+        let sent = batch.send(&self.shared);
+        if sent.count > 0 && sent.queue.watch() {
+            self.held.watch(Arc::clone(&sent.queue), self.now);
+        }
+        for connection in sent.rest {
+            let refused = self.held.hold(connection, Arc::clone(&sent.queue), sent.refusal, self.now);
+            self.settle(refused);
+        }
+    }
+
+    /// What is not held for a worker any longer.
+    fn settle(&mut self, leaving: impl IntoIterator<Item = (OwnedFd, Next)>) {
+        for (connection, next) in leaving {
+            match next {
+                Next::Again => self.again(connection),
+                Next::End(outcome) => self.refuse(connection, outcome, None),
+            }
+        }
+    }
+
+    fn unless(&mut self, relayed: Result<(), OwnedFd>) {
+        if let Err(connection) = relayed {
+            self.refuse(connection, Outcome::ServerTooBusy, None);
+        }
+    }
+
+    /// The rest of the preamble has until the deadline to come.
+    fn park(&mut self, connection: OwnedFd) {
+        let _ = sockopt::set_tcp_quickack(&connection, true);
+        let deadline = self.now + self.shared.receive_timeout;
+        if let Err(connection) = self.lot.park(connection, Stage::Preamble, deadline) {
+            self.refuse(connection, Outcome::DispatchFailed, None);
+        }
+    }
+
+    fn end_parked(&mut self, place: Place, outcome: Outcome) {
+        if let Some((connection, ..)) = self.lot.leave(place) {
+            self.refuse(connection, outcome, None);
+        }
+    }
+
+    fn refuse(&mut self, connection: OwnedFd, outcome: Outcome, detail: Option<String>) {
+        if let Some((connection, left)) = refuse::refuse(&self.shared, connection, outcome, detail) {
+            // If it cannot be waited for, it is closed now.
+            let _ = self.lot.park(connection, Stage::Drain { left }, self.now + DRAIN_TIME);
         }
     }
 }
@@ -401,30 +412,15 @@ mod tests {
     fn what_comes_too_late_for_the_loop_is_shut_down() {
         let (errands, _) = tokio::sync::mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(&Config::default(), errands).unwrap());
-        let line = Arc::new(Line::new().unwrap());
-        let mut accept_loop = Loop::new(Arc::clone(&shared), Arc::clone(&line)).unwrap();
+        let mut accept_loop = Loop::new(Arc::clone(&shared), Arc::default()).unwrap();
         let (connections, mut initiators): (Vec<_>, Vec<_>) = (0..4).map(|_| connection()).unzip();
         let mut connections = connections.into_iter();
-        line.send(Command::Refuse(connections.next().unwrap(), Outcome::DispatchFailed, None));
-        line.send(Command::Again(connections.collect()));
+        shared.line.send(Command::Refuse(connections.next().unwrap(), Outcome::DispatchFailed, None));
+        shared.line.send(Command::Again(connections.collect()));
         accept_loop.leave_all();
         assert_eq!(shared.counters.of(Outcome::ShutDown), 4);
         for initiator in &mut initiators {
             assert_eq!(initiator.read(&mut [0]).unwrap(), 0, "an orderly end");
-        }
-    }
-
-    #[test]
-    fn tokens_survive_the_kernel() {
-        for token in [
-            Token::Wake,
-            Token::Listener(7),
-            Token::Parked(Place { slot: 0, generation: 0 }),
-            Token::Parked(Place { slot: 0xffff_fffe, generation: 0xff_ffff }),
-            Token::Queue(1),
-            Token::Queue((1 << 56) - 1),
-        ] {
-            assert_eq!(Token::from(epoll::EventData::from(token)), token);
         }
     }
 }

@@ -8,11 +8,9 @@ use std::sync::Arc;
 
 use handoff::MAX_SOCKETS;
 
-use crate::accept::Loop;
-use crate::line::Shared;
 use crate::outcome::Outcome;
 use crate::queue::{Bounds, Queue, Refusal};
-use crate::refuse::note;
+use crate::shared::Shared;
 
 /// What a turn has for the workers so far; one batch for each queue.
 #[derive(Debug, Default)]
@@ -69,7 +67,7 @@ impl Batch {
         };
         let mut rest = self.sockets.into_iter().flatten();
         for connection in rest.by_ref().take(count) {
-            note(&shared.counters, Outcome::HandedOver, &connection, None);
+            shared.counters.note(Outcome::HandedOver, &connection, None);
         }
         Sent { queue: self.queue, count, rest, refusal }
     }
@@ -82,34 +80,5 @@ impl Batch {
         }
         self.queue.send(message.get(..room).unwrap_or_default(), bounds)?;
         Ok(room)
-    }
-}
-
-impl Loop {
-    /// A connection goes to the worker of this queue: now, if it fills a message, else at the end of the turn.
-    pub(crate) fn hand_over(&mut self, connection: OwnedFd, queue: Arc<Queue>) {
-        if queue.holds() {
-            return self.hold(connection, queue, Refusal::Full);
-        }
-        if let Some(full) = self.batches.add(connection, queue) {
-            self.send(full);
-        }
-    }
-
-    /// The end of a turn.
-    pub(crate) fn send_batches(&mut self) {
-        while let Some(batch) = self.batches.pop() {
-            self.send(batch);
-        }
-    }
-
-    fn send(&mut self, batch: Batch) {
-        let sent = batch.send(&self.shared);
-        if sent.count > 0 && sent.queue.watch() {
-            self.watch(Arc::clone(&sent.queue));
-        }
-        for connection in sent.rest {
-            self.hold(connection, Arc::clone(&sent.queue), sent.refusal);
-        }
     }
 }

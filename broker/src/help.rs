@@ -10,10 +10,11 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::{self, Thread};
 use std::{io, mem};
 
-use crate::accept::TURN;
 use crate::batch::{Batch, Batches};
-use crate::line::{Command, Line, Listening, Shared, peer_address};
-use crate::preamble::{Origin, Step};
+use crate::line::Command;
+use crate::listening::{Listening, TURN};
+use crate::preamble::{self, Step};
+use crate::shared::Shared;
 
 /// Loops that help, at most.
 const MOST: usize = 3;
@@ -72,15 +73,15 @@ impl Help {
 ///
 /// # Errors
 /// When there is no thread for one.
-pub(crate) fn start(shared: &Arc<Shared>, line: &Arc<Line>) -> io::Result<Vec<thread::JoinHandle<()>>> {
+pub(crate) fn start(shared: &Arc<Shared>, help: &Arc<Help>) -> io::Result<Vec<thread::JoinHandle<()>>> {
     let further = thread::available_parallelism().map_or(0, |processors| processors.get() - 1);
     let (mut helpers, mut threads) = (Vec::new(), Vec::new());
     for _ in 0..further.min(MOST) {
         let awake = Arc::new(AtomicBool::new(false));
-        let mut helping = Helping::new(Arc::clone(shared), Arc::clone(line));
+        let mut helping = Helping::new(Arc::clone(shared), Arc::clone(help));
         let switch = Arc::clone(&awake);
         let run = move || {
-            while !helping.shared.help.stopping.load(Ordering::Relaxed) {
+            while !helping.help.stopping.load(Ordering::Relaxed) {
                 while helping.turn() {}
                 switch.store(false, Ordering::Relaxed);
                 thread::park();
@@ -90,7 +91,7 @@ pub(crate) fn start(shared: &Arc<Shared>, line: &Arc<Line>) -> io::Result<Vec<th
         helpers.push(Helper { thread: thread.thread().clone(), awake });
         threads.push(thread);
     }
-    shared.help.helpers.get_or_init(|| helpers);
+    help.helpers.get_or_init(|| helpers);
     Ok(threads)
 }
 
@@ -98,33 +99,33 @@ pub(crate) fn start(shared: &Arc<Shared>, line: &Arc<Line>) -> io::Result<Vec<th
 #[derive(Debug)]
 pub(crate) struct Helping {
     shared: Arc<Shared>,
-    line: Arc<Line>,
+    help: Arc<Help>,
     batches: Batches,
     left: Vec<OwnedFd>,
 }
 
 impl Helping {
-    pub(crate) fn new(shared: Arc<Shared>, line: Arc<Line>) -> Self {
-        Self { shared, line, batches: Batches::default(), left: Vec::new() }
+    pub(crate) fn new(shared: Arc<Shared>, help: Arc<Help>) -> Self {
+        Self { shared, help, batches: Batches::default(), left: Vec::new() }
     }
 
     /// Accepts from each socket at which more wait than one loop takes in a turn; false if there is none.
     fn turn(&mut self) -> bool {
-        let shared = Arc::clone(&self.shared);
-        let listeners = shared.help.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        let help = Arc::clone(&self.help);
+        let listeners = help.listeners.read().unwrap_or_else(PoisonError::into_inner);
         let mut helped = false;
         for listening in &*listeners {
             let waiting = listening.waiting().unwrap_or(0);
-            if waiting > TURN && !shared.help.stopping.load(Ordering::Relaxed) {
+            if waiting > TURN && !help.stopping.load(Ordering::Relaxed) {
                 helped |= self.accept(listening, TURN);
                 if waiting > 4 * TURN {
-                    shared.help.wanted();
+                    help.wanted();
                 }
             }
         }
         self.send_batches();
         if !self.left.is_empty() {
-            self.line.send(Command::Again(mem::take(&mut self.left)));
+            self.shared.line.send(Command::Again(mem::take(&mut self.left)));
         }
         helped
     }
@@ -140,12 +141,7 @@ impl Helping {
                 self.left.push(connection);
                 return false;
             }
-            let bridged = self.shared.bridges.arrived(|| peer_address(&connection));
-            let step = bridged.map_or_else(
-                || self.shared.look(&connection, Origin::Accepted(listening.address)),
-                Step::HandOver,
-            );
-            match step {
+            match preamble::arrived(&self.shared, &connection, listening.address) {
                 Step::HandOver(queue) if !queue.holds() => {
                     if let Some(full) = self.batches.add(connection, queue) {
                         self.send(full);
@@ -167,7 +163,7 @@ impl Helping {
     fn send(&mut self, batch: Batch) {
         let sent = batch.send(&self.shared);
         if sent.count > 0 && sent.queue.watch() {
-            self.line.send(Command::Watch(sent.queue));
+            self.shared.line.send(Command::Watch(sent.queue));
         }
         self.left.extend(sent.rest);
     }

@@ -4,21 +4,24 @@
 //! without reading it, and hands the socket to the worker it belongs to. `ARCHITECTURE.md` beside this crate says what
 //! is where and why; the modules follow the life of a connection:
 //!
-//! accept → preamble → dispatch (or relay, or refuse) → outcome.
+//! accept → preamble → batch (or held, back_end, refuse) → outcome.
 
 mod accept;
 mod back_end;
 mod batch;
+mod bridge;
 mod cli;
 mod config;
 mod config_keys;
 mod control;
-mod dispatch;
+mod errands;
 mod error;
 mod exec;
+mod held;
 mod help;
 mod limits;
 mod line;
+mod listeners;
 mod listening;
 mod one_turn;
 mod outcome;
@@ -33,9 +36,11 @@ mod refuse;
 mod registry;
 mod relay;
 mod route;
+mod shared;
 mod socket_options;
 mod start;
 mod table;
+mod token;
 
 pub use cli::main_from;
 pub use config::{Compatibility, Config, ConfigError, RelayTo, Route};

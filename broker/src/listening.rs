@@ -14,13 +14,15 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, accept_with, bind, ipproto, listen, socket_with, sockopt,
+};
 
-use crate::line::Listening;
 use crate::owner::{Listener, listeners_on, owner_of};
-use crate::socket_options::defer_accept;
+use crate::socket_options::{defer_accept, turn_away, waiting};
 
 /// As many connections as the system lets wait.
 pub(crate) const BACKLOG: u16 = 4096;
@@ -28,6 +30,43 @@ pub(crate) const BACKLOG: u16 = 4096;
 /// Nobody's addresses: TEST-NET-1 (RFC 5737) and the discard prefix (RFC 6666).
 const NOWHERE: (Ipv4Addr, Ipv6Addr) =
     (Ipv4Addr::new(192, 0, 2, 77), Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0x77));
+
+/// Connections accepted from one socket before others get their turn.
+pub(crate) const TURN: usize = 64;
+
+/// A listening socket and the address it was opened for.
+#[derive(Clone, Debug)]
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    pub(crate) socket: Arc<OwnedFd>,
+}
+
+impl Listening {
+    pub(crate) fn new(address: SocketAddr, socket: OwnedFd) -> Self {
+        Self { address, socket: Arc::new(socket) }
+    }
+
+    /// Whether both are one socket. There may be two for one address, when the older is about to close.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.socket, &other.socket)
+    }
+
+    /// How many connections wait to be accepted, as far as is known.
+    pub(crate) fn waiting(&self) -> Option<usize> {
+        waiting(&self.socket)
+    }
+
+    /// The connection that has waited longest.
+    pub(crate) fn accept(&self) -> Result<OwnedFd, Errno> {
+        accept_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+    }
+
+    /// Takes no new connections any more; those that the kernel has begun to make come soon.
+    pub(crate) fn turn_away(&self) {
+        turn_away(&self.socket);
+        defer_accept(&self.socket, false);
+    }
+}
 
 /// Why a port could not be opened.
 #[derive(Debug)]

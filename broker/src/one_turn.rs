@@ -11,8 +11,10 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::config::Config;
 use crate::help::Helping;
-use crate::line::{Line, Listening, Shared, local_address};
+use crate::listening::Listening;
 use crate::queue::Queue;
+use crate::shared::Shared;
+use crate::socket_options::local_address;
 use crate::table::{Bound, Endpoint, Table, Target, Way};
 
 /// Accept, preamble, route and dispatch on demand: the code of the loops, with a listening socket and a worker of its own.
@@ -52,7 +54,7 @@ impl OneTurn {
             routes.register(prefix, endpoint.clone()).map_err(|_| io::ErrorKind::AlreadyExists)?;
         }
         shared.table.store(Arc::new(Table { routes, literals: false }));
-        let helping = Helping::new(shared, Arc::new(Line::new()?));
+        let helping = Helping::new(shared, Arc::default());
         Ok(Self { helping, listening: Listening::new(address, socket), worker })
     }
 

@@ -1,12 +1,14 @@
 //! How a connection ends: one [`Outcome`] each, from which the log line, the counter and the wire fault all come.
 
 use std::fmt;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use framing_core::{DecodeError, Fault};
 use tracing::Level;
 
 use crate::config::Compatibility;
+use crate::socket_options::{peer_address, shown};
 
 /// The one end of an accepted connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,8 +173,15 @@ impl Counters {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn count(&self, outcome: Outcome) {
+    /// The one place where an accepted connection is counted and logged as ended.
+    pub(crate) fn note(&self, outcome: Outcome, connection: impl AsFd, detail: Option<String>) {
         self.outcomes[outcome.index()].fetch_add(1, Ordering::Relaxed);
+        let detail = detail.unwrap_or_default();
+        if outcome.level() == Level::WARN {
+            tracing::warn!(%outcome, peer = %shown(peer_address(connection)), ?detail, "connection ended");
+        } else if tracing::enabled!(Level::DEBUG) {
+            tracing::debug!(%outcome, peer = %shown(peer_address(connection)), ?detail, "connection ended");
+        }
     }
 
     /// Connections accepted since the start.

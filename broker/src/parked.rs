@@ -2,9 +2,16 @@
 //!
 //! A slab whose entries are also in one of two queues, in the order in which their deadlines come. All deadlines of one
 //! kind are equally far away, so the order is that of arrival, and no timer is needed but that of the head.
+//!
+//! Whoever is here is registered with epoll, and whoever leaves is not.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
+
+use rustix::event::epoll;
+
+use crate::token::{Place, Token};
 
 const NONE: u32 = u32::MAX;
 
@@ -21,6 +28,9 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    /// Stands for every drain where only the kind matters.
+    pub(crate) const DRAIN: Self = Self::Drain { left: 0 };
+
     fn order(self) -> usize {
         match self {
             Self::Preamble => 0,
@@ -40,14 +50,6 @@ struct Parked {
     after: u32,
 }
 
-/// Names a place until the connection leaves it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    pub(crate) slot: u32,
-    /// 24 bits.
-    pub(crate) generation: u32,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Ends {
     head: u32,
@@ -57,14 +59,15 @@ struct Ends {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct ParkingLot {
+    epoll: Arc<OwnedFd>,
     places: Vec<Parked>,
     free: Vec<u32>,
     orders: [Ends; 2],
 }
 
 impl ParkingLot {
-    pub(crate) const fn new() -> Self {
-        Self { places: Vec::new(), free: Vec::new(), orders: [Ends { head: NONE, tail: NONE }; 2] }
+    pub(crate) fn new(epoll: Arc<OwnedFd>) -> Self {
+        Self { epoll, places: Vec::new(), free: Vec::new(), orders: [Ends { head: NONE, tail: NONE }; 2] }
     }
 
     /// How many are parked.
@@ -73,18 +76,32 @@ impl ParkingLot {
         self.places.len() - self.free.len()
     }
 
-    /// Parks a connection behind all others of its stage.
-    pub(crate) fn park(&mut self, socket: OwnedFd, stage: Stage, deadline: Instant) -> Place {
+    /// Parks a connection behind all others of its stage. Events come edge-triggered; what is there already is told at once.
+    ///
+    /// # Errors
+    /// The connection, if the kernel cannot watch it.
+    pub(crate) fn park(
+        &mut self,
+        socket: OwnedFd,
+        stage: Stage,
+        deadline: Instant,
+    ) -> Result<Place, OwnedFd> {
         let slot = self.free.pop().unwrap_or_else(|| {
             let place = Parked { socket: None, stage, deadline, generation: 0, before: NONE, after: NONE };
             self.places.push(place);
             u32::try_from(self.places.len() - 1).unwrap_or(NONE)
         });
-        let place = &mut self.places[slot as usize];
-        (place.socket, place.stage, place.deadline) = (Some(socket), stage, deadline);
-        let generation = place.generation;
+        let parked = &mut self.places[slot as usize];
+        let place = Place { slot, generation: parked.generation };
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        if let Err(error) = epoll::add(&self.epoll, &socket, Token::Parked(place).into(), flags) {
+            tracing::error!(%error, "a connection cannot be waited for");
+            self.free.push(slot);
+            return Err(socket);
+        }
+        (parked.socket, parked.stage, parked.deadline) = (Some(socket), stage, deadline);
         self.link(slot);
-        Place { slot, generation }
+        Ok(place)
     }
 
     /// The connection at this place, if it has not left.
@@ -110,7 +127,9 @@ impl ParkingLot {
         let parked = &mut self.places[place.slot as usize];
         parked.generation = (parked.generation + 1) & 0xff_ffff;
         self.free.push(place.slot);
-        Some((parked.socket.take()?, parked.stage, parked.deadline))
+        let socket = parked.socket.take()?;
+        let _ = epoll::delete(&self.epoll, &socket);
+        Some((socket, parked.stage, parked.deadline))
     }
 
     /// The place whose deadline comes first among those of a stage.
@@ -120,10 +139,15 @@ impl ParkingLot {
         Some((Place { slot, generation: parked.generation }, parked.deadline))
     }
 
+    /// The place of a stage whose deadline has passed.
+    pub(crate) fn due(&self, stage: Stage, now: Instant) -> Option<Place> {
+        self.oldest(stage).filter(|(_, deadline)| *deadline <= now).map(|(place, _)| place)
+    }
+
     /// When the first deadline comes.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let of = |stage| self.oldest(stage).map(|(_, deadline)| deadline);
-        of(Stage::Preamble).into_iter().chain(of(Stage::Drain { left: 0 })).min()
+        of(Stage::Preamble).into_iter().chain(of(Stage::DRAIN)).min()
     }
 
     fn link(&mut self, slot: u32) {
@@ -187,7 +211,8 @@ mod tests {
         /// Against two plain queues.
         #[test]
         fn keeps_the_order_of_arrival(ops in prop::collection::vec(op(), 0..80)) {
-            let mut lot = ParkingLot::new();
+            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+            let mut lot = ParkingLot::new(Arc::new(epoll));
             let mut model = [VecDeque::new(), VecDeque::new()];
             let mut left = Vec::new();
             let mut now = Instant::now();
@@ -196,7 +221,7 @@ mod tests {
                 now += Duration::from_millis(1);
                 match op {
                     Op::Park(drain) => {
-                        let place = lot.park(socket(), stage(drain), now);
+                        let place = lot.park(socket(), stage(drain), now).unwrap();
                         model[usize::from(drain)].push_back((place, now));
                     }
                     Op::Leave(n) => {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 use router::{Host, Prefix};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::line::{Command, Errand, Line, Listening};
-use crate::listening::{ListenError, is_here, open};
+use crate::line::{Command, Errand, Line};
+use crate::listening::{ListenError, Listening, is_here, open};
 use crate::table::Bound;
 
 /// An address that a registration wants open.

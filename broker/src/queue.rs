@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use handoff::{AcceptError, AcceptSender, AcceptSocket, SendError};
 use rustix::net::{Shutdown, shutdown, sockopt};
 
-use crate::limits::share;
+use crate::limits::{Descriptors, share};
 
 /// Enough that one octet per message up to the default bound leaves the socket writable, so that every message a worker
 /// takes out wakes the broker.
@@ -38,15 +38,28 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 pub(crate) struct Bounds {
     /// `max_pending_connections`.
-    pub(crate) per_queue: usize,
+    per_queue: usize,
     /// In flight to all workers together, at most.
-    pub(crate) all: usize,
+    all: usize,
     /// The sum of the upper bounds of all queues.
-    pub(crate) in_flight: AtomicUsize,
+    in_flight: AtomicUsize,
     /// Held for full queues, at most.
-    pub(crate) held_all: usize,
+    held_all: usize,
     /// Held for full queues.
-    pub(crate) held: AtomicUsize,
+    held: AtomicUsize,
+}
+
+impl Bounds {
+    /// With nothing in the queues.
+    pub(crate) fn new(per_queue: usize, descriptors: &Descriptors) -> Self {
+        Self {
+            per_queue,
+            all: descriptors.in_flight,
+            in_flight: AtomicUsize::new(0),
+            held_all: descriptors.held,
+            held: AtomicUsize::new(0),
+        }
+    }
 }
 
 /// Why a queue did not take a connection.

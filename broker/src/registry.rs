@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -13,11 +12,12 @@ use handoff::{AcceptSender, AcceptSocket, PROTOCOL_VERSION, Refused, RefusedReas
 use router::{Host, HostNameComparison, Prefix, PrefixError, RouteTable};
 
 use crate::config::Route;
-use crate::line::{Command, Line, Shared, lock};
+use crate::line::{Command, lock};
 use crate::listening::ListenError;
 use crate::owner::program_of;
 use crate::ports::Ports;
 use crate::queue::Queue;
+use crate::shared::Shared;
 use crate::table::{Bound, Endpoint, Table, Target, Way};
 
 /// The longest registered address, in octets, as in the original.
@@ -27,7 +27,6 @@ const LONGEST_ADDRESS: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Registry {
     shared: Arc<Shared>,
-    line: Arc<Line>,
     state: Mutex<State>,
 }
 
@@ -59,9 +58,9 @@ struct Checked {
 }
 
 impl Registry {
-    pub(crate) fn new(shared: Arc<Shared>, line: Arc<Line>, ports: Ports) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, ports: Ports) -> Self {
         let state = State { ports, registrations: HashMap::new(), literals: 0, last_id: 0 };
-        Self { shared, line, state: Mutex::new(state) }
+        Self { shared, state: Mutex::new(state) }
     }
 
     /// Registers all addresses of a request or none; the socket is the worker's end.
@@ -157,7 +156,7 @@ impl Registry {
         registration.queue.end();
         state.ports.release(&registration.open);
         tracing::info!(registration = registration.queue.id(), "registration ended");
-        self.line.send(Command::Ended(registration.queue));
+        self.shared.line.send(Command::Ended(registration.queue));
     }
 
     /// The sending end, our copy of the receiving end, and the worker's.
@@ -172,7 +171,7 @@ impl Registry {
                 break;
             }
             // Registrations are worth more than connections without a preamble.
-            self.line.send(Command::MakeRoom);
+            self.shared.line.send(Command::MakeRoom);
             std::thread::sleep(Duration::from_millis(2));
             made = make();
         }
@@ -320,15 +319,4 @@ pub(crate) fn refused(reason: RefusedReason, address: Option<&str>, message: Str
     let address = address.filter(|address| address.len() <= handoff::MAX_MESSAGE / 2);
     let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
     Refused { reason, address: address.map(str::to_owned), message: message.chars().map(printable).collect() }
-}
-
-/// What all queues share, empty.
-pub(crate) fn bounds(per_queue: usize, descriptors: &crate::limits::Descriptors) -> crate::queue::Bounds {
-    crate::queue::Bounds {
-        per_queue,
-        all: descriptors.in_flight,
-        in_flight: AtomicUsize::new(0),
-        held_all: descriptors.held,
-        held: AtomicUsize::new(0),
-    }
 }

@@ -20,8 +20,9 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown, sockopt};
 
+use crate::bridge::Expected;
 use crate::config::RelayTo;
-use crate::line::{Expected, lock};
+use crate::line::lock;
 use crate::pump::{Moved, Pool, Pump};
 
 /// How long a back-end may take to accept a connection.

@@ -1,6 +1,7 @@
-//! Socket options that no library has a function for. nix has the macro its own options are made with, so that the unsafe
-//! call is nix's.
+//! What the kernel is told and asked of a socket: options that no library has a function for, and the addresses of both ends.
+//! nix has the macro its own options are made with, so that the unsafe call is nix's.
 
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -51,6 +52,21 @@ pub(crate) fn turn_away(listener: impl AsFd) {
     if let Err(error) = setsockopt(&listener, BindToIfIndex, &i32::MAX) {
         tracing::debug!(%error, "SO_BINDTOIFINDEX is not to be had");
     }
+}
+
+/// The local address of a connection.
+pub(crate) fn local_address(socket: impl AsFd) -> Option<SocketAddr> {
+    rustix::net::getsockname(socket).ok()?.try_into().ok()
+}
+
+/// The initiator's address.
+pub(crate) fn peer_address(socket: impl AsFd) -> Option<SocketAddr> {
+    rustix::net::getpeername(socket).ok()??.try_into().ok()
+}
+
+/// An address for logs, if it is known.
+pub(crate) fn shown(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
 
 #[cfg(test)]

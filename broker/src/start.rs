@@ -2,25 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread;
 
-use arc_swap::ArcSwap;
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, RelayTo};
 use crate::control::ControlSocket;
 use crate::error::StartError;
 use crate::help::Help;
-use crate::limits::Descriptors;
-use crate::line::{Command, Errand, Line, Shared};
+use crate::line::Command;
 use crate::outcome::Counters;
 use crate::ports::Ports;
-use crate::registry::{Registry, bounds};
-use crate::relay::Relays;
-use crate::table::Table;
-use crate::{accept, back_end, control, help};
+use crate::registry::Registry;
+use crate::shared::Shared;
+use crate::{accept, back_end, control, errands, help};
 
 /// A running broker.
 ///
@@ -40,7 +36,7 @@ use crate::{accept, back_end, control, help};
 #[derive(Debug)]
 pub struct Broker {
     shared: Arc<Shared>,
-    line: Arc<Line>,
+    help: Arc<Help>,
     control: Arc<ControlSocket>,
     control_task: Option<JoinHandle<()>>,
     errand_task: Option<JoinHandle<()>>,
@@ -60,23 +56,23 @@ impl Broker {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (errands, errands_to_do) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(&config, errands)?);
-        let line = Arc::new(Line::new()?);
+        let help = Arc::new(Help::default());
         let (listener, access) = control::open(&config)?;
-        let ports = Ports::new(Arc::clone(&line), shared.errands.clone(), config.listen);
-        let registry = Arc::new(Registry::new(Arc::clone(&shared), Arc::clone(&line), ports));
+        let ports = Ports::new(Arc::clone(&shared.line), shared.errands.clone(), config.listen);
+        let registry = Arc::new(Registry::new(Arc::clone(&shared), ports));
 
         let mut broker = Self {
-            threads: vec![accept::start(Arc::clone(&shared), Arc::clone(&line))?],
+            threads: vec![accept::start(Arc::clone(&shared), Arc::clone(&help))?],
             shared,
-            line,
+            help,
             control: Arc::new(listener),
             control_task: None,
             errand_task: None,
         };
-        let (reported, refusing) = (Arc::clone(&broker.shared), Arc::clone(&broker.line));
-        let ended = move |initiator, to: &RelayTo, end| reported.relay_ended(&refusing, initiator, to, end);
+        let told = Arc::clone(&broker.shared);
+        let ended = move |initiator, to: &RelayTo, end| back_end::relay_ended(&told, initiator, to, end);
         broker.threads.push(broker.shared.relays.start(Box::new(ended))?);
-        broker.threads.extend(help::start(&broker.shared, &broker.line)?);
+        broker.threads.extend(help::start(&broker.shared, &broker.help)?);
         for step in [Registry::add_route, Registry::open_route] {
             for route in &config.routes {
                 step(&registry, route).map_err(|refused| StartError::Route {
@@ -85,8 +81,8 @@ impl Broker {
                 })?;
             }
         }
-        let (shared, line) = (Arc::clone(&broker.shared), Arc::clone(&broker.line));
-        let errands = back_end::run_errands(errands_to_do, shared, Arc::clone(&line), Arc::clone(&registry));
+        let (shared, line) = (Arc::clone(&broker.shared), Arc::clone(&broker.shared.line));
+        let errands = errands::run(errands_to_do, shared, Arc::clone(&registry));
         broker.errand_task = Some(tokio::spawn(errands));
         broker.control_task =
             Some(tokio::spawn(control::serve(Arc::clone(&broker.control), access, registry, line)));
@@ -123,28 +119,9 @@ impl Broker {
 
     /// Before the registrations end with the tasks: what waits in an accept socket is its worker's, and taken back from none.
     fn stop_threads(&self) {
-        self.line.send(Command::Stop);
-        self.shared.help.stop();
+        self.shared.line.send(Command::Stop);
+        self.help.stop();
         self.shared.relays.stop();
-    }
-}
-
-impl Shared {
-    pub(crate) fn new(config: &Config, errands: UnboundedSender<Errand>) -> std::io::Result<Self> {
-        let descriptors = Descriptors::raise();
-        Ok(Self {
-            table: ArcSwap::from_pointee(Table::new()),
-            counters: Counters::default(),
-            bounds: bounds(config.max_pending_connections, &descriptors),
-            descriptors,
-            receive_timeout: config.receive_timeout,
-            compatibility: config.compatibility,
-            bridges: Arc::default(),
-            relayed: AtomicUsize::new(0),
-            relays: Arc::new(Relays::new()?),
-            help: Help::default(),
-            errands,
-        })
     }
 }
 

@@ -1,0 +1,56 @@
+//! What the threads of one broker have in common.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::bridge::Bridges;
+use crate::config::{Compatibility, Config};
+use crate::limits::Descriptors;
+use crate::line::{Errand, Line};
+use crate::outcome::Counters;
+use crate::queue::Bounds;
+use crate::relay::Relays;
+use crate::table::Table;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) table: ArcSwap<Table>,
+    pub(crate) counters: Counters,
+    pub(crate) bounds: Bounds,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) receive_timeout: Duration,
+    pub(crate) compatibility: Compatibility,
+    pub(crate) bridges: Arc<Bridges>,
+    /// Connections that are relayed or about to be.
+    pub(crate) relayed: AtomicUsize,
+    pub(crate) relays: Arc<Relays>,
+    /// The way into the accept loop.
+    pub(crate) line: Arc<Line>,
+    /// What is left to tokio.
+    pub(crate) errands: UnboundedSender<Errand>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: &Config, errands: UnboundedSender<Errand>) -> io::Result<Self> {
+        let descriptors = Descriptors::raise();
+        Ok(Self {
+            table: ArcSwap::from_pointee(Table::new()),
+            counters: Counters::default(),
+            bounds: Bounds::new(config.max_pending_connections, &descriptors),
+            descriptors,
+            receive_timeout: config.receive_timeout,
+            compatibility: config.compatibility,
+            bridges: Arc::default(),
+            relayed: AtomicUsize::new(0),
+            relays: Arc::new(Relays::new()?),
+            line: Arc::new(Line::new()?),
+            errands,
+        })
+    }
+}
