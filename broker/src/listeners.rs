@@ -12,7 +12,8 @@ use rustix::io::Errno;
 use crate::listening::Listening;
 use crate::token::Token;
 
-/// Turns without a look at the length of a listening socket's queue after one that showed a single connection.
+/// The most turns without a look at the length of a listening socket's queue. There are more with each look in a row that
+/// showed a single connection.
 const QUIET: u32 = 31;
 
 /// How long accepting pauses when the system has no descriptor or memory for another connection.
@@ -32,6 +33,8 @@ struct Open {
     listening: Listening,
     /// How many turns more one connection is taken for all there is.
     quiet: u32,
+    /// How many there were after the last look.
+    rest: u32,
 }
 
 impl Listeners {
@@ -47,7 +50,7 @@ impl Listeners {
         {
             tracing::error!(%error, address = %listening.address, "the listening socket cannot be waited for");
         }
-        self.open.insert(n, Open { listening, quiet: 0 });
+        self.open.insert(n, Open { listening, quiet: 0, rest: 0 });
     }
 
     pub(crate) fn remove(&mut self, n: u32) {
@@ -81,9 +84,8 @@ impl Listeners {
             return 1;
         }
         let waiting = open.listening.waiting().unwrap_or(1).max(1);
-        if waiting == 1 {
-            open.quiet = QUIET;
-        }
+        open.rest = if waiting == 1 { (2 * open.rest + 1).min(QUIET) } else { 0 };
+        open.quiet = open.rest;
         waiting
     }
 
