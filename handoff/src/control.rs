@@ -17,7 +17,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockop
 
 use crate::accept_socket::AcceptSocket;
 use crate::error::HandoffError;
-use crate::message::{Malformed, Register, Reply, Request, Route, Routed};
+use crate::message::Malformed;
+use crate::reply::{Reply, Routed};
+use crate::request::{Register, Request, Route};
 use crate::wire::{
     accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message, unregistered_of,
 };

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::message::{Malformed, Refused};
+use crate::message::Malformed;
+use crate::reply::Refused;
 
 /// Why a control connection could not be used.
 #[derive(Debug, thiserror::Error)]

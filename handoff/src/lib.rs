@@ -50,6 +50,8 @@ pub mod environment;
 mod error;
 pub mod message;
 pub mod path;
+pub mod reply;
+pub mod request;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod wire;
@@ -59,7 +61,7 @@ pub use accept_socket::{
 };
 pub use control::{ControlConnection, ControlListener, ControlOptions, ControlPeer, PeerCredentials};
 pub use error::HandoffError;
-pub use message::{
-    MAX_MESSAGE, Malformed, PROTOCOL_VERSION, Refused, RefusedReason, Register, Reply, Request, Route, Routed,
-};
+pub use message::{MAX_MESSAGE, Malformed, PROTOCOL_VERSION};
 pub use path::{CONTROL_VARIABLE, control_path, default_control_path};
+pub use reply::{Refused, RefusedReason, Reply, Routed};
+pub use request::{Register, Request, Route};

@@ -14,7 +14,9 @@ use rustix::net::{RecvFlags, recv};
 use crate::accept_socket::{AcceptSocket, LeftOver};
 use crate::control::{ControlConnection, ControlListener, PeerCredentials};
 use crate::error::HandoffError;
-use crate::message::{Malformed, Register, Reply, Request};
+use crate::message::Malformed;
+use crate::reply::Reply;
+use crate::request::{Register, Request};
 use crate::wire::{
     ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message,
     unregistered_of,

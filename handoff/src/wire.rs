@@ -12,7 +12,9 @@ use rustix::net::{
 
 use crate::accept_socket::AcceptSocket;
 use crate::error::HandoffError;
-use crate::message::{MAX_MESSAGE, Malformed, Reply, Request};
+use crate::message::{MAX_MESSAGE, Malformed};
+use crate::reply::Reply;
+use crate::request::Request;
 
 /// A reply, and the descriptor that came with it.
 pub(crate) type ReplyWithDescriptor = (Reply, Option<OwnedFd>);

@@ -1,0 +1,175 @@
+//! What the broker answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::{Malformed, only_known, parse_id, parse_object};
+
+/// The body of a `routed` reply: what would become of the connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routed {
+    /// The registered address it would go to, as registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Whether the Via is no valid URI: the original service resets such a connection. Without this and without
+    /// an address the answer is EndpointNotFound.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub reset: bool,
+    /// Why, for an operator.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// What the broker answers. Every request gets exactly one reply, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// The addresses are registered; the message carries the accept socket as its one descriptor.
+    Registered {
+        /// Names the registration on this control connection.
+        id: u64,
+    },
+    /// The request was not carried out.
+    Refused(Refused),
+    /// The registration has ended.
+    Unregistered {
+        /// The number of the request.
+        id: u64,
+    },
+    /// Where the connection would go.
+    Routed(Routed),
+}
+
+/// The body of a `refused` reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// Why, for programs.
+    pub reason: RefusedReason,
+    /// Which of the addresses, where one is to blame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Why, for an operator; names the other side of a conflict.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// Why a request was refused: the original service's statuses, and three of this protocol. Snake case on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RefusedReason {
+    /// The address is registered by someone else.
+    ConflictingRegistration,
+    /// The port could not be opened.
+    FailedToListen,
+    /// The address is over 2048 octets.
+    PathTooLong,
+    /// The scheme is not `net.tcp`.
+    ProtocolUnsupported,
+    /// `protocol` is a version the broker does not speak.
+    VersionUnsupported,
+    /// A member has a value that makes no sense.
+    InvalidArgument,
+    /// The peer holds as many registrations as it may.
+    RegistrationQuotaExceeded,
+    /// The peer may not register (its `SO_PEERCRED` decides).
+    AccessDenied,
+    /// No JSON of the protocol's form, an over-long message or an unexpected descriptor; the connection is closed after it.
+    Malformed,
+    /// A request the broker does not know; the connection stays.
+    NotSupported,
+    /// A reason of a newer broker.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Reply {
+    /// Reads one message.
+    ///
+    /// # Errors
+    /// [`Malformed`], as [`Request::parse`](crate::Request::parse); also for a reply this version does not know.
+    pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
+        let mut object = parse_object(message)?;
+        let name = only_known(&object, &["registered", "refused", "unregistered", "routed"])?
+            .ok_or_else(|| Malformed::new("no known reply"))?;
+        let body = object.remove(name).unwrap_or_default();
+        match name {
+            "registered" => parse_id(body).map(|id| Self::Registered { id }),
+            "routed" => serde_json::from_value(body).map(Self::Routed).map_err(Malformed::new),
+            "refused" => serde_json::from_value(body).map(Self::Refused).map_err(Malformed::new),
+            _ => parse_id(body).map(|id| Self::Unregistered { id }),
+        }
+    }
+
+    /// Writes the message.
+    pub fn to_json(&self) -> String {
+        match self {
+            Self::Registered { id } => serde_json::json!({ "registered": { "id": id } }),
+            Self::Refused(refused) => serde_json::json!({ "refused": refused }),
+            Self::Unregistered { id } => serde_json::json!({ "unregistered": { "id": id } }),
+            Self::Routed(routed) => serde_json::json!({ "routed": routed }),
+        }
+        .to_string()
+    }
+}
+
+impl Malformed {
+    /// The reply that tells the peer so.
+    pub fn reply(&self) -> Reply {
+        Reply::Refused(Refused { reason: RefusedReason::Malformed, address: None, message: self.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_of_the_design_is_read() {
+        let refused = br#"{"refused": {"reason": "conflicting_registration", "address": "net.tcp://h/a", "message": "m"}}"#;
+        let Ok(Reply::Refused(refused)) = Reply::parse(refused) else { panic!() };
+        assert_eq!(refused.reason, RefusedReason::ConflictingRegistration);
+        assert_eq!(refused.address.as_deref(), Some("net.tcp://h/a"));
+    }
+
+    #[test]
+    fn a_complaint_fits_a_message() {
+        let text = "\u{7f}".repeat(65_000);
+        let malformed = format!(r#"{{"register": {{"protocol": 1, "addresses": "{text}"}}}}"#);
+        let malformed = crate::Request::parse(malformed.as_bytes()).unwrap_err();
+        assert!(malformed.reply().to_json().len() < 2000, "{malformed}");
+    }
+
+    #[test]
+    fn a_reason_of_a_newer_broker_is_unknown() {
+        let reason = Reply::parse(br#"{"refused": {"reason": "out_of_cheese"}}"#);
+        assert!(
+            matches!(reason, Ok(Reply::Refused(Refused { reason: RefusedReason::Unknown, .. }))),
+            "{reason:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        let refused = Refused { reason: RefusedReason::AccessDenied, address: None, message: "m".into() };
+        assert_eq!(
+            Reply::Refused(refused.clone()).to_json(),
+            r#"{"refused":{"message":"m","reason":"access_denied"}}"#
+        );
+        let routed = Routed { address: Some("net.tcp://h/a".into()), reset: false, message: "m".into() };
+        assert_eq!(
+            Reply::Routed(routed.clone()).to_json(),
+            r#"{"routed":{"address":"net.tcp://h/a","message":"m"}}"#
+        );
+        let reset = Routed { address: None, reset: true, message: "m".into() };
+        for reply in [
+            Reply::Registered { id: 0 },
+            Reply::Refused(refused),
+            Reply::Unregistered { id: 9 },
+            Reply::Routed(routed),
+            Reply::Routed(reset),
+        ] {
+            assert_eq!(Reply::parse(reply.to_json().as_bytes()), Ok(reply));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What a worker asks of the broker.
+
+use core::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::message::{Malformed, PROTOCOL_VERSION, only_known, parse_id, parse_object};
+
+/// What a worker asks of the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// Register addresses; answered by [`Reply::Registered`](crate::Reply::Registered) with the accept socket, or
+    /// [`Reply::Refused`](crate::Reply::Refused).
+    Register(Register),
+    /// End one registration of this control connection; answered by [`Reply::Unregistered`](crate::Reply::Unregistered).
+    Unregister {
+        /// The number [`Reply::Registered`](crate::Reply::Registered) gave.
+        id: u64,
+    },
+    /// Ask where a connection would go; answered by [`Reply::Routed`](crate::Reply::Routed), to root and the broker's own user
+    /// only.
+    Route(Route),
+    /// A request this version does not know; answered by `not_supported`, the connection stays.
+    NotSupported {
+        /// The request's name, as the peer wrote it.
+        name: String,
+    },
+}
+
+/// The body of a `register` request: addresses, all or none of them, that share one queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// The protocol's version, [`PROTOCOL_VERSION`]. Of a request with another one only this member was read: answer
+    /// `version_unsupported`.
+    pub protocol: u32,
+    /// The base addresses, such as `net.tcp://localhost:9000/calc`. At least one.
+    pub addresses: Vec<String>,
+    /// `strong_wildcard` (the default), `exact` or `weak_wildcard`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_name_comparison: Option<String>,
+    /// The local addresses the worker's own listener would have had, `0.0.0.0` and `::` for all of a family. None: as the
+    /// addresses say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Vec<IpAddr>>,
+    /// How many sockets one message of the accept socket may carry; see [`Register::sockets_per_message`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets_per_message: Option<u32>,
+}
+
+impl Register {
+    /// A registration of these addresses with every default.
+    pub fn new(addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            protocol: PROTOCOL_VERSION,
+            addresses: addresses.into_iter().map(Into::into).collect(),
+            host_name_comparison: None,
+            bound: None,
+            sockets_per_message: None,
+        }
+    }
+
+    /// How many sockets to put into one message at most: what was asked for, within 1 and
+    /// [`MAX_SOCKETS`](crate::MAX_SOCKETS), which is also the default.
+    pub fn sockets_per_message(&self) -> usize {
+        let asked = self.sockets_per_message.and_then(|n| usize::try_from(n).ok());
+        asked.unwrap_or(crate::MAX_SOCKETS).clamp(1, crate::MAX_SOCKETS)
+    }
+}
+
+/// The body of a `route` request: a connection that might come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Its Via.
+    pub via: String,
+    /// The local address and port it would be accepted on, such as `192.0.2.5:808`.
+    pub local: SocketAddr,
+}
+
+impl Request {
+    /// Reads one message.
+    ///
+    /// ```
+    /// use handoff::Request;
+    /// let request = Request::parse(br#"{"unregister": {"id": 7, "comment": "ignored"}}"#)?;
+    /// assert_eq!(request, Request::Unregister { id: 7 });
+    /// assert!(Request::parse(br#"{"register": {"protocol": 1}}"#).is_err(), "addresses are required");
+    /// # Ok::<(), handoff::Malformed>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Malformed`]: over [`MAX_MESSAGE`](crate::MAX_MESSAGE) octets, no JSON object, no or several known requests in it, or
+    /// a required member missing or of the wrong type.
+    pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
+        let mut object = parse_object(message)?;
+        let Some(name) = only_known(&object, &["register", "unregister", "route"])? else {
+            let name = object.keys().next().cloned();
+            return name
+                .map(|name| Self::NotSupported { name })
+                .ok_or_else(|| Malformed::new("an empty object"));
+        };
+        let body = object.remove(name).unwrap_or_default();
+        match name {
+            "register" => parse_register(body).map(Self::Register),
+            "route" => serde_json::from_value(body).map(Self::Route).map_err(Malformed::new),
+            _ => parse_id(body).map(|id| Self::Unregister { id }),
+        }
+    }
+
+    /// Writes the message.
+    pub fn to_json(&self) -> String {
+        match self {
+            Self::Register(register) => serde_json::json!({ "register": register }),
+            Self::Unregister { id } => serde_json::json!({ "unregister": { "id": id } }),
+            Self::Route(route) => serde_json::json!({ "route": route }),
+            Self::NotSupported { name } => Value::Object(Map::from_iter([(name.clone(), Value::Null)])),
+        }
+        .to_string()
+    }
+}
+
+/// The version comes first: what another version means by the other members is unknown.
+fn parse_register(body: Value) -> Result<Register, Malformed> {
+    let protocol = body.get("protocol").ok_or_else(|| Malformed::new("missing field `protocol`"))?;
+    let protocol = protocol.as_u64().ok_or_else(|| Malformed::new("`protocol` is no whole number"))?;
+    if protocol != u64::from(PROTOCOL_VERSION) {
+        let protocol = u32::try_from(protocol).unwrap_or(u32::MAX);
+        return Ok(Register { protocol, ..Register::new([""; 0]) });
+    }
+    serde_json::from_value(body).map_err(Malformed::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_of_the_design_is_read() {
+        let text = br#"{"register": {"protocol": 1, "addresses": ["net.tcp://localhost:9000/calc"],
+            "host_name_comparison": "strong_wildcard", "bound": ["127.0.0.1", "::1"],  "sockets_per_message": 32}}"#;
+        let mut register = Register::new(["net.tcp://localhost:9000/calc"]);
+        register.host_name_comparison = Some("strong_wildcard".into());
+        register.bound = Some(vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()]);
+        register.sockets_per_message = Some(32);
+        assert_eq!(Request::parse(text), Ok(Request::Register(register)));
+    }
+
+    #[test]
+    fn required_members_are_checked() {
+        for malformed in [
+            "",
+            "7",
+            "[]",
+            "{}",
+            "{\"register\": {}",
+            r#"{"register": {}}"#,
+            r#"{"register": 1}"#,
+            r#"{"register": {"protocol": 1}}"#,
+            r#"{"register": {"protocol": "1", "addresses": ["a"]}}"#,
+            r#"{"register": {"protocol": -1, "addresses": ["a"]}}"#,
+            r#"{"register": {"protocol": 1, "addresses": "a"}}"#,
+            r#"{"register": {"protocol": 1, "addresses": ["a"], "bound": ["nowhere"]}}"#,
+            r#"{"register": {"protocol": 1, "addresses": ["a"], "sockets_per_message": -1}}"#,
+            r#"{"register": {"protocol": 1, "addresses": ["a"]}, "unregister": {"id": 1}}"#,
+            r#"{"unregister": {"id": "1"}}"#,
+            r#"{"unregister": {}}"#,
+            r#"{"route": {"via": "net.tcp://h/a"}}"#,
+            r#"{"route": {"via": "net.tcp://h/a", "local": "h:808"}}"#,
+            "{\"unregister\": {\"id\": 1}} {}",
+        ] {
+            assert!(Request::parse(malformed.as_bytes()).is_err(), "{malformed}");
+        }
+        assert!(Request::parse(b"\xff").is_err());
+        let deep = "[".repeat(60_000);
+        assert!(Request::parse(format!("{{\"x\": {deep}").as_bytes()).is_err(), "no stack overflow");
+    }
+
+    #[test]
+    fn no_address_is_an_argument_and_no_form() {
+        let none = Request::parse(br#"{"register": {"protocol": 1, "addresses": []}}"#);
+        assert_eq!(none, Ok(Request::Register(Register::new([""; 0]))));
+    }
+
+    #[test]
+    fn what_a_newer_peer_adds_is_ignored_or_named() {
+        let more =
+            br#"{"register": {"protocol": 1, "addresses": ["a"], "grace": 30, "bound": null}, "trace": 1}"#;
+        assert_eq!(Request::parse(more), Ok(Request::Register(Register::new(["a"]))));
+        let other = Request::parse(br#"{"register": {"protocol": 2, "addresses": {"new": "form"}}}"#);
+        assert!(matches!(other, Ok(Request::Register(Register { protocol: 2, .. }))), "{other:?}");
+        let huge = Request::parse(br#"{"register": {"protocol": 18446744073709551615}}"#);
+        assert!(matches!(huge, Ok(Request::Register(Register { protocol: u32::MAX, .. }))), "{huge:?}");
+        assert_eq!(
+            Request::parse(br#"{"validate": {"via": "x"}}"#),
+            Ok(Request::NotSupported { name: "validate".into() })
+        );
+    }
+
+    #[test]
+    fn an_over_long_message_is_malformed() {
+        let fill = crate::MAX_MESSAGE - r#"{"x": ""}"#.len();
+        assert!(Request::parse(format!(r#"{{"x": "{}"}}"#, "a".repeat(fill)).as_bytes()).is_ok());
+        assert!(Request::parse(format!(r#"{{"x": "{}"}}"#, "a".repeat(fill + 1)).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn sockets_per_message_is_kept_within_what_a_message_holds() {
+        let asked = |n| Register { sockets_per_message: n, ..Register::new(["a"]) }.sockets_per_message();
+        assert_eq!([asked(None), asked(Some(1)), asked(Some(0)), asked(Some(u32::MAX))], [32, 1, 1, 32]);
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        let mut register = Register::new(["net.tcp://h:1/\"\u{1}ü"]);
+        assert_eq!(
+            Request::Register(Register::new(["a"])).to_json(),
+            r#"{"register":{"addresses":["a"],"protocol":1}}"#
+        );
+        register.bound = Some(vec!["::".parse().unwrap()]);
+        let route = Route { via: "net.tcp://h/\u{7}".into(), local: "[::1]:808".parse().unwrap() };
+        assert_eq!(
+            Request::Route(route.clone()).to_json(),
+            r#"{"route":{"local":"[::1]:808","via":"net.tcp://h/\u0007"}}"#
+        );
+        for request in
+            [Request::Register(register), Request::Unregister { id: u64::MAX }, Request::Route(route)]
+        {
+            assert_eq!(Request::parse(request.to_json().as_bytes()), Ok(request));
+        }
+    }
+}
