@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes that long; a test that waits for something gives up after it.
@@ -44,10 +44,18 @@ pub fn installed(program: &str) -> bool {
     found
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on; another one each time.
 pub fn free_port() -> u16 {
-    // bound on all addresses of both families: free on each
-    TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut given = GIVEN.lock().unwrap();
+    loop {
+        // bound on all addresses of both families: free on each
+        let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+        if !given.contains(&port) {
+            given.push(port);
+            return port;
+        }
+    }
 }
 
 pub struct Broker {

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -32,9 +33,17 @@ pub fn sample(name: &str) -> Command {
     })
 }
 
-/// A port that nobody listens on, for all addresses of this machine.
+/// A port that nobody listens on, for all addresses of this machine; another one each time.
 pub fn free_port() -> u16 {
-    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut given = GIVEN.lock().unwrap();
+    loop {
+        let port = TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+        if !given.contains(&port) {
+            given.push(port);
+            return port;
+        }
+    }
 }
 
 /// Waits until this is so.
@@ -184,10 +193,14 @@ impl Broker {
             std::fs::write(&file, configuration).unwrap();
             command.arg("--config").arg(file);
         }
-        let mut process = Process::start(&mut command);
-        until(|| control.exists() || !process.is_running());
-        if !process.is_running() {
-            panic!("the broker ended: {:?}", process.errors.iter().collect::<Vec<_>>());
+        let process = Process::start(&mut command);
+        // The control socket comes first, then the ports of the routes.
+        let mut said = Vec::new();
+        while !said.last().is_some_and(|line: &String| line.ends_with("ready")) {
+            match process.errors.recv_timeout(DEADLINE) {
+                Ok(line) => said.push(line),
+                Err(_) => panic!("the broker is not ready: {said:?}"),
+            }
         }
         process
     }
