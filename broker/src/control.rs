@@ -27,7 +27,7 @@ const LOOKS: u32 = 6;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The listening control socket. Its path disappears with it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ControlSocket(Option<AsyncControlListener>);
 
 impl ControlSocket {

@@ -57,15 +57,14 @@ impl Broker {
         let (errands, errands_to_do) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(&config, errands)?);
         let help = Arc::new(Help::default());
-        let (listener, access) = control::open(&config)?;
-        let ports = Ports::new(Arc::clone(&shared.line), shared.errands.clone(), config.listen);
+        let ports = Ports::new(Arc::clone(&shared.line), shared.errands.clone(), config.listen.clone());
         let registry = Arc::new(Registry::new(Arc::clone(&shared), ports));
 
         let mut broker = Self {
             threads: vec![accept::start(Arc::clone(&shared), Arc::clone(&help))?],
             shared,
             help,
-            control: Arc::new(listener),
+            control: Arc::default(),
             control_task: None,
             errand_task: None,
         };
@@ -73,14 +72,11 @@ impl Broker {
         let ended = move |initiator, to: &RelayTo, end| back_end::relay_ended(&told, initiator, to, end);
         broker.threads.push(broker.shared.relays.start(Box::new(ended))?);
         broker.threads.extend(help::start(&broker.shared, &broker.help)?);
-        for step in [Registry::add_route, Registry::open_route] {
-            for route in &config.routes {
-                step(&registry, route).map_err(|refused| StartError::Route {
-                    address: route.prefix.address().to_owned(),
-                    message: refused.message,
-                })?;
-            }
-        }
+        let routes = open_routes(&registry, &config);
+        // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
+        let (listener, access) = control::open(&config)?;
+        broker.control = Arc::new(listener);
+        routes?;
         let (shared, line) = (Arc::clone(&broker.shared), Arc::clone(&broker.shared.line));
         let errands = errands::run(errands_to_do, shared, Arc::clone(&registry));
         broker.errand_task = Some(tokio::spawn(errands));
@@ -123,6 +119,18 @@ impl Broker {
         self.help.stop();
         self.shared.relays.stop();
     }
+}
+
+fn open_routes(registry: &Registry, config: &Config) -> Result<(), StartError> {
+    for step in [Registry::add_route, Registry::open_route] {
+        for route in &config.routes {
+            step(registry, route).map_err(|refused| StartError::Route {
+                address: route.prefix.address().to_owned(),
+                message: refused.message,
+            })?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Broker {

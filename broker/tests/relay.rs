@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use common::{Broker, Told, address, ask, connect, fault, free_port, preamble, told};
+use common::{Broker, Told, address, ask, connect, eventually, fault, free_port, preamble, told};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -47,6 +47,22 @@ fn the_back_end_sees_the_whole_stream() {
     drop(client);
     broker.settles_at(before);
     assert_eq!(told(&mut ask(port, "other")), fault("EndpointNotFound"));
+}
+
+/// The control socket comes last: whoever sees it finds the ports of the routes open.
+#[test]
+fn with_the_control_socket_the_ports_of_all_routes_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broker.toml");
+    for _ in 0..20 {
+        let port = free_port();
+        std::fs::write(&file, route(port, "127.0.0.1:1")).unwrap();
+        let command = std::process::Command::new(env!("CARGO_BIN_EXE_broker"));
+        let broker = Broker::spawn(command, &["--config", file.to_str().unwrap()]);
+        // Looked for without a pause.
+        eventually(|| (0..100_000).any(|_| broker.control().exists()), || broker.log());
+        assert_eq!(told(&mut ask(port, "other")), fault("EndpointNotFound"));
+    }
 }
 
 #[test]

@@ -35,7 +35,15 @@ impl Broker {
         Self::start(&arguments)
     }
 
-    pub fn start_by(mut command: Command, arguments: &[&str]) -> Self {
+    pub fn start_by(command: Command, arguments: &[&str]) -> Self {
+        let broker = Self::spawn(command, arguments);
+        eventually(|| broker.log().contains("ready"), || broker.log());
+        assert!(broker.control().exists());
+        broker
+    }
+
+    /// Waits for nothing.
+    pub fn spawn(mut command: Command, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         open_to_all(folder.path());
         let level: &[&str] = if arguments.contains(&"--log-level") { &[] } else { &["--log-level", "debug"] };
@@ -49,10 +57,7 @@ impl Broker {
             .stderr(log)
             .spawn()
             .unwrap();
-        let broker = Self { child, folder };
-        eventually(|| broker.log().contains("ready"), || broker.log());
-        assert!(broker.control().exists());
-        broker
+        Self { child, folder }
     }
 
     pub fn control(&self) -> PathBuf {
