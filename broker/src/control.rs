@@ -20,10 +20,9 @@ use crate::registry::{Registry, refused};
 /// How many workers that may not register are listened to at a time. They are told so; they cannot use up descriptors.
 const STRANGERS: usize = 16;
 
-/// A conflict is looked at again before it is refused, each time after twice as long; 630 ms in all. A process that starts
-/// another has, for the moment between the two steps of that, a copy of its descriptors in the other: so a control connection
-/// may live a little longer than its worker, and on a busy machine the moment lasts until the other has its turn.
-const LOOKS: u32 = 6;
+/// A conflict is looked at again before it is refused. A process that starts another has, for the moment between the two
+/// steps of that, a copy of its descriptors in the other: so a control connection may live a little longer than its worker.
+const LOOKS: usize = 5;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The listening control socket. Its path disappears with it.
@@ -150,11 +149,11 @@ async fn worker(peer: Arc<AsyncControlPeer>, registry: Arc<Registry>) {
         let (reply, accept_socket, last) = match request {
             Ok(request) => {
                 let (mut reply, mut socket) = holding.answer(&request, &peer);
-                for look in 0..LOOKS {
+                for _ in 0..LOOKS {
                     if !is_conflict(&reply) {
                         break;
                     }
-                    tokio::time::sleep(LOOK_AGAIN * 2_u32.pow(look)).await;
+                    tokio::time::sleep(LOOK_AGAIN).await;
                     (reply, socket) = holding.answer(&request, &peer);
                 }
                 (reply, socket, false)
