@@ -2,11 +2,11 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Nothing here takes that long; a test that waits for something gives up after it.
@@ -44,18 +44,19 @@ pub fn installed(program: &str) -> bool {
     found
 }
 
-/// A port that nobody listens on; another one each time.
+/// A port that nobody listens on, nor will while this process lives, also when no broker has it: a socket that is bound and
+/// does not listen keeps the kernel from giving it to anybody who asks for any port. Brokers, and others with `SO_REUSEADDR`,
+/// get it.
 pub fn free_port() -> u16 {
-    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-    let mut given = GIVEN.lock().unwrap();
-    loop {
-        // bound on all addresses of both families: free on each
-        let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
-        if !given.contains(&port) {
-            given.push(port);
-            return port;
-        }
-    }
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, ipproto, socket, sockopt};
+    let reserved = socket(AddressFamily::INET6, SocketType::STREAM, Some(ipproto::TCP)).unwrap();
+    sockopt::set_socket_reuseaddr(&reserved, true).unwrap();
+    // on all addresses of both families: free on each
+    sockopt::set_ipv6_v6only(&reserved, false).unwrap();
+    bind(&reserved, &SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0))).unwrap();
+    let port = SocketAddr::try_from(getsockname(&reserved).unwrap()).unwrap().port();
+    std::mem::forget(reserved);
+    port
 }
 
 pub struct Broker {
@@ -206,7 +207,7 @@ pub fn call_at(ip: IpAddr, port: u16, path: &str) -> std::io::Result<String> {
     stream.set_read_timeout(Some(LONG))?;
     stream.write_all(&preamble(&address(port, path)))?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    stream.take(1 << 16).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
