@@ -270,7 +270,7 @@ impl Loop {
         self.dispatch(connection, step);
     }
 
-    /// It was in a queue before, so that its preamble is known to be there.
+    /// It was looked at before, and is in no batch and no queue.
     fn again(&mut self, connection: OwnedFd) {
         let step = preamble::look(&self.shared, &connection, Origin::Queue);
         self.dispatch(connection, step);
@@ -308,15 +308,15 @@ impl Loop {
             Step::HandOver(queue) => self.hand_over(connection, queue),
             Step::Relay(to) => {
                 let relayed = back_end::relay(&self.shared, connection, to);
-                self.unless(relayed);
+                self.or_too_busy(relayed);
             }
             // Where we do not listen, another program may.
-            Step::Bridge(_, at) if !self.listeners.take(at) => {
+            Step::Bridge(_, at) if !self.listeners.listens_on(at) => {
                 self.refuse(connection, Outcome::EndpointNotFound, None);
             }
             Step::Bridge(queue, at) => {
                 let bridged = back_end::bridge(&self.shared, connection, queue, at);
-                self.unless(bridged);
+                self.or_too_busy(bridged);
             }
             Step::Wait => self.park(connection),
             Step::End(outcome, detail) => self.refuse(connection, outcome, detail),
@@ -361,7 +361,7 @@ impl Loop {
         }
     }
 
-    fn unless(&mut self, relayed: Result<(), OwnedFd>) {
+    fn or_too_busy(&mut self, relayed: Result<(), OwnedFd>) {
         if let Err(connection) = relayed {
             self.refuse(connection, Outcome::ServerTooBusy, None);
         }

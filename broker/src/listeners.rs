@@ -68,7 +68,7 @@ impl Listeners {
     }
 
     /// Whether a connection to this address comes to one of our own sockets.
-    pub(crate) fn take(&self, address: SocketAddr) -> bool {
+    pub(crate) fn listens_on(&self, address: SocketAddr) -> bool {
         self.open.values().map(|open| open.listening.address).any(|own| {
             let all = own.ip().is_unspecified() && own.is_ipv4() == address.is_ipv4();
             own.port() == address.port() && (all || own.ip() == address.ip())

@@ -28,7 +28,7 @@ pub(crate) enum Origin {
     Accepted(SocketAddr),
     /// Parked, and registered with epoll.
     Parked,
-    /// Out of the queue of a registration that has ended.
+    /// Looked at before: out of the queue of a registration that has ended, or from another loop.
     Queue,
 }
 
