@@ -123,6 +123,7 @@ extern crate alloc;
 
 mod error;
 mod mode;
+mod piece;
 mod prefix;
 mod table;
 mod tree;

@@ -6,11 +6,15 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 
+use crate::piece::{self, Piece, Pieces};
 use crate::uri::{self, Uri};
 use crate::{HostNameComparison, PrefixError};
 
 /// Longest canonical address the original registers, in octets.
 const LONGEST: usize = 2048;
+
+/// How every address begins.
+const SCHEME: &str = "net.tcp://";
 
 /// A registered address: a base address with the mode in which its host is compared.
 ///
@@ -34,9 +38,10 @@ pub struct Prefix {
 
 struct Parts {
     address: Box<str>,
-    /// The host, then the path.
+    /// The host, then the path; empty if the address begins and ends with them as they are.
     canonical: Box<str>,
-    host_len: usize,
+    host_len: u16,
+    path_len: u16,
     ip: Option<IpAddr>,
     port: u16,
     segments: u16,
@@ -71,15 +76,21 @@ impl Prefix {
         }
         let port = uri.port_or_default();
         let written_port = if port == uri::DEFAULT_PORT { 0 } else { 1 + digits(port) };
-        let octets = "net.tcp://".len() + uri.host.len() + written_port + uri.path.len();
+        let octets = SCHEME.len() + uri.host.len() + written_port + uri.path.len();
         if octets > LONGEST {
             return Err(PrefixError::TooLong { octets });
         }
         let segments = uri.path.split('/').filter(|segment| !segment.is_empty()).count();
+        let behind_scheme = address.get(SCHEME.len()..).unwrap_or_default();
+        let written = behind_scheme.starts_with(&*uri.host) && behind_scheme.ends_with(&*uri.path);
+        let canonical = if written { Box::default() } else { [&*uri.host, &*uri.path].concat().into() };
+        let [host_len, path_len] =
+            [&uri.host, &uri.path].map(|part| u16::try_from(part.len()).unwrap_or(u16::MAX));
         let parts = Parts {
             address: address.into(),
-            canonical: [&*uri.host, &*uri.path].concat().into(),
-            host_len: uri.host.len(),
+            canonical,
+            host_len,
+            path_len,
             ip: uri.ip,
             port,
             segments: u16::try_from(segments).unwrap_or(u16::MAX),
@@ -128,22 +139,28 @@ impl Prefix {
     }
 
     fn host_and_path(&self) -> (&str, &str) {
-        self.parts.canonical.split_at_checked(self.parts.host_len).unwrap_or_default()
+        let Parts { address, canonical, .. } = &*self.parts;
+        let [host_len, path_len] = [self.parts.host_len, self.parts.path_len].map(usize::from);
+        if !canonical.is_empty() {
+            return canonical.split_at_checked(host_len).unwrap_or_default();
+        }
+        let host = address.get(SCHEME.len()..SCHEME.len() + host_len);
+        let path = address.get(address.len() - path_len..);
+        (host.unwrap_or_default(), path.unwrap_or_default())
     }
 
-    /// The text under which a table's tree of this mode holds the address: port, host (exact only), and each
-    /// segment behind a slash, as an ordinal comparison that ignores case sees them.
-    pub(crate) fn key(&self) -> Vec<u8> {
+    /// The text under which a table's tree of this mode holds the address: port, host (exact only) and path, as an ordinal
+    /// comparison that ignores case sees them.
+    pub(crate) fn key(&self) -> Vec<Piece> {
         let (host, path) = self.host_and_path();
-        let mut key = Vec::with_capacity(2 + self.parts.canonical.len());
-        key.extend_from_slice(&self.parts.port.to_be_bytes());
+        let mut key = Vec::from([Piece::port(self.parts.port)]);
         if self.parts.mode == HostNameComparison::Exact {
-            uri::read_folded(host, |octets| key.extend_from_slice(octets));
+            piece::of_host(host, |piece| {
+                key.push(piece);
+                true
+            });
         }
-        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
-            key.push(b'/');
-            key.extend(segment.bytes().map(|octet| octet.to_ascii_lowercase()));
-        }
+        key.extend(Pieces::of(path));
         key
     }
 

@@ -39,8 +39,8 @@ struct Entry<T> {
     prefix: Prefix,
     value: T,
     // What an answer says, here so that a lookup does not read the prefix.
+    segments: u16,
     mode: HostNameComparison,
-    segments: usize,
     /// Whether a connection to any local address may match.
     admits_all: bool,
 }
@@ -93,26 +93,32 @@ impl<T> RouteTable<T> {
     /// # Errors
     ///
     /// [`Miss`] says why there is none.
-    pub fn lookup(&self, via: &Via<'_>, local: SocketAddr) -> Result<Match<'_, T>, Miss> {
+    pub fn lookup<'t>(&'t self, via: &Via<'_>, local: SocketAddr) -> Result<Match<'t, T>, Miss> {
         if !via.is_net_tcp() {
             return Err(Miss::OtherScheme);
         }
+        // Wildcards go by the port of the connection and take the query for a part of the path.
+        let wildcard = |tree: &'t Tree<Entry<T>>| tree.longest(local.port(), None, via.wildcard_path());
         let mut failed = None;
-        let answer = wildcard(&self.strong_wildcards, via, local.port())
-            .filter(|entry| entry.admits(local, &mut failed))
-            .or_else(|| exact(&self.exact, via).filter(|entry| entry.admits(local, &mut failed)))
-            .or_else(|| {
-                wildcard(&self.weak_wildcards, via, local.port())
-                    .filter(|entry| entry.admits(local, &mut failed))
-            });
-        match answer {
-            Some(&Entry { ref prefix, ref value, mode, segments, .. }) => {
-                Ok(Match { prefix, value, mode, segments })
+        let mut admitted = |entry: &&'t Entry<T>| {
+            let admits = entry.admits_all || entry.prefix.admits(local.ip());
+            if !admits && failed.is_none() {
+                failed = Some(*entry);
             }
-            None => Err(failed.map_or(Miss::NoRegistration, |prefix| Miss::AddressCheckFailed {
-                prefix,
-                local: local.ip(),
-            })),
+            admits
+        };
+        let found = wildcard(&self.strong_wildcards)
+            .filter(&mut admitted)
+            .or_else(|| self.exact.longest(via.port(), Some(via.host()), via.path()).filter(&mut admitted))
+            .or_else(|| wildcard(&self.weak_wildcards).filter(&mut admitted));
+        match (found, failed) {
+            (Some(&Entry { ref prefix, ref value, mode, segments, .. }), _) => {
+                Ok(Match { prefix, value, mode, segments: segments.into() })
+            }
+            (None, Some(failed)) => {
+                Err(Miss::AddressCheckFailed { prefix: failed.prefix.clone(), local: local.ip() })
+            }
+            (None, None) => Err(Miss::NoRegistration),
         }
     }
 
@@ -131,26 +137,6 @@ impl<T> RouteTable<T> {
             HostNameComparison::WeakWildcard => &mut self.weak_wildcards,
         }
     }
-}
-
-/// The longest registered prefix of a wildcard mode: any host, the port of the socket, the query part of the path.
-#[inline]
-fn wildcard<'t, T>(tree: &'t Tree<Entry<T>>, via: &Via<'_>, port: u16) -> Option<&'t Entry<T>> {
-    let mut walk = tree.walk()?;
-    walk.head(&port.to_be_bytes());
-    walk.head_ends();
-    via.read_wildcard_path(|octets| walk.path(octets));
-    walk.found()
-}
-
-/// The longest registered prefix of the exact mode: host and port of the Via.
-fn exact<'t, T>(tree: &'t Tree<Entry<T>>, via: &Via<'_>) -> Option<&'t Entry<T>> {
-    let mut walk = tree.walk()?;
-    walk.head(&via.port().to_be_bytes());
-    via.read_host(|octets| walk.head(octets));
-    walk.head_ends();
-    via.read_path(|octets| walk.path(octets));
-    walk.found()
 }
 
 impl<T: Clone> RouteTable<T> {
@@ -191,18 +177,9 @@ impl<T: Clone> RouteTable<T> {
 
 impl<T> Entry<T> {
     fn new(prefix: Prefix, value: T) -> Self {
-        let (mode, segments, admits_all) = (prefix.mode(), prefix.segments(), prefix.admits_all());
-        Self { prefix, value, mode, segments, admits_all }
-    }
-
-    /// Whether a connection to this local address may match; the first that may not is remembered.
-    #[inline]
-    fn admits(&self, local: SocketAddr, failed: &mut Option<Prefix>) -> bool {
-        let admits = self.admits_all || self.prefix.admits(local.ip());
-        if !admits && failed.is_none() {
-            *failed = Some(self.prefix.clone());
-        }
-        admits
+        let (mode, admits_all) = (prefix.mode(), prefix.admits_all());
+        let segments = u16::try_from(prefix.segments()).unwrap_or(u16::MAX);
+        Self { prefix, value, segments, mode, admits_all }
     }
 }
 

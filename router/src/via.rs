@@ -28,8 +28,6 @@ pub struct Via<'a> {
     path: Cow<'a, str>,
     /// Path and query as the wildcard lookups see them, where that is not the path.
     glued: Option<Cow<'a, str>>,
-    /// Whether there may be empty segments.
-    may_double: bool,
 }
 
 impl<'a> Via<'a> {
@@ -46,7 +44,7 @@ impl<'a> Via<'a> {
         match uri::plain(via) {
             Some(Plain { host, port, path }) => {
                 let (host, path) = (Cow::Borrowed(host), Cow::Borrowed(path));
-                Ok(Self { net_tcp: true, host, port, path, glued: None, may_double: false })
+                Ok(Self { net_tcp: true, host, port, path, glued: None })
             }
             None => Self::parse_any(via),
         }
@@ -58,7 +56,7 @@ impl<'a> Via<'a> {
         uri.check_with_port()?;
         let (net_tcp, port) = (uri.is_net_tcp(), uri.port_or_default());
         let glued = uri.path_with_query().map(Cow::Owned);
-        Ok(Self { net_tcp, host: uri.host, port, path: uri.path, glued, may_double: true })
+        Ok(Self { net_tcp, host: uri.host, port, path: uri.path, glued })
     }
 
     /// Whether the scheme is net.tcp; no other scheme matches anything.
@@ -91,33 +89,4 @@ impl<'a> Via<'a> {
     pub fn wildcard_path(&self) -> &str {
         self.glued.as_deref().unwrap_or(&self.path)
     }
-
-    /// Reads the host as an ordinal comparison that ignores case sees it.
-    pub(crate) fn read_host(&self, read: impl FnMut(&[u8])) {
-        uri::read_folded(&self.host, read);
-    }
-
-    /// Reads the path: each segment behind a slash, empty ones left out.
-    pub(crate) fn read_path(&self, read: impl FnMut(&[u8])) {
-        read_segments(&self.path, self.may_double, read);
-    }
-
-    /// Reads the [`wildcard_path`](Self::wildcard_path) in the same way.
-    pub(crate) fn read_wildcard_path(&self, read: impl FnMut(&[u8])) {
-        read_segments(self.wildcard_path(), self.may_double, read);
-    }
-}
-
-#[inline]
-fn read_segments(path: &str, may_double: bool, mut read: impl FnMut(&[u8])) {
-    let mut rest = path;
-    while may_double && let Some((now, after)) = rest.split_once("//") {
-        read(now.as_bytes());
-        rest = after.trim_start_matches('/');
-        if rest.is_empty() {
-            return;
-        }
-        read(b"/");
-    }
-    read(rest.strip_suffix('/').unwrap_or(rest).as_bytes());
 }

@@ -1,169 +1,275 @@
-//! The nodes below a node.
+//! The nodes below a node, found by the hash of their piece.
+//!
+//! Whoever chooses the pieces can make hashes collide. Then lookups go a few ways more, never through more than [`WINDOW`]
+//! places and one way for each octet of hash and piece: a hash says where to look, not for how long.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Node;
+use crate::piece::Piece;
 
-/// Nodes, each found by the octet it begins with.
-///
-/// They lie in one array, side by side, so that a step down is a single load that depends on the one before. The
-/// array is as short as a run of bits that tells the octets apart allows: at most 256 places, whatever they are.
-pub(super) struct Children<E> {
-    places: Option<Arc<[Option<Node<E>>]>>,
-    order: Order,
+/// Nodes, each found by its piece.
+#[derive(Default)]
+pub(super) enum Children<E> {
+    #[default]
+    None,
+    /// In the order of their hashes, each less than [`WINDOW`] places behind the one that its hash names.
+    Few(Arc<[Option<Node<E>>]>),
+    /// Too many for an array that is copied at each edit, or too many with like hashes.
+    Many(Arc<Many<E>>),
 }
 
-/// Which place an octet has.
-#[derive(Clone, Copy, Default)]
-struct Order {
-    /// The smallest octet.
-    first: u8,
-    /// The run of bits that is looked at in the distance from it.
-    shift: u8,
-    mask: u8,
+/// Nodes by one octet of their hash or piece; those that have it in common go by the next one.
+pub(super) struct Many<E> {
+    len: usize,
+    ways: Box<[Children<E>]>,
 }
 
-impl Order {
-    #[inline]
-    fn place(self, octet: u8) -> usize {
-        usize::from(octet.wrapping_sub(self.first) >> self.shift & self.mask)
-    }
+/// How many places a lookup looks at.
+const WINDOW: usize = 8;
+/// Most nodes in one array, which then has 16 KiB.
+const MOST: usize = 128;
+const WAYS: usize = 256;
 
-    /// The order with the fewest places for these octets, and how many.
-    fn of(octets: &[u8]) -> Option<(Self, usize)> {
-        let &first = octets.iter().min()?;
-        let bits = octets.len().next_power_of_two().trailing_zeros()..=8;
-        bits.flat_map(|bits| {
-            (0..=(8 - bits).min(7)).map(move |shift| (u8::MAX.checked_shr(8 - bits).unwrap_or(0), shift))
-        })
-        .filter_map(|(mask, shift)| {
-            let order = Self { first, shift: u8::try_from(shift).ok()?, mask };
-            Some((order, order.places(octets)?))
-        })
-        .min_by_key(|(_, places)| *places)
-    }
+/// Near which of some places a node belongs: by the high half of its hash.
+#[inline]
+fn place(hash: u64, places: usize) -> usize {
+    ((hash >> 32) as usize * places) >> 32
+}
 
-    /// How many places it takes, `None` if two octets would have the same.
-    fn places(self, octets: &[u8]) -> Option<usize> {
-        let mut taken = [0_u128; 2];
-        octets.iter().try_fold(0, |places, &octet| {
-            let at = self.place(octet);
-            let (half, bit) = (&mut taken[at >> 7], 1 << (at & 0x7F));
-            let free = *half & bit == 0;
-            *half |= bit;
-            free.then(|| places.max(at + 1))
-        })
+/// Which way a piece goes: by the octets of its hash's low half, then by its own.
+fn way(piece: Piece, depth: usize) -> usize {
+    match (piece.hash() as u32).to_be_bytes().get(depth) {
+        Some(octet) => usize::from(*octet),
+        None => piece.octets()[depth - 4].into(),
     }
 }
 
 impl<E> Children<E> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.places.is_none()
-    }
-
-    #[inline]
-    pub(super) fn get(&self, octet: u8) -> Option<&Node<E>> {
-        let node = self.places.as_deref()?.get(self.order.place(octet))?.as_ref()?;
-        (node.octet == octet).then_some(node)
-    }
-
-    /// The node of an octet, to change it.
-    pub(super) fn get_mut(&mut self, octet: u8) -> Option<&mut Node<E>> {
-        self.get(octet)?;
-        Arc::make_mut(self.places.as_mut()?).get_mut(self.order.place(octet))?.as_mut()
-    }
-
-    /// Where the node of an octet is, or must be put.
-    pub(super) fn place(&mut self, octet: u8) -> &mut Option<Node<E>> {
-        if self.get(octet).is_none() {
-            self.arrange(Some(octet));
+    #[inline(always)]
+    pub(super) fn get(&self, piece: Piece) -> Option<&Node<E>> {
+        let places = match self {
+            Self::None => return None,
+            Self::Few(places) => places,
+            Self::Many(many) => many.places(piece)?,
+        };
+        for place in places.get(place(piece.hash(), places.len())..)?.iter().take(WINDOW) {
+            match place {
+                Some(node) if node.piece == piece => return Some(node),
+                Some(_) => {}
+                None => return None,
+            }
         }
-        let places = self.places.get_or_insert_with(|| Arc::new([const { None }]));
-        &mut Arc::make_mut(places)[self.order.place(octet)]
+        None
     }
 
-    pub(super) fn remove(&mut self, octet: u8) {
-        if self.get(octet).is_some() {
-            *self.place(octet) = None;
-            self.arrange(None);
+    /// The node of a piece, to change it.
+    pub(super) fn get_mut(&mut self, piece: Piece) -> Option<&mut Node<E>> {
+        let mut children = self;
+        let mut depth = 0;
+        loop {
+            match children {
+                Self::None => return None,
+                Self::Few(places) => {
+                    return Arc::make_mut(places).iter_mut().flatten().find(|node| node.piece == piece);
+                }
+                Self::Many(many) => {
+                    children = Arc::make_mut(many).ways.get_mut(way(piece, depth))?;
+                    depth += 1;
+                }
+            }
         }
+    }
+
+    /// Adds a node, whose piece no other has.
+    pub(super) fn insert(&mut self, node: Node<E>) {
+        self.insert_behind(0, node);
+    }
+
+    fn insert_behind(&mut self, depth: usize, node: Node<E>) {
+        if let Self::Many(many) = self {
+            let many = Arc::make_mut(many);
+            many.len += 1;
+            return many.ways[way(node.piece, depth)].insert_behind(depth + 1, node);
+        }
+        let mut nodes = self.take_nodes();
+        nodes.push(node);
+        *self = Self::of(nodes, depth);
+    }
+
+    /// Takes the node of a piece out, which there is.
+    pub(super) fn remove(&mut self, piece: Piece) {
+        self.remove_behind(0, piece);
+    }
+
+    fn remove_behind(&mut self, depth: usize, piece: Piece) {
+        if let Self::Many(many) = self
+            && many.len > MOST / 2
+        {
+            let many = Arc::make_mut(many);
+            many.len -= 1;
+            return many.ways[way(piece, depth)].remove_behind(depth + 1, piece);
+        }
+        let mut nodes = self.take_nodes();
+        nodes.retain(|node| node.piece != piece);
+        *self = Self::of(nodes, depth);
     }
 
     /// The child, if there is just one: then there is just one place.
     pub(super) fn only(&self) -> Option<&Node<E>> {
-        match self.places.as_deref() {
-            Some([only]) => only.as_ref(),
+        match self {
+            Self::Few(places) if places.len() == 1 => places.first()?.as_ref(),
             _ => None,
         }
     }
 
-    /// Lays the nodes out anew, with a place for one more octet.
-    fn arrange(&mut self, more: Option<u8>) {
-        let mut nodes = Vec::new();
-        if let Some(places) = &mut self.places {
-            nodes.extend(Arc::make_mut(places).iter_mut().filter_map(Option::take));
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Lays nodes out that have gone the same way so often.
+    fn of(mut nodes: Vec<Node<E>>, depth: usize) -> Self {
+        if nodes.is_empty() {
+            return Self::None;
         }
-        let octets: Vec<u8> = nodes.iter().map(|node| node.octet).chain(more).collect();
-        self.places = Order::of(&octets).map(|(order, len)| {
-            self.order = order;
-            let mut places: Vec<Option<Node<E>>> = core::iter::repeat_with(|| None).take(len).collect();
-            for node in nodes {
-                let at = order.place(node.octet);
-                places[at] = Some(node);
+        let hash = |node: &Node<E>| node.piece.hash();
+        nodes.sort_unstable_by_key(hash);
+        if nodes.len() <= MOST {
+            let hashes: Vec<u64> = nodes.iter().map(hash).collect();
+            let least = nodes.len() * 7 / 4;
+            for len in [least, least + least / 4, least + least / 2, least * 2] {
+                if let Some(at) = places(&hashes, len) {
+                    let mut places: Vec<Option<Node<E>>> =
+                        core::iter::repeat_with(|| None).take(len).collect();
+                    at.into_iter().zip(nodes).for_each(|(at, node)| places[at] = Some(node));
+                    return Self::Few(places.into());
+                }
             }
-            places.into()
-        });
+        }
+        let len = nodes.len();
+        let mut ways: Vec<Vec<Node<E>>> = core::iter::repeat_with(Vec::new).take(WAYS).collect();
+        nodes.into_iter().for_each(|node| ways[way(node.piece, depth)].push(node));
+        let ways = ways.into_iter().map(|nodes| Self::of(nodes, depth + 1)).collect();
+        Self::Many(Arc::new(Many { len, ways }))
+    }
+
+    /// Takes the nodes out, or clones of them if others share them.
+    fn take_nodes(&mut self) -> Vec<Node<E>> {
+        match core::mem::take(self) {
+            Self::None => Vec::new(),
+            Self::Few(ref mut places) => {
+                let mut nodes = Vec::with_capacity(places.len());
+                match Arc::get_mut(places) {
+                    Some(places) => nodes.extend(places.iter_mut().filter_map(Option::take)),
+                    None => nodes.extend(places.iter().flatten().cloned()),
+                }
+                nodes
+            }
+            Self::Many(ref mut many) => {
+                Arc::make_mut(many).ways.iter_mut().flat_map(Self::take_nodes).collect()
+            }
+        }
     }
 }
 
-impl<E> Default for Children<E> {
-    fn default() -> Self {
-        Self { places: None, order: Order::default() }
+impl<E> Many<E> {
+    fn places(&self, piece: Piece) -> Option<&[Option<Node<E>>]> {
+        let mut many = self;
+        for depth in 0.. {
+            match many.ways.get(way(piece, depth))? {
+                Children::None => break,
+                Children::Few(places) => return Some(places),
+                Children::Many(below) => many = below,
+            }
+        }
+        None
     }
+}
+
+/// The place of each node in an array of `len`; `None` if it is too short for them.
+fn places(hashes: &[u64], len: usize) -> Option<Vec<usize>> {
+    let mut free = 0;
+    hashes
+        .iter()
+        .map(|hash| {
+            let near = place(*hash, len);
+            let at = near.max(free);
+            free = at + 1;
+            (at < len && at - near < WINDOW).then_some(at)
+        })
+        .collect()
 }
 
 impl<E> Clone for Children<E> {
     fn clone(&self) -> Self {
-        Self { places: self.places.clone(), order: self.order }
+        match self {
+            Self::None => Self::None,
+            Self::Few(places) => Self::Few(places.clone()),
+            Self::Many(many) => Self::Many(many.clone()),
+        }
+    }
+}
+
+impl<E> Clone for Many<E> {
+    fn clone(&self) -> Self {
+        Self { len: self.len, ways: self.ways.clone() }
+    }
+}
+
+impl<E> Children<E> {
+    /// Takes what is below out of nodes that nobody shares.
+    fn move_below_to(&mut self, list: &mut Vec<Self>) {
+        match self {
+            Self::None => {}
+            Self::Few(places) => {
+                let nodes = Arc::get_mut(places).into_iter().flatten().flatten();
+                list.extend(
+                    nodes.map(|node| core::mem::take(&mut node.children)).filter(|below| !below.is_empty()),
+                );
+            }
+            Self::Many(many) => {
+                let ways = Arc::get_mut(many).into_iter().flat_map(|many| many.ways.iter_mut());
+                list.extend(ways.map(core::mem::take).filter(|below| !below.is_empty()));
+            }
+        }
     }
 }
 
 /// Dropped from a list, because a tree can be as deep as its longest text.
 impl<E> Drop for Children<E> {
     fn drop(&mut self) {
-        let mut next = self.places.take();
-        let mut more = Vec::new();
-        while let Some(mut places) = next {
-            // If another tree drops its share in this very moment, the later one begins a list of its own below.
-            if let Some(places) = Arc::get_mut(&mut places) {
-                more.extend(places.iter_mut().flatten().filter_map(|node| node.children.places.take()));
-            }
-            next = more.pop();
+        let mut list = Vec::new();
+        self.move_below_to(&mut list);
+        while let Some(mut children) = list.pop() {
+            children.move_below_to(&mut list);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Order;
-    use alloc::vec::Vec;
+    use super::{Children, Node};
+    use crate::piece::Piece;
 
     #[test]
-    fn few_places() {
-        for (octets, places) in [
-            (&b""[..], 0),
-            (b"z", 1),
-            (b"!~", 2),
-            (b"\0\x80", 2),
-            (b"/u", 2),
-            (b"0123456789", 10),
-            (b"abcdefghijklmnopqrstuvwxyz", 26),
-            (b"/0123456789abcdefghijklmnopqrstuvwxyz", 76),
-        ] {
-            assert_eq!(Order::of(octets).map_or(0, |(_, places)| places), places, "{octets:?}");
+    fn pieces_of_one_hash() {
+        let pieces: alloc::vec::Vec<Piece> = (0..1000).map(Piece::of_one_hash).collect();
+        assert!(pieces.iter().all(|piece| piece.hash() == pieces[0].hash()));
+        let mut children: Children<u8> = Children::default();
+        for (at, piece) in pieces.iter().enumerate() {
+            children.insert(Node::new(*piece, &[]));
+            assert!(children.get(pieces[at / 2]).is_some_and(|node| node.piece == pieces[at / 2]));
+            assert!(pieces.get(at + 1).is_none_or(|next| children.get(*next).is_none()));
         }
-        let all: Vec<u8> = (0..=u8::MAX).rev().collect();
-        assert_eq!(Order::of(&all).map(|(_, places)| places), Some(256));
+        let clone = children.clone();
+        for (at, piece) in pieces.iter().enumerate() {
+            children.remove(*piece);
+            assert!(children.get(*piece).is_none());
+            assert!(pieces[at + 1..].iter().all(|piece| children.get(*piece).is_some()));
+        }
+        assert!(children.is_empty());
+        assert!(pieces.iter().all(|piece| clone.get(*piece).is_some()));
     }
 }

@@ -14,28 +14,10 @@ use alloc::string::String;
 use core::net::IpAddr;
 
 pub(crate) use plain::{Plain, plain};
+pub(crate) use unicode::fold;
 
 use crate::ViaError;
 use scheme::{Authority, Scheme};
-
-/// Reads a host as an ordinal comparison that ignores case sees it: ASCII in lower case, other characters by
-/// their capitals.
-pub(crate) fn read_folded(host: &str, mut read: impl FnMut(&[u8])) {
-    if host.is_ascii() {
-        let mut octets = host.as_bytes();
-        while let Some(capital) = octets.iter().position(u8::is_ascii_uppercase) {
-            read(&octets[..capital]);
-            read(&[octets[capital].to_ascii_lowercase()]);
-            octets = &octets[capital + 1..];
-        }
-        read(octets);
-        return;
-    }
-    for c in host.chars() {
-        let folded = if c.is_ascii() { c.to_ascii_lowercase() } else { unicode::fold(c) };
-        read(folded.encode_utf8(&mut [0; 4]).as_bytes());
-    }
-}
 
 /// An absolute URI taken apart, host and path in canonical form.
 pub(crate) struct Uri<'a> {

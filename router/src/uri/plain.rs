@@ -2,7 +2,7 @@
 
 use super::{DEFAULT_PORT, path};
 
-/// A net.tcp URI in its canonical form, without a query or a fragment and without empty segments inside its path.
+/// A net.tcp URI in its canonical form, without a query or a fragment.
 pub(crate) struct Plain<'a> {
     pub(crate) host: &'a str,
     pub(crate) port: u16,
@@ -98,33 +98,31 @@ fn port(text: &str) -> Option<(u16, &str)> {
 /// Whether a path is plain, looked at in blocks, which compilers turn into vector instructions.
 #[inline]
 fn is_plain_path(path: &[u8]) -> bool {
-    if path.first() != Some(&b'/') {
-        return false;
-    }
-    let ([_, next @ ..], Some(last), Some(last_next)) = (path, path.last_chunk(), path.last_chunk::<17>())
-    else {
-        return is_plain_octet_by_octet(path);
-    };
-    let blocks = path.as_chunks::<16>().0.iter().zip(next.as_chunks::<16>().0);
-    // The last block has no octet behind it; with the one before its first it says the same.
-    let pairs = blocks.fold(true, |plain, (block, next)| plain & is_plain_block(block, next));
-    let Some(before_last) = last_next.first_chunk() else { return false };
-    pairs & is_plain_block(before_last, last) & is_plain_block(last, &[0; 16])
-        || is_plain_octet_by_octet(path)
+    let [b'/', next @ ..] = path else { return false };
+    let Some(last) = path.last_chunk() else { return is_plain_octet_by_octet(path) };
+    // The last block may overlap the one before.
+    let blocks = path.as_chunks().0.iter();
+    let (plain, dot) = blocks.fold((is_plain_block(last), has_dot(last)), |(plain, dot), block| {
+        (plain & is_plain_block(block), dot | has_dot(block))
+    });
+    let pair = |(octet, next): (&u8, &u8)| (*octet == b'/') & (*next == b'.');
+    let dots = dot && path.iter().zip(next).fold(false, |pairs, octets| pairs | pair(octets));
+    plain && !dots || is_plain_octet_by_octet(path)
 }
 
-/// Whether each octet is a letter, a digit or one of `-./_~`, and none a slash with `.` or `/` in `next`.
+/// Whether each octet is a letter, a digit or one of `-./_~`.
 #[inline]
-fn is_plain_block(block: &[u8; 16], next: &[u8; 16]) -> bool {
-    let mut foreign = 0_u8;
-    for (&octet, &next) in block.iter().zip(next) {
+fn is_plain_block(block: &[u8; 16]) -> bool {
+    block.iter().fold(true, |plain, &octet| {
         let letter = (octet | 0x20).wrapping_sub(b'a') < 26;
         let digit = octet.wrapping_sub(b'-') < 13;
-        let mark = (octet == b'_') | (octet == b'~');
-        let pair = (octet == b'/') & ((next == b'/') | (next == b'.'));
-        foreign |= u8::from(!(letter | digit | mark) | pair);
-    }
-    foreign == 0
+        plain & (letter | digit | (octet == b'_') | (octet == b'~'))
+    })
+}
+
+#[inline]
+fn has_dot(block: &[u8; 16]) -> bool {
+    block.iter().fold(false, |dot, &octet| dot | (octet == b'.'))
 }
 
 fn is_plain_octet_by_octet(path: &[u8]) -> bool {
@@ -132,7 +130,7 @@ fn is_plain_octet_by_octet(path: &[u8]) -> bool {
     loop {
         rest = match rest {
             [] => return true,
-            [b'/', b'.' | b'/', ..] => return false,
+            [b'/', b'.', ..] => return false,
             [b'/', rest @ ..] | [b'.', rest @ ..] => rest,
             // What a rebuilt URI unescapes is not plain: this one may be rebuilt.
             [b'%', digits @ ..] if path::is_kept(digits, true) => digits.get(2..).unwrap_or_default(),

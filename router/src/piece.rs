@@ -1,0 +1,169 @@
+//! Texts in pieces of up to 16 octets, the letters that the [tree](crate::tree) is made of.
+
+use crate::uri;
+
+/// A segment in which letters have no case, or 16 octets of a longer one. The octets are those of a little-endian number,
+/// each less the bits of a slash: so there are zeros behind them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Piece(u128);
+
+const OCTETS: usize = 16;
+const EACH: u128 = u128::MAX / 0xFF;
+
+impl Piece {
+    const ODD: u64 = 0xD1B5_4A32_D192_ED03;
+
+    /// The first piece of all texts.
+    pub(crate) const fn port(port: u16) -> Self {
+        Self(port as u128)
+    }
+
+    /// A number that is mostly another one for another piece.
+    #[inline]
+    pub(crate) fn hash(self) -> u64 {
+        let [low, high] = [self.0, self.0 >> 64].map(|half| half as u64);
+        let mixed = low ^ high.wrapping_mul(Self::ODD);
+        (mixed ^ mixed >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_one_hash(number: u64) -> Self {
+        Self(u128::from(number) << 64 | u128::from(number.wrapping_mul(Self::ODD)))
+    }
+
+    pub(crate) fn octets(self) -> [u8; OCTETS] {
+        self.0.to_le_bytes()
+    }
+}
+
+/// Reads a host as an ordinal comparison that ignores case sees it: characters outside ASCII one by one, by their
+/// capitals. `read` says whether to go on.
+pub(crate) fn of_host(host: &str, mut read: impl FnMut(Piece) -> bool) -> bool {
+    if host.is_ascii() {
+        return Pieces::of(host).all(read);
+    }
+    let number =
+        |c: char| c.encode_utf8(&mut [0; 4]).bytes().fold(0, |number, octet| number << 8 | u128::from(octet));
+    host.chars().all(|c| read(Piece(number(uri::fold(c))))) && read(Piece(0))
+}
+
+/// The pieces of a path, empty segments left out.
+pub(crate) struct Pieces<'a> {
+    /// ASCII, without slashes at the end, as if there was one.
+    text: &'a [u8],
+    at: usize,
+    /// The last 16 octets.
+    last: u128,
+}
+
+impl<'a> Pieces<'a> {
+    #[inline]
+    pub(crate) fn of(path: &'a str) -> Self {
+        let mut text = path.as_bytes();
+        while let [rest @ .., b'/'] = text {
+            text = rest;
+        }
+        let last = match text.last_chunk() {
+            Some(last) => u128::from_le_bytes(*last),
+            // Fewer, with anything before them.
+            None => text.iter().fold(0, |word, octet| word >> 8 | u128::from(*octet) << 120),
+        };
+        let mut pieces = Self { text, at: usize::from(text.is_empty()), last: slashes_as_zeros(last) };
+        pieces.skip_slashes();
+        pieces
+    }
+
+    #[inline]
+    fn skip_slashes(&mut self) {
+        while self.text.get(self.at) == Some(&b'/') {
+            self.at += 1;
+        }
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Piece;
+
+    #[inline]
+    fn next(&mut self) -> Option<Piece> {
+        let rest = self.text.get(self.at..)?;
+        let octets = match rest.first_chunk() {
+            Some(octets) => slashes_as_zeros(u128::from_le_bytes(*octets)),
+            None if rest.is_empty() => 0,
+            None => self.last >> (8 * (OCTETS - rest.len())),
+        };
+        // The highest bit of each octet that is a slash: none has it itself.
+        let slashes = ((EACH << 7) - octets) & (EACH << 7);
+        if slashes == 0 {
+            self.at += OCTETS;
+            return Some(Piece(octets));
+        }
+        self.at += slashes.trailing_zeros() as usize / 8 + 1;
+        self.skip_slashes();
+        Some(Piece(octets & (slashes - 1)))
+    }
+}
+
+/// Letters as small ones, and slashes as zeros. Other octets from 0x40 on become one that is in no canonical URI, or are
+/// that.
+#[inline]
+const fn slashes_as_zeros(octets: u128) -> u128 {
+    (octets | (octets & (EACH << 6)) >> 1) ^ (EACH * b'/' as u128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EACH, Pieces, slashes_as_zeros};
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    /// What a canonical URI has outside of names, beside slashes.
+    const MARKS: &[u8] = b"-_.~;:@&=+$,[]!'()*%";
+
+    #[test]
+    fn octets_are_told_apart_but_for_the_case_of_letters() {
+        let plain = |octet: &u8| octet.is_ascii_alphanumeric() || MARKS.contains(octet) || *octet == b'/';
+        for one in (0..=u8::MAX).filter(plain) {
+            for other in (0..=u8::MAX).filter(plain) {
+                let [read_one, read_other] =
+                    [one, other].map(|octet| slashes_as_zeros(EACH * u128::from(octet)));
+                assert_eq!(read_one == read_other, one.eq_ignore_ascii_case(&other), "{one} {other}");
+                assert_eq!(read_one == 0, one == b'/');
+                assert_eq!(read_one & EACH << 7, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_those_of_segments() {
+        // Each segment with as many slashes behind it as make whole pieces, at least one.
+        let whole = |text: &str| -> Vec<u128> {
+            let segments = text.split('/').filter(|segment| !segment.is_empty());
+            let padded = segments.map(|segment| String::from(segment) + &"/".repeat(16 - segment.len() % 16));
+            let octets: String = padded.collect();
+            octets
+                .as_bytes()
+                .as_chunks()
+                .0
+                .iter()
+                .map(|piece| slashes_as_zeros(u128::from_le_bytes(*piece)))
+                .collect()
+        };
+        for segments in [&[1][..], &[15], &[16], &[17], &[31, 2], &[32, 16, 1], &[1, 1, 1, 48], &[9, 10, 11]]
+        {
+            for slashes in ["/", "//", "///////////////////"] {
+                for end in ["", "/", "//"] {
+                    let names =
+                        segments.iter().map(|len| String::from(slashes) + &"aBcdefgh".repeat(6)[..*len]);
+                    let text = names.collect::<String>() + end;
+                    assert_eq!(
+                        Pieces::of(&text).map(|piece| piece.0).collect::<Vec<_>>(),
+                        whole(&text),
+                        "{text}"
+                    );
+                }
+            }
+        }
+        assert_eq!(Pieces::of("/").count() + Pieces::of("//").count() + Pieces::of("").count(), 0);
+    }
+}
