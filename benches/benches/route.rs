@@ -139,20 +139,22 @@ fn ask(
     });
 }
 
-/// Vias of 64 addresses of the table, with something behind them.
-fn vias(len: usize, behind: &str) -> Vec<String> {
+/// Vias of some addresses evenly spread over the table, with something behind them.
+fn vias(len: usize, some: usize, behind: &str) -> Vec<String> {
     let numbers: Vec<usize> = addresses::numbers(len).collect();
-    let step = (len / 64).max(1);
-    numbers.iter().step_by(step).take(64).map(|&number| addresses::via(number) + behind).collect()
+    let step = (len / some).max(1);
+    numbers.iter().step_by(step).take(some).map(|&number| addresses::via(number) + behind).collect()
 }
 
 fn questions(c: &mut Criterion<ProcessorTime>) {
     for len in LENGTHS {
-        let shallow = vias(len, "");
-        let deep = vias(len, "/a/b/c/d/e/f/g/h/i/j/k/l");
-        let misses = vias(len, "x");
+        let shallow = vias(len, 64, "");
+        let deep = vias(len, 64, "/a/b/c/d/e/f/g/h/i/j/k/l");
+        let misses = vias(len, 64, "x");
         let table = addresses::table(len);
+        ask(c, "hit_one/router", len, &shallow[..1], |via| find(&table, via), true);
         ask(c, "hit_shallow/router", len, &shallow, |via| find(&table, via), true);
+        ask(c, "hit_1024/router", len, &vias(len, 1024, ""), |via| find(&table, via), true);
         ask(c, "hit_deep/router", len, &deep, |via| find(&table, via), true);
         ask(c, "miss/router", len, &misses, |via| find(&table, via), false);
         if len == MOST {

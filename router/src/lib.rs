@@ -92,29 +92,36 @@
 //!
 //! # The structure
 //!
-//! Each mode has a persistent radix tree over port, host (exact only) and path, in small letters:
+//! Each mode has a persistent tree over port, host (exact only) and path. Its letters are *pieces*: a segment of up to 15
+//! octets in small letters, or 16 octets of a longer one. So a step down is a segment, not an octet:
 //!
 //! ```text
-//! strong wildcards     9000 /                            *: an address ends here
+//! strong wildcards     9000                              *: an address ends here
 //!                       ├── calc*
-//!                       │     └── /v2*
-//!                       └── ord
-//!                             ├── ers*
-//!                             └── inary/mail*
+//!                       │     └── v2*
+//!                       ├── orders*
+//!                       └── ordinary mail*               pieces without a choice between them are one node
 //! ```
 //!
-//! A lookup walks down once for each mode, remembers the last address that ended before a slash, and reads each octet of the
-//! Via at most once per mode: its cost is linear in the Via, whatever is registered and by whom. There are no hashes to
-//! flood. The nodes below a node lie side by side in one array, each a line of the cache with the first octets of its text
-//! inside, so that a step down waits for memory once:
+//! The nodes below a node lie side by side in an array, each a line of the cache, in the order of the hashes of their pieces
+//! and near the place that the hash names: mostly there or in the next place, never further than the eighth. All that a
+//! step down waits for is one load of a node, because the hash is that of the Via alone:
 //!
 //! ```text
-//! node: text (22 octets, or a pointer) │ address │ array │ which bits of the next octet choose its place
-//!                                            array ── count │ node │ node │ (empty) │ node │ …
+//! Via       /calc     /v2       node:  piece (16 octets) │ more pieces │ address │ array
+//!             │ hash    │ hash                                                      │
+//!             ▼         ▼                     ┌─────────────────────────────────────┘
+//!           place     place            array ─┴ count │ node │ (empty) │ node │ node │ (empty) │ …
 //! ```
 //!
-//! A clone of the table shares all arrays, and an edit copies those on the way to one address (at most 256 nodes each), so
-//! that a writer edits a clone and swaps it in (the broker does, with `arc-swap`) and a lookup never waits.
+//! More than 128 nodes below one, or more than fit near their places, are split into up to 256 arrays by an octet of the
+//! hash, those again by the next, and by the octets of the piece itself when those of the hash are at their end. Two pieces
+//! are the same or differ in one of these, so whoever makes hashes collide makes a lookup go 20 ways more for a piece, and no
+//! further: its cost is linear in the Via, whatever is registered and by whom.
+//!
+//! A lookup walks down once for each mode, remembers the last address on its way, and ends where nothing goes on. A clone
+//! of the table shares all arrays, and an edit copies those on the way to one address (at most 28 KiB each), so that a
+//! writer edits a clone and swaps it in (the broker does, with `arc-swap`) and a lookup never waits.
 
 #![no_std]
 #![forbid(unsafe_code)]

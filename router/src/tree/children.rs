@@ -29,7 +29,7 @@ pub(super) struct Many<E> {
 
 /// How many places a lookup looks at.
 const WINDOW: usize = 8;
-/// Most nodes in one array, which then has 16 KiB.
+/// Most nodes in one array, which then has 14 to 28 KiB.
 const MOST: usize = 128;
 const WAYS: usize = 256;
 
