@@ -112,12 +112,20 @@ impl Broker {
 
     /// How often a thread of it went to sleep by itself.
     pub fn wake_ups(&self, thread: &str) -> u64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten();
-        let task = tasks
-            .map(|task| task.path())
-            .find(|path| std::fs::read_to_string(path.join("comm")).unwrap().trim() == thread)
-            .unwrap();
-        let status = std::fs::read_to_string(task.join("status")).unwrap();
+        let named = |path: &PathBuf| {
+            std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == thread)
+        };
+        let mut task = None;
+        // A thread gives itself its name when it begins.
+        eventually(
+            || {
+                let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten();
+                task = tasks.map(|task| task.path()).find(named);
+                task.is_some()
+            },
+            || format!("no thread {thread}"),
+        );
+        let status = std::fs::read_to_string(task.unwrap().join("status")).unwrap();
         let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
         line.split_ascii_whitespace().last().unwrap().parse().unwrap()
     }
