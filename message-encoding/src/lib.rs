@@ -51,9 +51,11 @@
 //! # Bounds
 //!
 //! Nothing here panics on any input or recurses with the depth of a document. [`Quotas`] are WCF's and are checked before anything is
-//! allocated. A reader's memory is at most 36 octets for each octet of the document, a tree's 64, and its time is linear in the
-//! document but for a logarithm where prefixes have several letters or an element has many attributes. Strings, octets and names borrow from
-//! the input.
+//! allocated. A reader's memory is at most 36 octets for each octet of the document and 1 KiB, a tree's 160, and their time is
+//! linear in the document but for a logarithm where prefixes have several letters or an element has many attributes. Two
+//! things cost time in proportion to `max_bytes_per_read` for each octet, at worst: a start tag that reaches a
+//! [`event::StreamReader`] in small pieces, and attributes with one local name in several long namespaces. Strings, octets
+//! and names borrow from the input.
 //!
 //! # Features
 //!

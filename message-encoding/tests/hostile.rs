@@ -124,3 +124,98 @@ fn a_tree_does_not_copy_what_the_document_has_once() {
     let first = tree.children()[0].name().as_ptr();
     assert!(tree.children().iter().all(|child| child.name().as_ptr() == first));
 }
+
+/// What a tree takes at most while it is read, in octets for each octet of the document: many small elements in an array,
+/// deep chains, and elements that are nearly nothing.
+#[test]
+fn a_tree_takes_little_more_memory_than_stated() {
+    use message_encoding::envelope::Element;
+    let array = [&b"\x42\x02\x03\x42\x02\x01\xB5\xA0\x8D\x06"[..], &[1; 100_000], b"\x01"].concat();
+    let chains = |depth: usize| {
+        let chain = [b"\x42\x1E".repeat(depth), vec![0x01; depth]].concat();
+        [&b"\x42\x02"[..], &chain.repeat(100_000 / chain.len()), b"\x01"].concat()
+    };
+    let pairs = [&b"\x42\x02"[..], &b"\x42\x02\x42\x02\x01\x01".repeat(20_000), b"\x01"].concat();
+    for document in [array, chains(1), chains(30), chains(100), pairs] {
+        let mut state = ReaderState::new();
+        let mut reader = Reader::new(&mut state, &document, Strings::STATIC, Quotas::MAX);
+        let mut tree = None;
+        let taken = allocation_counter::measure(|| {
+            let Ok(Some(Event::Start(root))) = reader.next() else { panic!() };
+            tree = Some(Element::read(&mut reader, root).unwrap());
+        });
+        let most = taken.bytes_max / document.len() as u64;
+        assert!(most <= 160, "{most} octets for each of {}", document.len());
+    }
+}
+
+/// A long string that stands in the document once and is used many times is looked through once.
+#[test]
+fn what_is_used_often_is_looked_through_once() {
+    const MANY: usize = 300_000;
+    let long = "u".repeat(MANY);
+    let with_long = |start: &[u8]| {
+        let mut out = start.to_vec();
+        Int31::new(long.len() as u32).unwrap().encode(&mut out);
+        out.extend_from_slice(long.as_bytes());
+        out
+    };
+
+    // The name of an array's items.
+    let mut items = [with_long(b"\x03\x40"), vec![0x01, 0xB5]].concat();
+    Int31::new(MANY as u32).unwrap().encode(&mut items);
+    items.extend(vec![1; MANY]);
+    assert_eq!(count(&items), Ok(3 * MANY));
+
+    // The namespace of a prefix of two letters, and that of the last of many prefixes.
+    let two = [with_long(b"\x40\x01r\x09\x02pp"), b"\x41\x02pp\x01e\x01".repeat(MANY / 10)].concat();
+    assert_eq!(count(&[two, vec![0x01]].concat()), Ok(2 + 2 * (MANY / 10)));
+    let many: Vec<u8> = (b'a'..=b'y').flat_map(|letter| [0x09, 1, letter, 1, b'u']).collect();
+    let start = [b"\x40\x01r", many.as_slice(), b"\x09\x01z"].concat();
+    let last = [with_long(&start), b"\x77\x01e\x01".repeat(MANY / 10), vec![0x01]].concat();
+    assert_eq!(count(&last), Ok(2 + 2 * (MANY / 10)));
+
+    // The namespace of attributes: compared, and shown.
+    let declared = with_long(b"\x40\x01r\x09\x01p");
+    let twice = [declared.as_slice(), &b"\x35\x01a\x80".repeat(MANY), b"\x01"].concat();
+    assert_eq!(count(&twice), Err(ReadError::DuplicateAttribute));
+    let mut many = declared;
+    for number in 0..MANY / 10 {
+        name(&mut many, 0x35, &format!("a{number}"));
+        many.push(0x80);
+    }
+    many.push(0x01);
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, &many, Strings::STATIC, Quotas::MAX);
+    reader.next().unwrap();
+    assert_eq!(
+        reader.attributes().filter(|attribute| attribute.name.namespace.len() == MANY).count(),
+        MANY / 10
+    );
+}
+
+/// White space before many children is looked at once.
+#[test]
+fn children_behind_white_space_take_linear_time() {
+    use message_encoding::envelope::Element;
+    let spaces = [&300_000_u32.to_le_bytes()[..], " ".repeat(300_000).as_bytes()].concat();
+    let document = [&b"\x42\x02\x9C"[..], &spaces, &b"\x42\x02\x01".repeat(100_000), b"\x01"].concat();
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, &document, Strings::STATIC, Quotas::MAX);
+    let Ok(Some(Event::Start(root))) = reader.next() else { panic!() };
+    assert_eq!(Element::read(&mut reader, root).unwrap().children().len(), 100_000);
+}
+
+/// The code of a fault has the quota of any text, and is looked through once.
+#[test]
+fn a_fault_code_has_a_quota() {
+    let start = b"\x00\x56\x02\x0B\x01s\x04\x56\x0E\x56\x86\x01\x56\x8E\x01\x56\x9A\x01";
+    let envelope = [&start[..], &[0x86; 300_000], &[0x01; 5]].concat();
+    let reply = |quotas| {
+        let mut decoder = Decoder::new(Encoding::BinarySession, quotas);
+        decoder.decode(&envelope).unwrap().reply()
+    };
+    assert_eq!(reply(Quotas::DEFAULT), Err(DecodeError::Read(ReadError::StringTooLong(8192))));
+    let fault = reply(Quotas::MAX).unwrap().unwrap_err();
+    assert_eq!(fault.subcode.unwrap().1.len(), 4 * 300_000);
+}

@@ -16,7 +16,7 @@ const MAX_LEVELS: usize = 128;
 
 /// An element with its content: a value, or other elements.
 ///
-/// Attributes, comments and white space between elements are left out. A tree that was read takes at most 64 octets of memory for
+/// Attributes, comments and white space between elements are left out. A tree that was read takes at most 160 octets of memory for
 /// each octet of its document: strings that the document has once are there once.
 ///
 /// ```
@@ -206,7 +206,7 @@ impl Element {
             let Some(innermost) = open.last_mut() else { return Err(ReadError::UnexpectedEnd) };
             match reader.next()? {
                 Some(Event::Start(name)) => {
-                    if !innermost.is_blank() {
+                    if !innermost.blank {
                         return Err(ReadError::Unexpected("an element or a text, not both,"));
                     }
                     if depth == MAX_LEVELS {
@@ -262,6 +262,8 @@ struct Open {
     namespace: Arc<str>,
     name: Arc<str>,
     text: Texts,
+    /// Whether there is no text but white space.
+    blank: bool,
     /// How many UTF-16 units the text has.
     units: usize,
     children: Vec<Element>,
@@ -282,17 +284,9 @@ impl Open {
             namespace: shared.get(name.namespace),
             name: shared.get(name.local),
             text: Texts::One(Scalar::Empty),
+            blank: true,
             units: 0,
             children: Vec::new(),
-        }
-    }
-
-    /// Whether there is no text but white space.
-    fn is_blank(&self) -> bool {
-        match &self.text {
-            Texts::One(value) => value.value().is_white_space(),
-            Texts::Bytes(octets) => octets.is_empty(),
-            Texts::Text(text) => Value::from(text.as_str()).is_white_space(),
         }
     }
 
@@ -306,6 +300,7 @@ impl Open {
             };
         }
         self.check_quotas(value, quotas)?;
+        self.blank = self.blank && value.is_white_space();
         match (&mut self.text, value) {
             (Texts::One(Scalar::Empty), value) => self.text = Texts::One(shared.scalar(value)?),
             (Texts::One(Scalar::Bytes(first)), Value::Bytes(octets)) => {
@@ -345,7 +340,9 @@ impl Open {
         if self.units > quota { Err(ReadError::StringTooLong(quota)) } else { Ok(()) }
     }
 
-    fn close(self) -> Element {
+    fn close(mut self) -> Element {
+        // Most elements have few children, for which a list has made too much room.
+        self.children.shrink_to_fit();
         let text = match self.text {
             Texts::One(value) => value,
             Texts::Bytes(octets) => Scalar::Bytes(octets.into()),
@@ -360,16 +357,27 @@ impl Open {
 /// Strings that were read, by where they stand: a document cannot make many copies of a string that it has once.
 #[derive(Default)]
 struct Shared {
-    strings: BTreeMap<(usize, usize), Arc<str>>,
+    strings: BTreeMap<Place, Arc<str>>,
+    /// Short ones that were read last, of which an array has many.
+    last: [Option<(Place, Arc<str>)>; 2],
 }
+
+/// Where a string stands in memory, and its length.
+type Place = (usize, usize);
 
 impl Shared {
     fn get(&mut self, string: &str) -> Arc<str> {
+        let place = (string.as_ptr().addr(), string.len());
         // Short ones are not worth looking for.
-        if string.len() <= 16 {
-            return string.into();
+        if string.len() > 16 {
+            return self.strings.entry(place).or_insert_with(|| string.into()).clone();
         }
-        self.strings.entry((string.as_ptr().addr(), string.len())).or_insert_with(|| string.into()).clone()
+        if let Some((_, known)) = self.last.iter().flatten().find(|(known, _)| *known == place) {
+            return known.clone();
+        }
+        let new: Arc<str> = string.into();
+        self.last = [Some((place, new.clone())), self.last[0].take()];
+        new
     }
 
     fn scalar(&mut self, value: Value<'_>) -> Result<Scalar, ReadError> {

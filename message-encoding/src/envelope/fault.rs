@@ -246,12 +246,18 @@ impl Code {
 /// A qualified name in a text: its namespace, as the prefix has it in the element, and its local name.
 fn read_name(reader: &mut Reader<'_>) -> Result<(String, String), ReadError> {
     let mut text = String::new();
+    let mut units = 0;
     let mut namespace = None;
-    // The prefix stands for what it does inside of the element: look it up before the end.
-    while let Some(value) = reader.next_text()? {
+    while let Some(value) = reader.next_counted_text(&mut units)? {
+        let before = text.len();
         value.push_text(&mut text)?;
-        let prefix = text.trim_start().split_once(':').map(|(prefix, _)| prefix);
-        namespace = prefix.and_then(|prefix| reader.namespace(prefix)).map(String::from);
+        // The prefix stands for what it does inside of the element: it is looked up before the end, and once.
+        if namespace.is_none()
+            && let Some(colon) = text[before..].find(':')
+        {
+            let prefix = text[..before + colon].trim_start();
+            namespace = Some(reader.namespace(prefix).unwrap_or_default().to_string());
+        }
     }
     let text = text.trim();
     let local = text.split_once(':').map_or(text, |(_, local)| local);

@@ -79,20 +79,9 @@ impl<'a> Reader<'a> {
     /// The text whose first part is `next`.
     fn text_from(&mut self, mut next: Option<Value<'a>>) -> Result<Cow<'a, str>, ReadError> {
         let mut whole = Cow::Borrowed("");
-        let mut units = 0_usize;
-        let quota = self.quotas.max_string_content_length;
+        let mut units = 0;
         while let Some(value) = next {
-            // Most texts are one record, well below the quota; only others are counted exactly.
-            let bound = units.saturating_add(value.text_bound());
-            units = if bound <= quota {
-                bound
-            } else {
-                let counted = value.text_units().map_err(|error| self.fail(error.into()))?;
-                units.saturating_add(counted)
-            };
-            if units > quota {
-                return Err(self.fail(ReadError::StringTooLong(quota)));
-            }
+            self.count(value, &mut units)?;
             let text = value.text().map_err(|error| self.fail(error.into()))?;
             if whole.is_empty() {
                 whole = text;
@@ -102,6 +91,29 @@ impl<'a> Reader<'a> {
             next = self.next_text()?;
         }
         Ok(whole)
+    }
+
+    /// The next text of an element, which has `units` UTF-16 units with it, or nothing at its end.
+    pub(crate) fn next_counted_text(&mut self, units: &mut usize) -> Result<Option<Value<'a>>, ReadError> {
+        let next = self.next_text()?;
+        if let Some(value) = next {
+            self.count(value, units)?;
+        }
+        Ok(next)
+    }
+
+    /// Counts a text that comes, before anything is made of it.
+    fn count(&mut self, value: Value<'_>, units: &mut usize) -> Result<(), ReadError> {
+        let quota = self.quotas.max_string_content_length;
+        // Most texts are one record, well below the quota; only others are counted exactly.
+        let bound = units.saturating_add(value.text_bound());
+        *units = if bound <= quota {
+            bound
+        } else {
+            let counted = value.text_units().map_err(|error| self.fail(error.into()))?;
+            units.saturating_add(counted)
+        };
+        if *units > quota { Err(self.fail(ReadError::StringTooLong(quota))) } else { Ok(()) }
     }
 
     /// Reads the text up to the end of the element that started last as one value: typed if it is one record, else a

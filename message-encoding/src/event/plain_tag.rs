@@ -56,6 +56,7 @@ impl<'a> Reader<'a> {
 
     /// Reads the start of a document if it is that of every envelope in SOAP 1.2 with WS-Addressing 1.0 that WCF writes:
     /// `<s:Envelope xmlns:s="…" xmlns:a="…"><s:Header>`. The header's start is the event then; nothing is changed otherwise.
+    #[inline(always)]
     pub(crate) fn usual_start(&mut self) -> bool {
         const START: [u8; 12] = [0x56, 0x02, 0x0B, 0x01, b's', 0x04, 0x0B, 0x01, b'a', 0x06, 0x56, 0x08];
         const BINDINGS: [Binding; 2] =

@@ -128,6 +128,11 @@ impl<'a> Reader<'a> {
 
     #[inline(never)]
     pub(super) fn other(&mut self) -> Found {
+        // The name of an item is that of the item before. It may be long, and the items many.
+        if let Next::ItemStart(item, left) = self.state.next {
+            self.state.next = Next::Item(item, left);
+            return Found::Start;
+        }
         match self.state.step(self.source, &self.quotas, &mut self.known) {
             Ok(Some(Event::Start(name))) => {
                 self.name = name;
@@ -164,7 +169,7 @@ impl<'a> Reader<'a> {
     /// The attributes and namespace declarations of the element that started last, in the order of the document.
     #[inline]
     pub fn attributes(&self) -> Attributes<'_, 'a> {
-        Attributes::new(self.state, self.source)
+        Attributes::new(self.state, self.source, Some(&self.known))
     }
 
     /// How many octets of the document have been read.
@@ -185,8 +190,12 @@ impl<'a> Reader<'a> {
     /// The namespace that `prefix` stands for here, for names in texts.
     pub fn namespace(&self, prefix: &str) -> Option<&'a str> {
         let inline = crate::record::Inline::new(prefix.as_bytes())?;
-        let found = self.state.scopes.namespace(crate::record::Prefix::Inline(inline)).ok()?;
-        self.source.str_of(found).ok()
+        let prefix = crate::record::Prefix::Inline(inline);
+        self.state
+            .scopes
+            .namespace(prefix, self.source, Some(&self.known))
+            .ok()
+            .map(|(_, namespace)| namespace)
     }
 
     #[cold]

@@ -14,23 +14,50 @@ use crate::record::Prefix;
 
 const LETTERS: usize = 26;
 
-/// The namespaces of the first few bindings, which an envelope has no more of: found and looked through once, when they were
-/// declared.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known<'a>([Option<&'a str>; 5]);
+/// The namespaces of the bindings: found and looked through once, when they were declared.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known<'a> {
+    /// Those of the first few, which an envelope has no more of.
+    few: [Option<&'a str>; FEW],
+    more: Vec<&'a str>,
+}
+
+const FEW: usize = 5;
 
 impl<'a> Known<'a> {
     /// The first two are known.
     pub(super) fn two(first: &'a str, second: &'a str) -> Self {
         let mut known = Self::default();
-        [known.0[0], known.0[1]] = [Some(first), Some(second)];
+        [known.few[0], known.few[1]] = [Some(first), Some(second)];
         known
     }
 
     /// What a binding, its number plus one, binds to, if that is known.
     #[inline(always)]
     pub(super) fn get(&self, binding: usize) -> Option<&'a str> {
-        *self.0.get(binding.wrapping_sub(1))?
+        let binding = binding.wrapping_sub(1);
+        match self.few.get(binding) {
+            Some(known) => *known,
+            None => self.more.get(binding.wrapping_sub(FEW)).copied(),
+        }
+    }
+
+    /// Learns the last of `count` bindings.
+    #[inline(always)]
+    fn learn(&mut self, count: usize, string: &'a str) {
+        match self.few.get_mut(count - 1) {
+            Some(known) => *known = Some(string),
+            None => self.learn_more(count - 1 - FEW, string),
+        }
+    }
+
+    #[cold]
+    fn learn_more(&mut self, index: usize, string: &'a str) {
+        self.more.truncate(index);
+        // A stream reader knows none of the start tags before.
+        if self.more.len() == index {
+            self.more.push(string);
+        }
     }
 }
 
@@ -124,6 +151,7 @@ impl Scopes {
     }
 
     /// Opens the root element, with two declarations, and an element in it, whose start tags end at these places.
+    #[inline(always)]
     pub(super) fn open_two(&mut self, bindings: &[Binding; 2], tag_ends: [u32; 2]) {
         self.bindings.extend_from_slice(bindings);
         for (current, binding) in (1..).zip(bindings) {
@@ -264,34 +292,33 @@ impl Scopes {
     /// Remembers that the innermost binding is to `string`.
     #[inline(always)]
     pub(super) fn learn<'a>(&self, known: &mut Known<'a>, string: &'a str) {
-        if let Some(known) = known.0.get_mut(self.bindings.len() - 1) {
-            *known = Some(string);
-        }
+        known.learn(self.bindings.len(), string);
     }
 
     /// The namespace that a prefix stands for.
-    #[inline]
-    pub(super) fn namespace(&self, prefix: Prefix<'_>) -> Result<Ref, ReadError> {
-        let binding = match prefix {
-            Prefix::None => self.fixed[0],
-            Prefix::Letter(letter) => self.current(u32::from(letter.index()) + 1),
-            Prefix::Inline(inline) => return self.namespace_of(inline.octets()),
-        };
-        match (binding, prefix) {
-            (0, Prefix::None) => Ok(Ref::Empty),
-            (0, _) => Err(ReadError::UndeclaredPrefix),
-            (binding, _) => Ok(self.bindings[binding as usize - 1].uri),
+    pub(super) fn namespace<'a>(
+        &self,
+        prefix: Prefix<'_>,
+        source: Source<'a>,
+        known: Option<&Known<'a>>,
+    ) -> Result<(Ref, &'a str), ReadError> {
+        let (uri, binding) = self.binding(prefix)?;
+        match known.and_then(|known| known.get(binding)) {
+            Some(string) => Ok((uri, string)),
+            None => Ok((uri, source.str_of(uri)?)),
         }
     }
 
-    fn namespace_of(&self, prefix: &[u8]) -> Result<Ref, ReadError> {
-        let number = number_of(prefix).or_else(|| self.longer.get(prefix).copied());
-        let binding = number.map_or(0, |number| self.current(number));
-        match (binding, prefix) {
-            (0, []) => Ok(Ref::Empty),
-            (0, b"xml") => Ok(Ref::Xml),
+    /// What a prefix is bound to, and the binding, its number plus one.
+    pub(super) fn binding(&self, prefix: Prefix<'_>) -> Result<(Ref, usize), ReadError> {
+        let octets = prefix.octets();
+        let number = number_of(octets).or_else(|| self.longer.get(octets).copied());
+        let binding = number.map_or(0, |number| self.current(number)) as usize;
+        match (binding, octets) {
+            (0, []) => Ok((Ref::Empty, 0)),
+            (0, b"xml") => Ok((Ref::Xml, 0)),
             (0, _) => Err(ReadError::UndeclaredPrefix),
-            (binding, _) => Ok(self.bindings[binding as usize - 1].uri),
+            (binding, _) => Ok((self.bindings[binding - 1].uri, binding)),
         }
     }
 }

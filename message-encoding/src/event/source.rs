@@ -13,7 +13,7 @@ pub(super) struct Source<'a> {
 }
 
 /// A string of the document, without its lifetime.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ref {
     /// The empty string.
     Empty,

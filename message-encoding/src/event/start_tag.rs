@@ -1,6 +1,6 @@
 //! Start tags: an element record, the attributes and declarations behind it, and what they mean together.
 
-use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::ops::Range;
 
 use super::scope::Known;
@@ -78,8 +78,7 @@ impl ReaderState {
         if named > 0 {
             self.resolve_attributes(source, attributes_at..cursor.position, named)?;
         }
-        let namespace_ref = self.scopes.namespace(prefix)?;
-        let namespace = source.str_of(namespace_ref)?;
+        let (namespace_ref, namespace) = self.scopes.namespace(prefix, source, Some(known))?;
         self.tag = Tag { prefix: prefix_ref, local: local_ref, namespace: namespace_ref };
         self.attributes_at = attributes_at;
         self.root_seen = true;
@@ -142,7 +141,9 @@ impl ReaderState {
             if let Prefix::Inline(inline) = prefix {
                 inline.as_str()?;
             }
-            let namespace = self.namespace_of_attribute(prefix)?;
+            // Unlike elements, attributes without a prefix are never in the default namespace.
+            let unnamed = prefix.octets().is_empty();
+            let namespace = if unnamed { Ref::Empty } else { self.scopes.binding(prefix)?.0 };
             if named > 1 {
                 let local = match local {
                     StringRef::Inline(inline) => span(inline, at),
@@ -152,16 +153,16 @@ impl ReaderState {
             }
             at = skip_value(source, at)?;
         }
-        if has_duplicates(&self.names, source) { Err(ReadError::DuplicateAttribute) } else { Ok(()) }
-    }
-
-    fn namespace_of_attribute(&self, prefix: Prefix<'_>) -> Result<Ref, ReadError> {
-        // Unlike elements, attributes without a prefix are never in the default namespace.
-        if prefix.octets().is_empty() { Ok(Ref::Empty) } else { self.scopes.namespace(prefix) }
+        if has_duplicates(&mut self.names, source) { Err(ReadError::DuplicateAttribute) } else { Ok(()) }
     }
 
     /// The attribute or declaration at `at`, and where the next one is. It was read and found right before.
-    pub(super) fn attribute_at<'a>(&self, source: Source<'a>, at: usize) -> Option<(Attribute<'a>, usize)> {
+    pub(super) fn attribute_at<'a>(
+        &self,
+        source: Source<'a>,
+        known: Option<&Known<'a>>,
+        at: usize,
+    ) -> Option<(Attribute<'a>, usize)> {
         let string = |string| match string {
             StringRef::Inline(inline) => inline.as_str().ok(),
             StringRef::Dictionary(id) => source.strings.get(id.value()),
@@ -176,12 +177,12 @@ impl ReaderState {
                 Some((Attribute { name, value: Value::String(string(uri)?) }, end))
             }
             Record::Attribute { prefix, local } => {
-                let namespace = self.namespace_of_attribute(prefix).ok()?;
-                let name = Name {
-                    prefix: core::str::from_utf8(prefix.octets()).ok()?,
-                    local: string(local)?,
-                    namespace: source.str_of(namespace).ok()?,
+                let prefix_str = core::str::from_utf8(prefix.octets()).ok()?;
+                let namespace = match prefix_str {
+                    "" => "",
+                    _ => self.scopes.namespace(prefix, source, known).ok()?.1,
                 };
+                let name = Name { prefix: prefix_str, local: string(local)?, namespace };
                 let value = match Record::decode(&source.octets[end..]).ok()? {
                     (Record::StartList, used) => {
                         Value::List(List::new(&source.octets[end + used..], source.strings))
@@ -208,15 +209,25 @@ fn check_declaration(prefix: &[u8], uri: &str) -> Result<(), ReadError> {
 }
 
 /// Whether two of the names are one: compared in pairs while they are few, else sorted.
-fn has_duplicates(names: &[(Ref, Ref)], source: Source<'_>) -> bool {
-    let name = |&(local, namespace): &(Ref, Ref)| (source.octets_of(local), source.octets_of(namespace));
+fn has_duplicates(names: &mut [(Ref, Ref)], source: Source<'_>) -> bool {
+    let compare = |one: &(Ref, Ref), other: &(Ref, Ref)| {
+        compare(source, one.0, other.0).then_with(|| compare(source, one.1, other.1))
+    };
     if names.len() < 8 {
         return names
             .iter()
             .enumerate()
-            .any(|(index, one)| names[..index].iter().any(|other| name(other) == name(one)));
+            .any(|(index, one)| names[..index].iter().any(|other| compare(one, other) == Ordering::Equal));
     }
-    let mut sorted: Vec<_> = names.iter().map(name).collect();
-    sorted.sort_unstable();
-    sorted.windows(2).any(|pair| pair[0] == pair[1])
+    names.sort_unstable_by(compare);
+    names.windows(2).any(|pair| compare(&pair[0], &pair[1]) == Ordering::Equal)
+}
+
+/// Some order in which equal strings are neighbours. A long string of which there are many uses is rarely looked at.
+fn compare(source: Source<'_>, one: Ref, other: Ref) -> Ordering {
+    if one == other {
+        return Ordering::Equal;
+    }
+    let (one, other) = (source.octets_of(one), source.octets_of(other));
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }

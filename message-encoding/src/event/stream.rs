@@ -82,7 +82,7 @@ impl StreamReader {
 
     /// The attributes of the element that started last.
     pub fn attributes<'a>(&'a self, strings: Strings<'a>) -> Attributes<'a, 'a> {
-        Attributes::new(&self.state, Source { octets: &self.octets, strings })
+        Attributes::new(&self.state, Source { octets: &self.octets, strings }, None)
     }
 
     /// The next event.
