@@ -2,9 +2,9 @@
 
 mod support;
 
-use message_encoding::dictionary::{StaticString, WriterTable};
-use message_encoding::event::{ArrayItems, ListItem, Word, WriteError, Writer};
-use message_encoding::record::{ArrayType, Prefix, Record, Records, StringRef, Text};
+use message_encoding::dictionary::{StaticString, Strings, WriterTable};
+use message_encoding::event::{ArrayItems, Event, ListItem, Reader, ReaderState, Word, WriteError, Writer};
+use message_encoding::record::{ArrayType, Letter, Prefix, Record, Records, StringRef, Text};
 use message_encoding::value::{DateTime, Decimal, TimeSpan, Uuid};
 use message_encoding::{Quotas, Value};
 use serde_json::Value as Json;
@@ -288,14 +288,57 @@ fn attributes_go_before_declarations_and_mistakes_are_told() {
     assert_eq!(writer.comment("a--b"), Err(WriteError::Comment));
     writer.text(Value::Empty).unwrap();
     assert_eq!(writer.declare("", "v"), Err(WriteError::NotInStartTag));
-    assert_eq!(
-        writer.list(&[Value::QName(message_encoding::record::Letter::of("p").unwrap(), "n").into()]),
-        Err(WriteError::InList)
-    );
+    assert_eq!(writer.list(&[Value::QName(Letter::of("p").unwrap(), "n").into()]), Err(WriteError::InList));
     writer.end().unwrap();
     assert_eq!(out, b"\x6D\x01r\x04\x01a\x82\x04\x01c\xA8\x09\x01p\x01u\x01");
-    let (events, refused) = support::read(&out, message_encoding::dictionary::Strings::STATIC, Quotas::MAX);
+    let (events, refused) = support::read(&out, Strings::STATIC, Quotas::MAX);
     assert_eq!((events.len(), refused), (2, None));
+}
+
+#[test]
+fn a_failed_call_leaves_everything_as_it_was() {
+    const BAD: Value<'_> = Value::Chars(b"\xFF");
+    // A list is looked at when its text is asked for, not when it is read.
+    let document = b"\x40\x01r\xA4\x82\x98\x01\xFF\xA6\x01";
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, document, Strings::STATIC, Quotas::DEFAULT);
+    reader.next().unwrap();
+    let Ok(Some(Event::Text(list @ Value::List(_)))) = reader.next() else { panic!() };
+
+    type Call<'a> = &'a dyn Fn(&mut Writer<'_>) -> Result<(), WriteError>;
+    let qualified = Value::QName(Letter::of("p").unwrap(), "n");
+    let fails: [Call<'_>; 6] = [
+        &|writer| writer.text(BAD),
+        &|writer| writer.text(Value::Unicode(&[0, 0xD8])),
+        &|writer| writer.text(list),
+        &|writer| writer.list(&[Value::Int(1).into(), BAD.into()]),
+        &|writer| writer.list(&[Value::Int(1).into(), qualified.into()]),
+        &|writer| writer.attribute_list("", "b", &[Value::Int(1).into(), BAD.into()]),
+    ];
+    // What is before and behind the call: a start tag, a text that the end goes into, octets that wait for a third.
+    let around: [(Call<'_>, Call<'_>); 3] = [
+        (&|writer| writer.declare("p", "u"), &|writer| writer.attribute("", "a", Value::Int(1))),
+        (&|writer| writer.text(Value::Int(2)), &|_| Ok(())),
+        (&|writer| writer.text(Value::Bytes(&[1])), &|writer| writer.text(Value::Bytes(&[2, 3]))),
+    ];
+    for (number, (before, behind)) in around.into_iter().enumerate() {
+        let write = |call: Option<Call<'_>>| {
+            let mut out = Vec::new();
+            let mut writer = Writer::new(&mut out, None);
+            writer.start("", "r").unwrap();
+            before(&mut writer).unwrap();
+            if let Some(call) = call {
+                assert!(call(&mut writer).is_err());
+            }
+            assert_eq!(writer.depth(), 1);
+            behind(&mut writer).unwrap();
+            writer.end().unwrap();
+            out
+        };
+        for (call, fails) in fails.into_iter().enumerate() {
+            assert_eq!(write(Some(fails)), write(None), "call {call} in place {number}");
+        }
+    }
 }
 
 /// What [`Prefix`] an element gets.

@@ -49,7 +49,8 @@ impl From<StaticString> for Word<'_> {
     }
 }
 
-/// Why something cannot be written. The document is as it was before the call.
+/// Why something cannot be written. The writer and its document are as they were before the call; only an id that a string
+/// of the session has got stays its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -224,13 +225,11 @@ impl<'w> Writer<'w> {
         check(prefix)?;
         check(local.as_str())?;
         let before = self.out.position();
-        self.named(0x04, prefix, local);
-        let written = value(self);
+        self.all_or_nothing(|writer| {
+            writer.named(0x04, prefix, local);
+            value(writer)
+        })?;
         self.out.no_text();
-        if let Err(error) = written {
-            self.out.truncate(before);
-            return Err(error);
-        }
         self.tag = Some(self.out.move_before(before, declarations));
         Ok(())
     }
@@ -247,10 +246,10 @@ impl<'w> Writer<'w> {
                 self.content();
                 Ok(())
             }
-            value => {
-                self.content();
-                self.value(value, true)
-            }
+            value => self.all_or_nothing(|writer| {
+                writer.content();
+                writer.value(value, true)
+            }),
         }
     }
 
@@ -260,6 +259,7 @@ impl<'w> Writer<'w> {
     ///
     /// [`WriteError::TooLong`].
     pub fn text_word(&mut self, word: Word<'_>) -> Result<(), WriteError> {
+        check(word.as_str())?;
         self.content();
         self.word(word, true)
     }
@@ -270,8 +270,10 @@ impl<'w> Writer<'w> {
     ///
     /// [`WriteError::InList`], or what is wrong with a value.
     pub fn list(&mut self, items: &[ListItem<'_>]) -> Result<(), WriteError> {
-        self.content();
-        self.items(items)
+        self.all_or_nothing(|writer| {
+            writer.content();
+            writer.items(items)
+        })
     }
 
     /// Writes a qualified name as a text: one record if the prefix is a letter and the name a dictionary string, else three texts.
@@ -280,6 +282,7 @@ impl<'w> Writer<'w> {
     ///
     /// [`WriteError::TooLong`].
     pub fn qualified_name(&mut self, prefix: &str, local: Word<'_>) -> Result<(), WriteError> {
+        check(prefix)?;
         check(local.as_str())?;
         self.content();
         if self.one_record_name(prefix, local) {
@@ -377,15 +380,30 @@ impl<'w> Writer<'w> {
         if items.is_empty() {
             return Ok(());
         }
-        self.content();
-        self.out.octet(0x03);
-        self.out.no_text();
-        self.start(prefix, local)?;
-        for &(prefix, namespace) in namespaces {
-            self.declare(prefix, namespace)?;
-        }
-        self.end()?;
-        self.array_items(items)
+        self.all_or_nothing(|writer| {
+            writer.content();
+            writer.out.octet(0x03);
+            writer.out.no_text();
+            writer.start(prefix, local)?;
+            for &(prefix, namespace) in namespaces {
+                writer.declare(prefix, namespace)?;
+            }
+            writer.end()?;
+            writer.array_items(items)
+        })
+    }
+
+    /// Does `write`, and undoes it if it fails.
+    #[inline(always)]
+    fn all_or_nothing(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
+        let (mark, depth, tag, held) = (self.out.mark(), self.depth, self.tag, self.held);
+        write(self).inspect_err(|_| {
+            self.out.undo(mark);
+            (self.depth, self.tag, self.held) = (depth, tag, held);
+        })
     }
 
     /// Ends the start tag and writes octets that were held back: content follows.

@@ -235,12 +235,12 @@ impl Writer<'_> {
 
     /// Octets as content: groups of three at once, what is left when something else follows or three are together.
     pub(super) fn bytes(&mut self, octets: &[u8]) -> Result<(), WriteError> {
-        if octets.len() > Int31::MAX as usize {
+        let held = self.held;
+        let ready = (held.count + octets.len()) / 3 * 3;
+        if ready > Int31::MAX as usize {
             return Err(WriteError::TooLong);
         }
         self.tag = None;
-        let held = self.held;
-        let ready = (held.count + octets.len()) / 3 * 3;
         if ready == 0 {
             self.held.octets[held.count..held.count + octets.len()].copy_from_slice(octets);
             self.held.count += octets.len();

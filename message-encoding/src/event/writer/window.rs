@@ -18,6 +18,14 @@ pub(super) struct Window<'w> {
     text: Option<usize>,
 }
 
+/// How far a document was written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    position: usize,
+    used: usize,
+    text: Option<usize>,
+}
+
 impl<'w> Window<'w> {
     pub(super) fn new(out: &'w mut Vec<u8>) -> Self {
         Self { out, used: 0, text: None }
@@ -27,8 +35,14 @@ impl<'w> Window<'w> {
         self.out.len()
     }
 
-    pub(super) fn truncate(&mut self, position: usize) {
-        self.out.truncate(position);
+    pub(super) fn mark(&self) -> Mark {
+        Mark { position: self.out.len(), used: self.used, text: self.text }
+    }
+
+    /// As it was at `mark`. Ends must not have been merged since into what was there.
+    pub(super) fn undo(&mut self, mark: Mark) {
+        self.out.truncate(mark.position);
+        (self.used, self.text) = (mark.used, mark.text);
     }
 
     /// Moves what was written from `from` on to `to`; says where what was at `to` is now.
