@@ -2,6 +2,7 @@
 
 use alloc::borrow::Cow;
 
+use super::octets::Octets;
 use super::reader::Found;
 use super::state::Next;
 use super::{Event, Name, ReadError, Reader};
@@ -131,30 +132,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads octets up to the end of the element that started last: borrowed if they are one record, put together else.
+    /// Texts are read as base64, which runs on from text to text; comments and white space in it are left out.
     ///
     /// # Errors
     ///
     /// [`ReadError::ArrayTooLong`] before octets are put together that exceed the quota; [`ReadError::Unexpected`] if an
-    /// element stands there.
+    /// element stands there; [`ValueError::NotOfType`](crate::ValueError::NotOfType) if a text is no base64.
     pub fn read_bytes(&mut self) -> Result<Cow<'a, [u8]>, ReadError> {
-        let mut whole = Cow::Borrowed(&[][..]);
-        let quota = self.quotas.max_array_length;
+        let mut octets = Octets::new(self.quotas.max_array_length);
         while let Some(value) = self.next_text()? {
-            let length = match value {
-                Value::Bytes(octets) => octets.len(),
-                value => value.text_bound() / 4 * 3,
-            };
-            if length.saturating_add(whole.len()) > quota {
-                return Err(self.fail(ReadError::ArrayTooLong(quota)));
-            }
-            let octets = value.to_bytes().map_err(|error| self.fail(error.into()))?;
-            if whole.is_empty() {
-                whole = octets;
-            } else {
-                whole.to_mut().extend_from_slice(&octets);
-            }
+            octets.push(value).map_err(|error| self.fail(error))?;
         }
-        Ok(whole)
+        octets.finish().map_err(|error| self.fail(error))
     }
 
     /// Reads over what the element that started last contains, and its end.

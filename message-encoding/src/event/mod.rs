@@ -11,6 +11,7 @@ mod array;
 mod attributes;
 mod content;
 mod error;
+mod octets;
 mod plain_tag;
 mod reader;
 mod scope;

@@ -23,29 +23,61 @@ pub(super) fn push(out: &mut String, octets: &[u8]) {
 /// Reads base64 with padding; white space in between is skipped.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut octets = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut digits, mut padding) = (0_u32, 0, 0);
-    for octet in text.bytes().filter(|octet| !matches!(octet, b' ' | b'\t' | b'\r' | b'\n')) {
-        let value = match octet {
-            b'=' if digits >= 2 => {
-                padding += 1;
+    let mut group = Group::new();
+    for digit in text.bytes() {
+        if let Some((full, count)) = group.push(digit)? {
+            octets.extend_from_slice(&full[..count]);
+        }
+    }
+    group.is_empty().then_some(octets)
+}
+
+/// Four digits that stand for up to three octets, as far as they have come. As in .NET, any group may be padded.
+#[derive(Debug)]
+pub(crate) struct Group {
+    bits: u32,
+    digits: usize,
+    padding: usize,
+}
+
+impl Group {
+    pub(crate) const fn new() -> Self {
+        Self { bits: 0, digits: 0, padding: 0 }
+    }
+
+    /// Takes the next digit, or white space: the octets and how many they are if the group is full. Nothing if that is no
+    /// base64.
+    #[inline]
+    pub(crate) fn push(&mut self, digit: u8) -> Option<Option<([u8; 3], usize)>> {
+        let value = match digit {
+            b' ' | b'\t' | b'\r' | b'\n' => return Some(None),
+            b'=' if self.digits >= 2 => {
+                self.padding += 1;
                 0
             }
-            _ if padding > 0 => return None,
-            b'A'..=b'Z' => octet - b'A',
-            b'a'..=b'z' => octet - b'a' + 26,
-            b'0'..=b'9' => octet - b'0' + 52,
+            _ if self.padding > 0 => return None,
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
             b'+' => 62,
             b'/' => 63,
             _ => return None,
         };
-        bits = bits << 6 | u32::from(value);
-        digits += 1;
-        if digits == 4 {
-            octets.extend_from_slice(&bits.to_be_bytes()[1..4 - padding]);
-            (bits, digits) = (0, 0);
+        self.bits = self.bits << 6 | u32::from(value);
+        self.digits += 1;
+        if self.digits < 4 {
+            return Some(None);
         }
+        let [_, octets @ ..] = self.bits.to_be_bytes();
+        let count = 3 - self.padding;
+        *self = Self::new();
+        Some(Some((octets, count)))
     }
-    (digits == 0).then_some(octets)
+
+    /// Whether no group has begun.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.digits == 0
+    }
 }
 
 #[cfg(test)]
@@ -68,7 +100,8 @@ mod tests {
             assert_eq!(decode(text).unwrap(), octets.as_bytes());
         }
         assert_eq!(decode(" Zm 9v\r\n").unwrap(), b"foo");
-        for bad in ["Z", "Zg=", "Zg=a", "=Zg=", "Zg==Zg==", "Zm9v=", "Zé=="] {
+        assert_eq!(decode("Zg==bw==").unwrap(), b"fo");
+        for bad in ["Z", "Zg=", "Zg=a", "=Zg=", "Zg===", "Zm9v=", "Zé=="] {
             assert_eq!(decode(bad), None, "{bad}");
         }
     }

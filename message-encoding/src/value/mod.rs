@@ -1,6 +1,6 @@
 //! What a text or an attribute says, typed, and the text it is shown as.
 
-mod base64;
+pub(crate) mod base64;
 pub(crate) mod date_time;
 pub(crate) mod decimal;
 mod error;
