@@ -7,8 +7,29 @@ use crate::dictionary::Strings;
 use crate::record::ArrayType;
 
 impl<'a> Reader<'a> {
-    /// The items of an array, all at once: to be called when the event before was the start of an element. Nothing if that is
-    /// no array, or its second item or a later one.
+    /// The items of an array that are left, all at once: to be called when the event before was the start of an element, which
+    /// is the first of them. The end of an element is the next event. Nothing if that is no item of an array.
+    ///
+    /// ```
+    /// use message_encoding::dictionary::Strings;
+    /// use message_encoding::event::{Event, Reader, ReaderState};
+    /// use message_encoding::{Quotas, Value};
+    ///
+    /// // <r><i>1</i><i>2</i><i>3</i><i>4</i></r>
+    /// let document = b"\x40\x01r\x03\x40\x01i\x01\x8B\x04\x01\0\x02\0\x03\0\x04\0\x01";
+    /// let mut state = ReaderState::new();
+    /// let mut reader = Reader::new(&mut state, document, Strings::STATIC, Quotas::default());
+    /// reader.next()?;
+    /// assert!(reader.array()?.is_none(), "r is no item");
+    /// reader.next()?;
+    /// assert_eq!(reader.read_value()?, Value::Int(1));
+    /// assert!(matches!(reader.next()?, Some(Event::Start(_))));
+    /// let left = reader.array()?.unwrap();
+    /// assert!(left.values().eq([2, 3, 4].map(Value::Int)));
+    /// assert_eq!(reader.next()?, Some(Event::End), "that of i");
+    /// assert_eq!(reader.next()?, Some(Event::End), "that of r");
+    /// # Ok::<(), message_encoding::event::ReadError>(())
+    /// ```
     ///
     /// # Errors
     ///
