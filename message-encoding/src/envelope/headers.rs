@@ -81,7 +81,7 @@ pub struct Headers<'a> {
     pub reply_to: Option<Cow<'a, str>>,
     /// Where the message goes.
     pub to: Option<Cow<'a, str>>,
-    /// A header that is none of these and must be understood.
+    /// A header that is none of these, is for the receiver of the message and must be understood.
     pub not_understood: Option<Name<'a>>,
 }
 
@@ -136,12 +136,21 @@ impl<'a> Headers<'a> {
         Ok(())
     }
 
+    #[cold]
     fn other(&mut self, reader: &mut Reader<'a>, name: Name<'a>) -> Result<(), ReadError> {
-        let namespace = self.soap.namespace();
-        let must = reader.attributes().any(|attribute| {
-            attribute.name.is(namespace, "mustUnderstand") && attribute.value.to_bool() == Ok(true)
-        });
-        if must && self.not_understood.is_none() {
+        let (namespace, role) = match self.soap {
+            SoapVersion::Soap11 => (SOAP_11, "actor"),
+            SoapVersion::Soap12 => (SOAP_12, "role"),
+        };
+        let (mut must, mut ours) = (false, true);
+        for attribute in reader.attributes() {
+            if attribute.name.is(namespace, "mustUnderstand") {
+                must = attribute.value.to_bool() == Ok(true);
+            } else if attribute.name.is(namespace, role) {
+                ours = self.soap.is_receiver(&attribute.value.text()?);
+            }
+        }
+        if must && ours && self.not_understood.is_none() {
             self.not_understood = Some(name);
         }
         reader.skip()

@@ -21,7 +21,7 @@ pub use error::{DecodeError, EncodeError};
 pub use fault::{Code, Fault};
 pub use headers::{Addressing, Headers, MessageId};
 pub use service::{Service, answer};
-pub use words::{ADDRESSING, ANONYMOUS, DISPATCHER, FAULT_ACTION, SOAP_11, SOAP_12};
+pub use words::{ADDRESSING, ANONYMOUS, DISPATCHER, FAULT_ACTION, NO_ADDRESS, SOAP_11, SOAP_12};
 use words::{SOAP_11_WORD, SOAP_12_WORD};
 
 /// How an envelope is encoded: what a Known Encoding Record of the framing says ([MC-NMF] section 2.2.3.4.1).
@@ -120,6 +120,17 @@ impl SoapVersion {
     /// The namespace of its envelope.
     pub const fn namespace(self) -> &'static str {
         self.word().as_str()
+    }
+
+    /// Whether the receiver of a message is who this role (SOAP 1.1: actor) means. It is if there is none.
+    fn is_receiver(self, role: &str) -> bool {
+        match (self, role.trim()) {
+            (_, "") => true,
+            (Self::Soap11, role) => role == "http://schemas.xmlsoap.org/soap/actor/next",
+            (Self::Soap12, role) => role
+                .strip_prefix(SOAP_12)
+                .is_some_and(|role| matches!(role, "/role/next" | "/role/ultimateReceiver")),
+        }
     }
 
     /// The same in the static dictionary.

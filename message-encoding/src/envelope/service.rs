@@ -9,7 +9,7 @@ use super::encoder::Outgoing;
 use super::error::DecodeError;
 use super::fault::{Code, Fault};
 use super::headers::{Addressing, MessageId};
-use super::words::ANONYMOUS;
+use super::words::{ANONYMOUS, NO_ADDRESS};
 
 /// What answers messages.
 ///
@@ -31,8 +31,9 @@ impl<F: FnMut(&str, Option<&Element>) -> Result<Option<Element>, Fault>> Service
 
 /// Has `service` answer a message: the reply, or nothing if the message wants none.
 ///
-/// A reply has the action of the request with `Response` behind it, as WCF's have unless they are told otherwise. A header that must be
-/// understood and is not is answered with a fault, and the service is not called.
+/// A reply has the action of the request with `Response` behind it, as WCF's have unless they are told otherwise. A header
+/// for this receiver that must be understood and is not is answered with a fault, and the service is not called. A message
+/// that is to be answered to [`NO_ADDRESS`] wants neither reply nor fault.
 ///
 /// ```
 /// use message_encoding::Quotas;
@@ -71,7 +72,10 @@ pub fn answer(
         None => service.call(&action, body.as_ref()),
     };
     // Without WS-Addressing nothing tells whether an answer is wanted, but for what the service says.
-    let wanted = headers.message_id.is_some() || headers.addressing == Addressing::None;
+    let wanted = match headers.addressing {
+        Addressing::Wsa10 => headers.message_id.is_some() && headers.reply_to.as_deref() != Some(NO_ADDRESS),
+        Addressing::None => true,
+    };
     if !wanted || result == Ok(None) {
         return Ok(None);
     }
@@ -99,4 +103,63 @@ fn not_understood(name: &str) -> Fault {
     reason.push_str(name);
     reason.push_str("' is not understood");
     Fault { code: Code::MustUnderstand, ..Fault::sender(reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::super::words::{SOAP_11, SOAP_12};
+    use super::super::{Decoder, Encoding};
+    use super::*;
+    use crate::Quotas;
+
+    /// What a service that says `<yes/>` answers to an envelope with these headers more.
+    fn ask(encoding: Encoding, headers: &str) -> Option<Result<Option<Element>, Fault>> {
+        let soap = encoding.soap().namespace();
+        let envelope = format!(
+            "<s:Envelope xmlns:s='{soap}' xmlns:a='http://www.w3.org/2005/08/addressing'><s:Header>\
+             <a:Action>urn:ask</a:Action><a:MessageID>urn:1</a:MessageID>{headers}</s:Header><s:Body/></s:Envelope>"
+        );
+        let mut decoder = Decoder::new(encoding, Quotas::default());
+        let request = decoder.decode(envelope.as_bytes()).unwrap();
+        let mut yes = |_: &str, _: Option<&Element>| Ok(Some(Element::new("", "yes")));
+        answer(request, &mut yes).unwrap().map(|reply| reply.body)
+    }
+
+    #[test]
+    fn nothing_is_sent_to_no_address() {
+        let reply_to = |address: &str| format!("<a:ReplyTo><a:Address>{address}</a:Address></a:ReplyTo>");
+        let unknown = "<h xmlns='urn:h' s:mustUnderstand='1'/>";
+        for address in [ANONYMOUS, "net.tcp://client/"] {
+            assert!(matches!(ask(Encoding::Soap12Utf8, &reply_to(address)), Some(Ok(_))));
+        }
+        assert_eq!(ask(Encoding::Soap12Utf8, &reply_to(NO_ADDRESS)), None);
+        assert_eq!(ask(Encoding::Soap12Utf8, &format!("{}{unknown}", reply_to(NO_ADDRESS))), None);
+    }
+
+    #[test]
+    fn headers_for_other_nodes_need_not_be_understood() {
+        let next_11 = "http://schemas.xmlsoap.org/soap/actor/next";
+        let role_12 = |name: &str| format!("{SOAP_12}/role/{name}");
+        for (encoding, role, ours) in [
+            (Encoding::Soap12Utf8, String::new(), true),
+            (Encoding::Soap12Utf8, "s:role=''".into(), true),
+            (Encoding::Soap12Utf8, format!("s:role='{}'", role_12("next")), true),
+            (Encoding::Soap12Utf8, format!("s:role='{}'", role_12("ultimateReceiver")), true),
+            (Encoding::Soap12Utf8, format!("s:role='{}'", role_12("none")), false),
+            (Encoding::Soap12Utf8, "s:role='urn:log'".into(), false),
+            // Those of the other version, and of no version, say nothing.
+            (Encoding::Soap12Utf8, "s:actor='urn:log' role='urn:log'".into(), true),
+            (Encoding::Soap11Utf8, "s:actor=''".into(), true),
+            (Encoding::Soap11Utf8, format!("s:actor='{next_11}'"), true),
+            (Encoding::Soap11Utf8, "s:actor='urn:log'".into(), false),
+            (Encoding::Soap11Utf8, format!("s:role='urn:log' x:actor='urn:log' xmlns:x='{SOAP_11}x'"), true),
+        ] {
+            let header = format!("<h xmlns='urn:h' s:mustUnderstand='1' {role}/>");
+            let refused =
+                matches!(ask(encoding, &header), Some(Err(fault)) if fault.code == Code::MustUnderstand);
+            assert_eq!(refused, ours, "{header}");
+        }
+    }
 }

@@ -10,6 +10,8 @@ pub const SOAP_12: &str = "http://www.w3.org/2003/05/soap-envelope";
 pub const ADDRESSING: &str = "http://www.w3.org/2005/08/addressing";
 /// The address of whoever sent the message: the other end of the session.
 pub const ANONYMOUS: &str = "http://www.w3.org/2005/08/addressing/anonymous";
+/// The address that nothing is sent to: a message to be answered there wants no answer.
+pub const NO_ADDRESS: &str = "http://www.w3.org/2005/08/addressing/none";
 /// The action of a fault that the application means ([WS-Addressing 1.0 SOAP binding] section 6).
 pub const FAULT_ACTION: &str = "http://www.w3.org/2005/08/addressing/soap/fault";
 /// The action of a fault that WS-Addressing itself knows.
