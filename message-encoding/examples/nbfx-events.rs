@@ -1,8 +1,9 @@
 //! Reads JSON lines `{"binary": base64, "session": [in-band strings] or null}` and prints the events of each document.
 //!
 //! One line for one line: `{"events": [...]}`, or `{"refused": "why", "events": [... up to there]}`. With `--rewrite`
-//! also `"binary"`: the records, decoded and encoded again (those up to the refusal). Quotas are at their maximum and the
-//! time zone is UTC.
+//! also `"binary"`: the records, decoded and encoded again. These are all up to the end or the first octets that are no
+//! record, also those behind the place where the document is refused for what its records say. Quotas are at their maximum
+//! and the time zone is UTC.
 
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
@@ -13,13 +14,22 @@ use message_encoding::record::Records;
 use message_encoding::{Quotas, Value, ValueError};
 use serde_json::{Map, Value as Json, json};
 
+const HELP: &str = "\
+usage: nbfx-events [--rewrite] < lines.jsonl
+
+Reads lines {\"binary\": base64, \"session\": [strings] or null} and prints the events of each document.
+
+  --rewrite  also print \"binary\": all records up to the end or the first octets that are no record,
+             decoded and encoded again, whether the document is refused for what they say or not
+";
+
 fn main() -> ExitCode {
     let mut rewrite = false;
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--rewrite" => rewrite = true,
             "--help" | "-h" => {
-                println!("usage: nbfx-events [--rewrite] < lines.jsonl");
+                print!("{HELP}");
                 return ExitCode::SUCCESS;
             }
             _ => {

@@ -36,6 +36,7 @@ fn print(program: PathBuf, arguments: &[&str], lines: &[&str]) -> Vec<serde_json
 fn every_line_gets_one() {
     let Some(program) = program() else { return };
     let start = serde_json::json!({"e": "start", "prefix": "", "local": "r", "ns": "", "attrs": []});
+    let start_a = serde_json::json!({"e": "start", "prefix": "", "local": "a", "ns": "", "attrs": []});
     let end = serde_json::json!({"e": "end"});
     let cases = [
         (r#"{"binary": "QAFyAQ=="}"#, vec![&start, &end], false),
@@ -43,6 +44,8 @@ fn every_line_gets_one() {
         (r#"{"binary": "", "session": null}"#, vec![], false),
         // <r> without its end.
         (r#"{"binary": "QAFy/w=="}"#, vec![&start], true),
+        // <r><a>, a text that is no UTF-8, </a><b></b></r>.
+        (r#"{"binary": "QAFyQAFhmQH/QAFiAQE="}"#, vec![&start, &start_a], true),
         (r#"{"binary": "QAFyAQ==", "session": [1]}"#, vec![], true),
         (r#"{"binary": "%"}"#, vec![], true),
         (r#"{"binary": null}"#, vec![], true),
@@ -59,6 +62,7 @@ fn every_line_gets_one() {
     }
     assert_eq!(printed[0]["binary"], "QAFyAQ==");
     assert_eq!(printed[3]["binary"], "QAFy");
+    assert_eq!(printed[4]["binary"], "QAFyQAFhmQH/QAFiAQE=", "all that are records");
 }
 
 /// Three million events are not all kept before the first is printed.
