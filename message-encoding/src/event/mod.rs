@@ -41,7 +41,7 @@ pub const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// An element starts. Its attributes are the reader's until the next event.
+    /// An element starts. Its attributes are the reader's until the next element starts or this one ends.
     Start(Name<'a>),
     /// A text record. Texts side by side are not joined, and one may be empty.
     Text(Value<'a>),

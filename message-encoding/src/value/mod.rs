@@ -7,7 +7,7 @@ mod error;
 mod number;
 pub(crate) mod uuid;
 
-use alloc::borrow::{Cow, ToOwned};
+use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt::Write;
 
@@ -120,6 +120,15 @@ impl<'a> Value<'a> {
                 Cow::Owned(text)
             }
         })
+    }
+
+    /// The text of the value as a string of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Value::text`].
+    pub fn to_text(&self) -> Result<String, ValueError> {
+        self.text().map(Cow::into_owned)
     }
 
     /// Appends the text of the value to `out`.
@@ -369,21 +378,6 @@ impl List<'_> {
     fn eq_by_value(self, other: List<'_>) -> bool {
         let shown = |list: List<'_>| Value::List(list).text().map(Cow::into_owned);
         shown(self) == shown(other)
-    }
-}
-
-/// A value that keeps no document: what a service remembers of one.
-impl Value<'_> {
-    /// The text of the value as a string of its own.
-    ///
-    /// # Errors
-    ///
-    /// As [`Value::text`].
-    pub fn to_text(&self) -> Result<String, ValueError> {
-        match self.text()? {
-            Cow::Borrowed(text) => Ok(text.to_owned()),
-            Cow::Owned(text) => Ok(text),
-        }
     }
 }
 
