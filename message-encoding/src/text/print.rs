@@ -2,20 +2,24 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::envelope::EncodeError;
 use crate::event::{Event, ReadError, Reader, ReaderState};
-use crate::{Quotas, Value};
+use crate::{Quotas, Value, ValueError};
 
 /// Writes events as XML, on one line or indented.
 ///
 /// It says what the events say, for people and for text encodings: adjacent texts run into one, and what a number was on
-/// the wire no longer shows.
+/// the wire no longer shows. Nothing that was printed is kept or looked at again, and no piece is longer than one value, for a
+/// few octets may stand for much text. Whether `out` has failed is for `out` to remember; the printer goes on.
 #[derive(Clone, Debug, Default)]
 pub struct XmlPrinter {
     open: Vec<String>,
     /// The start tag is not closed yet.
     in_tag: bool,
+    /// Something was printed.
+    begun: bool,
     indent: Option<usize>,
     /// Per open element: whether it has had a text, and whether it has had an element.
     mixed: Vec<(bool, bool)>,
@@ -38,7 +42,7 @@ impl XmlPrinter {
     /// # Errors
     ///
     /// [`ReadError`]: what the reader gives, or a value that has no text.
-    pub fn event(&mut self, reader: &mut Reader<'_>, out: &mut String) -> Result<bool, ReadError> {
+    pub fn event(&mut self, reader: &mut Reader<'_>, out: &mut impl fmt::Write) -> Result<bool, ReadError> {
         match reader.next()? {
             None => return Ok(false),
             Some(Event::Start(name)) => {
@@ -109,7 +113,7 @@ impl XmlPrinter {
     }
 
     /// Ends the elements that are open, where a document is refused in the middle.
-    pub fn close(&mut self, out: &mut String) {
+    pub fn close(&mut self, out: &mut impl fmt::Write) {
         self.close_tag(out);
         while let Some(tag) = self.open.pop() {
             let (text, child) = self.mixed.pop().unwrap_or_default();
@@ -122,31 +126,49 @@ impl XmlPrinter {
         }
     }
 
-    fn before_child(&mut self, out: &mut String) {
+    fn before_child(&mut self, out: &mut impl fmt::Write) {
         self.close_tag(out);
         let text = self.mixed.last().is_some_and(|(text, _)| *text);
         if let Some((_, child)) = self.mixed.last_mut() {
             *child = true;
         }
-        if !text && !out.is_empty() {
+        if core::mem::replace(&mut self.begun, true) && !text {
             self.line(out);
         }
     }
 
-    fn line(&self, out: &mut String) {
+    fn line(&self, out: &mut impl fmt::Write) {
         if let Some(spaces) = self.indent {
             out.push('\n');
             (0..spaces * self.open.len()).for_each(|_| out.push(' '));
         }
     }
 
-    fn close_tag(&mut self, out: &mut String) {
+    fn close_tag(&mut self, out: &mut impl fmt::Write) {
         if core::mem::take(&mut self.in_tag) {
             out.push('>');
         }
     }
 
-    fn escaped(&mut self, value: &Value<'_>, attribute: bool, out: &mut String) -> Result<(), ReadError> {
+    fn escaped(
+        &mut self,
+        value: &Value<'_>,
+        attribute: bool,
+        out: &mut impl fmt::Write,
+    ) -> Result<(), ReadError> {
+        if let Value::List(list) = *value {
+            // One by one: a few octets of each may stand for a long string.
+            for (index, value) in list.enumerate() {
+                if index > 0 {
+                    out.push(' ');
+                }
+                match value {
+                    Value::QName(..) => return Err(ValueError::QNameInList.into()),
+                    value => self.escaped(&value, attribute, out)?,
+                }
+            }
+            return Ok(());
+        }
         for unit in value.text()?.chars() {
             match unit {
                 '&' => out.push_str("&amp;"),
@@ -171,12 +193,29 @@ impl XmlPrinter {
     }
 }
 
+/// Printing to what remembers itself if it has failed.
+trait Print: fmt::Write {
+    fn push(&mut self, unit: char) {
+        let _ = self.write_char(unit);
+    }
+
+    fn push_str(&mut self, string: &str) {
+        let _ = self.write_str(string);
+    }
+}
+
+impl<W: fmt::Write> Print for W {}
+
 /// Appends the rest of a document as XML.
 ///
 /// # Errors
 ///
 /// As [`XmlPrinter::event`]; what was before stays in `out`.
-pub fn print(printer: &mut XmlPrinter, reader: &mut Reader<'_>, out: &mut String) -> Result<(), ReadError> {
+pub fn print(
+    printer: &mut XmlPrinter,
+    reader: &mut Reader<'_>,
+    out: &mut impl fmt::Write,
+) -> Result<(), ReadError> {
     while printer.event(reader, out)? {}
     Ok(())
 }
