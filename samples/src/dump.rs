@@ -3,10 +3,13 @@
 //! A capture is one direction of a connection, from its first octet on. The direction is told by the octets: a receiver's
 //! begins with a Preamble Ack and does not say how its envelopes are encoded, so that is told by the envelopes.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use std::io;
 
 use framing_core::{Decoded, Encoding as NamedEncoding, Limits, Record};
+use message_encoding::dictionary::Strings;
 use message_encoding::envelope::{Decoder, Encoding};
+use message_encoding::event::{Reader, ReaderState};
 use message_encoding::text::XmlPrinter;
 use message_encoding::{Int31, Quotas};
 
@@ -22,40 +25,84 @@ const LIMITS: Limits = Limits {
 /// How an element of a binary document begins.
 const ELEMENTS: core::ops::RangeInclusive<u8> = 0x40..=0x77;
 
-/// The records and envelopes of a stream as an XML document.
+/// Writes the records and envelopes of a stream as XML, each as soon as it is read: a hostile stream may say much in a few
+/// octets.
 ///
-/// What is wrong with the stream is an `error` element at the place; the rest is not read.
+/// What is wrong with the stream is an `error` element at the place; the rest is not read. It is for people: what no XML can say
+/// is written all the same, so it is not always well-formed.
 ///
 /// ```
-/// let xml = samples::dump::dump(b"\x0B\x06\x0A\x00\x56\x02\x0B\x01\x73\x04\x56\x0E\x01\x01\x07");
+/// let mut xml = Vec::new();
+/// samples::dump::dump(b"\x0B\x06\x0A\x00\x56\x02\x0B\x01\x73\x04\x56\x0E\x01\x01\x07", &mut xml)?;
+/// let xml = String::from_utf8(xml)?;
 /// assert!(xml.contains("<preamble-ack offset=\"0\"/>"), "{xml}");
 /// assert!(xml.contains("<s:Body/>"), "{xml}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn dump(octets: &[u8]) -> String {
-    let mut dump =
-        Dump { octets, position: 0, out: String::from("<stream>\n"), encoding: None, decoder: None };
-    while dump.position < octets.len() {
+///
+/// # Errors
+///
+/// What `out` gives.
+pub fn dump(octets: &[u8], out: impl io::Write) -> io::Result<()> {
+    let out = Out { to: out, written: Ok(()) };
+    let mut dump = Dump { octets, position: 0, out, encoding: None, decoder: None };
+    let _ = dump.out.write_str("<stream>\n");
+    while dump.position < octets.len() && dump.out.written.is_ok() {
         if let Err(why) = dump.record() {
             let at = dump.position;
             let _ = writeln!(dump.out, "  <error offset=\"{at}\">{}</error>", escaped(&why));
             break;
         }
     }
-    dump.out.push_str("</stream>\n");
-    dump.out
+    let _ = dump.out.write_str("</stream>\n");
+    dump.out.written
 }
 
-struct Dump<'a> {
+/// Where the text goes, and how that went. Nothing more is written after an error.
+struct Out<W> {
+    to: W,
+    written: io::Result<()>,
+}
+
+impl<W: io::Write> Write for Out<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.written.is_ok() {
+            self.written = self.to.write_all(text.as_bytes());
+        }
+        self.written.as_ref().map_err(|_| fmt::Error).copied()
+    }
+}
+
+/// The lines of an envelope, further in.
+struct Indented<'o, W> {
+    out: &'o mut Out<W>,
+    in_line: bool,
+}
+
+impl<W: io::Write> Write for Indented<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive('\n') {
+            if !self.in_line {
+                self.out.write_str("    ")?;
+            }
+            self.out.write_str(part)?;
+            self.in_line = !part.ends_with('\n');
+        }
+        Ok(())
+    }
+}
+
+struct Dump<'a, W> {
     octets: &'a [u8],
     position: usize,
-    out: String,
+    out: Out<W>,
     /// What the session's preamble says, if it is in this direction: `Some(None)` is an encoding that is not read here.
     encoding: Option<Option<Encoding>>,
     /// The decoder of the session, once its encoding is known.
     decoder: Option<Decoder>,
 }
 
-impl<'a> Dump<'a> {
+impl<'a, W: io::Write> Dump<'a, W> {
     fn record(&mut self) -> Result<(), String> {
         let at = self.position;
         let rest = &self.octets[at..];
@@ -161,33 +208,46 @@ impl<'a> Dump<'a> {
             "  <envelope offset=\"{at}\" record=\"{kind}\" octets=\"{}\" encoding=\"{content_type}\">",
             payload.len()
         );
-        let mut xml = String::new();
-        let refused = print(decoder, payload, &mut xml).err();
-        for index in known..decoder.strings().len() {
-            let string = decoder.strings().get(index).unwrap_or_default();
-            let _ = writeln!(self.out, "    <string id=\"{}\">{}</string>", 2 * index + 1, escaped(string));
-        }
-        for line in xml.lines() {
-            let _ = writeln!(self.out, "    {line}");
-        }
-        if let Some(why) = refused {
+        let mut state = ReaderState::new();
+        let reader = if decoder.encoding() == Encoding::BinarySession {
+            let (table, document) = split_table(payload).unwrap_or((payload, &[]));
+            let taken = decoder.document(table).map(drop);
+            for index in known..decoder.strings().len() {
+                let string = escaped(decoder.strings().get(index).unwrap_or_default());
+                let _ = writeln!(self.out, "    <string id=\"{}\">{string}</string>", 2 * index + 1);
+            }
+            let strings = Strings::with_session(decoder.strings());
+            taken.map(|()| Reader::new(&mut state, document, strings, QUOTAS))
+        } else {
+            decoder.document(payload)
+        };
+        let printed = match reader {
+            Ok(reader) => print(reader, &mut self.out),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = printed {
             let _ = writeln!(self.out, "    <refused>{}</refused>", escaped(&why));
         }
-        self.out.push_str("  </envelope>\n");
+        let _ = self.out.write_str("  </envelope>\n");
     }
 }
 
-/// The document of an envelope, as far as it can be read.
-fn print(decoder: &mut Decoder, payload: &[u8], xml: &mut String) -> Result<(), String> {
+/// Prints a document, as far as it can be read.
+fn print(mut reader: Reader<'_>, out: &mut Out<impl io::Write>) -> Result<(), String> {
     let mut printer = XmlPrinter::indented(2);
-    let printed = match decoder.document(payload) {
-        Ok(mut reader) => {
-            message_encoding::text::print(&mut printer, &mut reader, xml).map_err(|error| error.to_string())
+    let mut lines = Indented { out, in_line: false };
+    let read = loop {
+        match printer.event(&mut reader, &mut lines) {
+            Ok(true) if lines.out.written.is_ok() => {}
+            Ok(_) => break Ok(()),
+            Err(error) => break Err(error.to_string()),
         }
-        Err(error) => Err(error.to_string()),
     };
-    printer.close(xml);
-    printed
+    printer.close(&mut lines);
+    if lines.in_line {
+        let _ = lines.write_str("\n");
+    }
+    read
 }
 
 /// How an envelope is encoded whose session does not say so in this direction.
@@ -209,12 +269,8 @@ fn guess(kind: &str, payload: &[u8]) -> Encoding {
 
 /// Whether there is a string table, and an element behind it.
 fn has_table(payload: &[u8]) -> bool {
-    let Ok(size) = Int31::decode(payload) else { return false };
-    let Some((mut table, document)) =
-        payload.get(size.octets()..).and_then(|rest| rest.split_at_checked(size.value() as usize))
-    else {
-        return false;
-    };
+    let Some((table, document)) = split_table(payload) else { return false };
+    let mut table = &table[Int31::decode(table).map_or(0, |size| size.octets())..];
     while !table.is_empty() {
         let string =
             Int31::decode(table).ok().and_then(|size| table.get(size.octets() + size.value() as usize..));
@@ -222,6 +278,12 @@ fn has_table(payload: &[u8]) -> bool {
         table = rest;
     }
     document.first().is_some_and(|octet| ELEMENTS.contains(octet))
+}
+
+/// A string table with its length before it, and the document behind it.
+fn split_table(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    let size = Int31::decode(payload).ok()?;
+    payload.split_at_checked(size.octets() + size.value() as usize)
 }
 
 /// Text for people and for XML: markup and what a terminal obeys as character references.

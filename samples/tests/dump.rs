@@ -14,6 +14,13 @@ fn dump(capture: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What the library says of these octets.
+fn text(octets: &[u8]) -> String {
+    let mut xml = Vec::new();
+    samples::dump::dump(octets, &mut xml).unwrap();
+    String::from_utf8(xml).unwrap()
+}
+
 #[test]
 fn framing_and_encoding_together() {
     let expected = r#"<stream>
@@ -64,7 +71,7 @@ fn every_capture_in_either_direction() {
             for file in
                 files.map(|file| file.unwrap().path()).filter(|file| file.extension() == Some("bin".as_ref()))
             {
-                let xml = samples::dump::dump(&std::fs::read(&file).unwrap());
+                let xml = text(&std::fs::read(&file).unwrap());
                 assert!(!xml.contains("<error") && !xml.contains("<refused"), "{}: {xml}", file.display());
                 envelopes += xml.matches("<envelope").count();
             }
@@ -81,9 +88,59 @@ fn what_is_wrong_is_said_at_its_place() {
         (b"\x0B\x47", "<error offset=\"1\">"),
         (b"\x08\x02\x1B\x3C", "<fault offset=\"0\">&#x1B;&lt;</fault>"),
     ] {
-        let xml = samples::dump::dump(octets);
+        let xml = text(octets);
         assert!(xml.contains(said), "{xml}");
     }
     let nowhere = Command::new(env!("CARGO_BIN_EXE_wcf-dump")).arg("no such file").output().unwrap();
     assert_eq!(nowhere.status.code(), Some(1));
+}
+
+#[test]
+fn the_help_says_what_the_output_is_not() {
+    let help = Command::new(env!("CARGO_BIN_EXE_wcf-dump")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("not always well-formed XML"), "{help}");
+}
+
+/// Megabytes of text that a few kilobytes stand for are written as they are read: within the events of an array, in one list, in one
+/// start tag.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_printed_is_not_kept() {
+    use std::io::Read;
+    use std::process::Stdio;
+
+    use message_encoding::Int31;
+
+    let sized = |octets: &[u8]| {
+        let mut size = Vec::new();
+        Int31::new(octets.len() as u32).unwrap().encode(&mut size);
+        [&size, octets].concat()
+    };
+    let long = "x".repeat(4_000);
+    let table = sized(&sized(long.as_bytes()));
+    let array = [b"\x03\x42\x01\x01\xB5", &*sized(&[1; 5000])].concat();
+    let list = [b"\xA4", &*b"\xAA\x01".repeat(5000), b"\xA6"].concat();
+    let attributes: Vec<u8> = (0..5000)
+        .flat_map(|number| [b"\x04\x04", format!("{number:04}").as_bytes(), b"\xAA\x01"].concat())
+        .collect();
+    for (what, content) in [("array", array), ("list", list), ("attributes", attributes)] {
+        let envelope = [&*table, b"\x40\x01r", &content, b"\x01"].concat();
+        let capture = [b"\x0B\x06", &*sized(&envelope)].concat();
+        let file = std::env::temp_dir().join(format!("wcf-dump-{what}-{}.bin", std::process::id()));
+        std::fs::write(&file, capture).unwrap();
+        let mut child =
+            Command::new(env!("CARGO_BIN_EXE_wcf-dump")).arg(&file).stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        let read = std::io::copy(&mut output.by_ref().take(15_000_000), &mut std::io::sink()).unwrap();
+        // The pipe is full, so it waits.
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        drop(output);
+        assert!(child.wait().unwrap().success());
+        std::fs::remove_file(file).unwrap();
+        assert_eq!(read, 15_000_000, "{what}");
+        assert!(kib < 12 * 1024, "{what}: {kib} KiB");
+    }
 }

@@ -1,6 +1,7 @@
 //! Prints a captured net.tcp stream as XML: the framing and the envelopes, whatever they are encoded with.
 
-use std::io::Write;
+use std::fs;
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +10,9 @@ use clap::Parser;
 /// Show a captured net.tcp stream as XML, framing and encoding together
 ///
 /// FILE is one direction of a connection, from its first octet on, as `tcpflow` or Wireshark's "Follow TCP Stream" save it.
+///
+/// The output is for people to read. It is not always well-formed XML: an envelope may be cut short or hold characters that
+/// XML has no way to write.
 #[derive(Parser)]
 struct Cli {
     /// The octets that one side sent
@@ -19,11 +23,11 @@ struct Cli {
 fn main() -> ExitCode {
     let Cli { files } = Cli::parse();
     for file in files {
-        let printed = std::fs::read(&file)
-            .and_then(|octets| std::io::stdout().lock().write_all(samples::dump::dump(&octets).as_bytes()));
-        match printed {
+        let mut out = BufWriter::new(io::stdout().lock());
+        let printed = fs::read(&file).and_then(|octets| samples::dump::dump(&octets, &mut out));
+        match printed.and_then(|()| out.flush()) {
             Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("wcf-dump: {}: {error}", file.display());
                 return ExitCode::FAILURE;
