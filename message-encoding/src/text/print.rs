@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::envelope::EncodeError;
-use crate::event::{Event, ReadError, Reader, ReaderState};
+use crate::event::{Event, Name, ReadError, Reader, ReaderState};
 use crate::{Quotas, Value, ValueError};
 
 /// Writes events as XML, on one line or indented.
@@ -47,20 +47,13 @@ impl XmlPrinter {
             None => return Ok(false),
             Some(Event::Start(name)) => {
                 self.before_child(out);
-                let mut tag = String::from(name.prefix);
-                if !name.prefix.is_empty() {
-                    tag.push(':');
-                }
-                tag.push_str(name.local);
+                let mut tag = String::new();
+                self.name(name, &mut tag);
                 out.push('<');
                 out.push_str(&tag);
                 for attribute in reader.attributes() {
                     out.push(' ');
-                    if !attribute.name.prefix.is_empty() {
-                        out.push_str(attribute.name.prefix);
-                        out.push(':');
-                    }
-                    out.push_str(attribute.name.local);
+                    self.name(attribute.name, out);
                     out.push_str("=\"");
                     self.escaped(&attribute.value, true, out)?;
                     out.push('"');
@@ -85,7 +78,7 @@ impl XmlPrinter {
                     if unit == '-' && last == '-' {
                         out.push(' ');
                     }
-                    out.push(unit);
+                    self.unescaped(unit, out);
                     last = unit;
                 }
                 if last == '-' {
@@ -147,6 +140,24 @@ impl XmlPrinter {
     fn close_tag(&mut self, out: &mut impl fmt::Write) {
         if core::mem::take(&mut self.in_tag) {
             out.push('>');
+        }
+    }
+
+    fn name(&mut self, name: Name<'_>, out: &mut impl fmt::Write) {
+        if !name.prefix.is_empty() {
+            name.prefix.chars().for_each(|unit| self.unescaped(unit, out));
+            out.push(':');
+        }
+        name.local.chars().for_each(|unit| self.unescaped(unit, out));
+    }
+
+    /// A character of a name or comment, where XML has no escapes. A terminal shall not obey it.
+    fn unescaped(&mut self, unit: char, out: &mut impl fmt::Write) {
+        if unit.is_control() && !matches!(unit, '\t' | '\n') || matches!(unit, '\u{FFFE}' | '\u{FFFF}') {
+            self.fault = self.fault.or(Some(unit));
+            out.push(char::REPLACEMENT_CHARACTER);
+        } else {
+            out.push(unit);
         }
     }
 
@@ -227,4 +238,22 @@ pub(crate) fn push_records(records: &[u8], out: &mut String) -> Result<(), Encod
     let mut printer = XmlPrinter::new();
     print(&mut printer, &mut reader, out).map_err(EncodeError::Read)?;
     printer.fault.map_or(Ok(()), |unit| Err(EncodeError::Character(unit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_neither_names_nor_comments_nor_texts() {
+        // <e‹ESC›c a‹BEL›="‹ESC›"><!--‹ESC›c-->‹U+0085›</…>, each as the document has it.
+        let document = b"\x40\x03e\x1Bc\x04\x02a\x07\x98\x01\x1B\x02\x02\x1Bc\x99\x02\xC2\x85";
+        let mut state = ReaderState::new();
+        let strings = crate::dictionary::Strings::STATIC;
+        let mut reader = Reader::new(&mut state, document, strings, Quotas::DEFAULT);
+        let (mut printer, mut out) = (XmlPrinter::new(), String::new());
+        print(&mut printer, &mut reader, &mut out).unwrap();
+        assert_eq!(out, "<e\u{FFFD}c a\u{FFFD}=\"&#x1B;\"><!--\u{FFFD}c-->&#x85;</e\u{FFFD}c>");
+        assert_eq!(printer.fault, Some('\u{1B}'));
+    }
 }
