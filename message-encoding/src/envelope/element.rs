@@ -333,11 +333,7 @@ impl Open {
             let exceeded = so_far.saturating_add(octets.len()) > quotas.max_array_length;
             return if exceeded { Err(ReadError::ArrayTooLong(quotas.max_array_length)) } else { Ok(()) };
         }
-        let quota = quotas.max_string_content_length;
-        let bound = self.units.saturating_add(value.text_bound());
-        // Most texts are far below the quota; others are counted exactly.
-        self.units = if bound <= quota { bound } else { self.units.saturating_add(value.text_units()?) };
-        if self.units > quota { Err(ReadError::StringTooLong(quota)) } else { Ok(()) }
+        value.count_units(&mut self.units, quotas.max_string_content_length)
     }
 
     fn close(mut self) -> Element {

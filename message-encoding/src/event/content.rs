@@ -103,18 +103,9 @@ impl<'a> Reader<'a> {
         Ok(next)
     }
 
-    /// Counts a text that comes, before anything is made of it.
     fn count(&mut self, value: Value<'_>, units: &mut usize) -> Result<(), ReadError> {
         let quota = self.quotas.max_string_content_length;
-        // Most texts are one record, well below the quota; only others are counted exactly.
-        let bound = units.saturating_add(value.text_bound());
-        *units = if bound <= quota {
-            bound
-        } else {
-            let counted = value.text_units().map_err(|error| self.fail(error.into()))?;
-            units.saturating_add(counted)
-        };
-        if *units > quota { Err(self.fail(ReadError::StringTooLong(quota))) } else { Ok(()) }
+        value.count_units(units, quota).map_err(|error| self.fail(error))
     }
 
     /// Reads the text up to the end of the element that started last as one value: typed if it is one record, else a
@@ -204,5 +195,15 @@ impl<'a> Reader<'a> {
                 Found::Refused => return Err(self.refusal()),
             }
         }
+    }
+}
+
+impl Value<'_> {
+    /// Counts a text that comes, before anything is made of it: `units` UTF-16 units with those before.
+    pub(crate) fn count_units(&self, units: &mut usize, quota: usize) -> Result<(), ReadError> {
+        // Most texts are one record, well below the quota; only others are counted exactly.
+        let bound = units.saturating_add(self.text_bound());
+        *units = if bound <= quota { bound } else { units.saturating_add(self.text_units()?) };
+        if *units > quota { Err(ReadError::StringTooLong(quota)) } else { Ok(()) }
     }
 }

@@ -9,6 +9,7 @@ use super::scope::{Binding, Known};
 use super::source::Ref;
 use super::{Name, Reader};
 use crate::dictionary::StaticString;
+use crate::record::PREFIXES;
 
 impl<'a> Reader<'a> {
     /// Reads the start tag at `at`, a record of type `kind`, and opens its element if it is short and nothing is wrong with
@@ -151,7 +152,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         let place = (at as u32 - u32::from(prefix > 0), at as u32);
-        if !self.state.scopes.bind_fixed(prefix, place, uri, before) {
+        if !self.state.scopes.bind(prefix, place, uri, before) {
             return None;
         }
         self.state.scopes.learn(&mut self.known, string);
@@ -177,9 +178,3 @@ impl<'a> Reader<'a> {
         Some((Ref::Span(start as u32, end as u32), string, end))
     }
 }
-
-/// The prefixes by number: none, then the letters.
-const PREFIXES: [&str; 27] = [
-    "", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t",
-    "u", "v", "w", "x", "y", "z",
-];

@@ -199,76 +199,45 @@ impl Scopes {
 
     #[cold]
     fn undo_longer(&mut self, binding: Binding, source: &Source<'_>) {
-        *self.current_mut(binding.number) = binding.hidden;
+        self.current[binding.number as usize - self.fixed.len()] = binding.hidden;
         if binding.hidden == 0 {
             self.longer.remove(source.octets_of(Ref::Span(binding.prefix.0, binding.prefix.1)));
             self.free.push(binding.number);
         }
     }
 
-    /// Binds a prefix to `uri`, for an element before which there were `before` bindings. `span` says where the prefix
+    /// Binds a prefix to `uri`, for an element before which there were `before` bindings. `place` says where the prefix
     /// stands in the document.
-    #[inline]
     pub(super) fn declare(
         &mut self,
         prefix: &[u8],
-        span: (u32, u32),
+        place: (u32, u32),
         uri: Ref,
         before: usize,
     ) -> Result<(), ReadError> {
-        let number = match number_of(prefix) {
-            Some(number) => number,
-            None => self.number_of_longer(prefix),
+        let bound = match number_of(prefix) {
+            Some(number) => self.bind(number, place, uri, before),
+            None => {
+                let number = self.number_of_longer(prefix);
+                let current = &mut self.current[number as usize - self.fixed.len()];
+                bind(&mut self.bindings, current, number, place, uri, before)
+            }
         };
-        self.bind(number, span, uri, before)
-    }
-
-    /// As [`Scopes::declare`], for the number of a prefix.
-    #[inline]
-    pub(super) fn bind(
-        &mut self,
-        number: u32,
-        span: (u32, u32),
-        uri: Ref,
-        before: usize,
-    ) -> Result<(), ReadError> {
-        let hidden = self.current(number);
-        if hidden as usize > before {
-            return Err(ReadError::DuplicateAttribute);
-        }
-        self.bindings.push(Binding { number, hidden, prefix: span, uri });
-        *self.current_mut(number) = self.bindings.len() as u32;
-        Ok(())
+        if bound { Ok(()) } else { Err(ReadError::DuplicateAttribute) }
     }
 
     /// As [`Scopes::declare`], for a prefix with a fixed number; false, and nothing has changed, if it is refused.
     #[inline(always)]
-    pub(super) fn bind_fixed(&mut self, number: u8, place: (u32, u32), uri: Ref, before: usize) -> bool {
-        match self.fixed.get_mut(usize::from(number)) {
-            Some(current) if *current as usize <= before => {
-                self.bindings.push(Binding {
-                    number: u32::from(number),
-                    hidden: *current,
-                    prefix: place,
-                    uri,
-                });
-                *current = self.bindings.len() as u32;
-                true
-            }
-            _ => false,
-        }
+    pub(super) fn bind(&mut self, number: u8, place: (u32, u32), uri: Ref, before: usize) -> bool {
+        let current = self.fixed.get_mut(usize::from(number));
+        current
+            .is_some_and(|current| bind(&mut self.bindings, current, u32::from(number), place, uri, before))
     }
 
     #[inline]
     fn current(&self, number: u32) -> u32 {
         let number = number as usize;
         self.fixed.get(number).copied().unwrap_or_else(|| self.current[number - self.fixed.len()])
-    }
-
-    #[inline]
-    fn current_mut(&mut self, number: u32) -> &mut u32 {
-        let (number, fixed) = (number as usize, self.fixed.len());
-        if number < fixed { &mut self.fixed[number] } else { &mut self.current[number - fixed] }
     }
 
     fn number_of_longer(&mut self, prefix: &[u8]) -> u32 {
@@ -312,7 +281,7 @@ impl Scopes {
     /// What a prefix is bound to, and the binding, its number plus one.
     pub(super) fn binding(&self, prefix: Prefix<'_>) -> Result<(Ref, usize), ReadError> {
         let octets = prefix.octets();
-        let number = number_of(octets).or_else(|| self.longer.get(octets).copied());
+        let number = number_of(octets).map(u32::from).or_else(|| self.longer.get(octets).copied());
         let binding = number.map_or(0, |number| self.current(number)) as usize;
         match (binding, octets) {
             (0, []) => Ok((Ref::Empty, 0)),
@@ -323,12 +292,30 @@ impl Scopes {
     }
 }
 
+/// Adds a binding, if its number's `current` one is not of the same element.
+#[inline(always)]
+fn bind(
+    bindings: &mut Vec<Binding>,
+    current: &mut u32,
+    number: u32,
+    prefix: (u32, u32),
+    uri: Ref,
+    before: usize,
+) -> bool {
+    if *current as usize > before {
+        return false;
+    }
+    bindings.push(Binding { number, hidden: *current, prefix, uri });
+    *current = bindings.len() as u32;
+    true
+}
+
 /// The number of a prefix that has a fixed one.
 #[inline]
-fn number_of(prefix: &[u8]) -> Option<u32> {
+fn number_of(prefix: &[u8]) -> Option<u8> {
     match prefix {
         [] => Some(0),
-        [letter @ b'a'..=b'z'] => Some(u32::from(letter - b'a') + 1),
+        [letter @ b'a'..=b'z'] => Some(letter - b'a' + 1),
         _ => None,
     }
 }

@@ -47,6 +47,14 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The value of a text record.
+    pub(super) fn value(self, text: Text<'a>) -> Result<Value<'a>, ReadError> {
+        Value::of(text, self.strings).ok_or_else(|| match text {
+            Text::Dictionary(id) | Text::QName(_, id) => ReadError::UnknownString(id.value()),
+            _ => ReadError::UnexpectedEnd,
+        })
+    }
+
     /// The octets of a string.
     pub(super) fn octets_of(self, string: Ref) -> &'a [u8] {
         match string {
@@ -115,7 +123,7 @@ pub(super) fn skip_value(source: Source<'_>, at: usize) -> Result<usize, ReadErr
             (end, true) => Err(RecordError::UnknownRecord(source.octets[end - 1]).into()),
         },
         (Record::Text { text, end: false }, used) => {
-            Value::of(text, source.strings).ok_or_else(|| unknown_string(text))?;
+            source.value(text)?;
             Ok(at + used)
         }
         _ => Err(RecordError::UnknownRecord(source.octets[at]).into()),
@@ -130,18 +138,10 @@ pub(super) fn skip_list(source: Source<'_>, at: usize) -> Result<(usize, bool), 
         match record {
             Record::EndList { end } => return Ok((position + used, end)),
             Record::Text { text, end: false } => {
-                Value::of(text, source.strings).ok_or_else(|| unknown_string(text))?;
+                source.value(text)?;
             }
             _ => return Err(RecordError::UnknownRecord(source.octets[position]).into()),
         }
         position += used;
-    }
-}
-
-/// The error for a text whose dictionary string is not there.
-pub(super) fn unknown_string(text: Text<'_>) -> ReadError {
-    match text {
-        Text::Dictionary(id) | Text::QName(_, id) => ReadError::UnknownString(id.value()),
-        _ => ReadError::UnexpectedEnd,
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::scope::{Known, Scopes};
-use super::source::{Ref, Source, Tag, skip_list, unknown_string};
+use super::source::{Ref, Source, Tag, skip_list};
 use super::{Event, ReadError};
 use crate::record::{ArrayType, Cursor, Record, Text};
 use crate::value::List;
@@ -123,7 +123,7 @@ impl ReaderState {
                 let text = item.item(&source.octets[self.position..])?;
                 self.position += item.octets();
                 self.next = Next::ItemEnd(item, left);
-                self.text_event(text, source)
+                source.value(text).map(|value| Some(Event::Text(value)))
             }
             Next::ItemEnd(item, left) if left > 1 => {
                 self.next = Next::ItemStart(item, left - 1);
@@ -194,14 +194,7 @@ impl ReaderState {
         }
         self.position = cursor.position;
         self.next = if end { Next::End } else { Next::Record };
-        Value::of(text, source.strings).ok_or_else(|| unknown_string(text))
-    }
-
-    #[inline]
-    fn text_event<'a>(&self, text: Text<'a>, source: Source<'a>) -> Result<Option<Event<'a>>, ReadError> {
-        Value::of(text, source.strings)
-            .map(|value| Some(Event::Text(value)))
-            .ok_or_else(|| unknown_string(text))
+        source.value(text)
     }
 
     #[inline]

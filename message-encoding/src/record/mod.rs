@@ -188,13 +188,15 @@ impl Letter {
 
     /// The letter as a string.
     pub fn as_str(self) -> &'static str {
-        const LETTERS: [&str; 26] = [
-            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s",
-            "t", "u", "v", "w", "x", "y", "z",
-        ];
-        LETTERS[usize::from(self.0)]
+        PREFIXES[usize::from(self.0) + 1]
     }
 }
+
+/// The prefixes that a record type says: none, then the letters.
+pub(crate) const PREFIXES: [&str; 27] = [
+    "", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t",
+    "u", "v", "w", "x", "y", "z",
+];
 
 /// Why octets are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
