@@ -6,7 +6,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -236,7 +236,7 @@ impl Loop {
 
     /// A connection whose number says that the table is nearly full takes the place of another.
     fn make_way(&mut self, connection: &OwnedFd) {
-        if usize::try_from(connection.as_raw_fd()).is_ok_and(|n| n >= self.shared.descriptors.pressure) {
+        if self.shared.descriptors.are_scarce(connection) {
             self.crowd_out();
         }
     }

@@ -3,13 +3,13 @@
 //! A message costs about ten times what one more socket in it does, so a busy loop collects before it sends. Nobody waits
 //! for more to come: what a turn has accepted is sent at its end.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use handoff::MAX_SOCKETS;
 
 use crate::outcome::Outcome;
-use crate::queue::{Bounds, Queue, Refusal};
+use crate::queue::{Queue, Refusal};
 use crate::shared::Shared;
 
 /// What a turn has for the workers so far; one batch for each queue.
@@ -61,7 +61,8 @@ impl Batch {
     /// Sends as many connections as there is room for. The last two system calls of the fast path are this `sendmsg` and
     /// the `close` of each socket.
     pub(crate) fn send(self, shared: &Shared) -> Sent<impl Iterator<Item = OwnedFd> + use<>> {
-        let (count, refusal) = match self.try_send(&shared.bounds) {
+        let sockets = self.sockets.iter().flatten().take(self.count);
+        let (count, refusal) = match self.queue.send(sockets, &shared.bounds) {
             Ok(count) => (count, Refusal::Full),
             Err(refusal) => (0, refusal),
         };
@@ -70,15 +71,5 @@ impl Batch {
             shared.counters.note(Outcome::HandedOver, &connection, None);
         }
         Sent { queue: self.queue, count, rest, refusal }
-    }
-
-    fn try_send(&self, bounds: &Bounds) -> Result<usize, Refusal> {
-        let room = self.queue.room(self.count, bounds)?;
-        let mut message: [BorrowedFd<'_>; MAX_SOCKETS] = [self.queue.as_fd(); MAX_SOCKETS];
-        for (place, socket) in message.iter_mut().zip(self.sockets.iter().flatten()) {
-            *place = socket.as_fd();
-        }
-        self.queue.send(message.get(..room).unwrap_or_default(), bounds)?;
-        Ok(room)
     }
 }

@@ -1,7 +1,7 @@
 //! Connections whose worker is busy: they are held while its queue is full, and taken back when it leaves them.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use rustix::event::epoll;
 
 use crate::line::{Command, Errand};
 use crate::outcome::Outcome;
-use crate::queue::{Bounds, Queue, Refusal};
+use crate::queue::{Queue, Refusal};
 use crate::shared::Shared;
 use crate::token::Token;
 
@@ -85,9 +85,7 @@ impl Held {
         if refusal == Refusal::Gone && queue.has_ended() {
             return Some((connection, Next::Again));
         }
-        let scarce =
-            usize::try_from(connection.as_raw_fd()).is_ok_and(|n| n >= self.shared.descriptors.pressure);
-        if scarce || !queue.hold(&self.shared.bounds) {
+        if self.shared.descriptors.are_scarce(&connection) || !queue.hold(&self.shared.bounds) {
             return Some((connection, Next::End(Outcome::ServerTooBusy)));
         }
         if queue.watch() {
@@ -164,7 +162,7 @@ impl Held {
             if waiting.sockets.is_empty() {
                 return all(self.release(id), Next::Again);
             }
-            match send_some(waiting, &self.shared.bounds) {
+            match waiting.queue.send(waiting.sockets.iter(), &self.shared.bounds) {
                 Ok(sent) => {
                     waiting.queue.release(sent, &self.shared.bounds);
                     for connection in waiting.sockets.drain(..sent) {
@@ -262,17 +260,4 @@ impl Held {
 
 fn all(connections: impl IntoIterator<Item = OwnedFd>, next: Next) -> Leaving {
     connections.into_iter().map(|connection| (connection, next)).collect()
-}
-
-/// One message with as many connections as there is room for.
-fn send_some(waiting: &Waiting, bounds: &Bounds) -> Result<usize, Refusal> {
-    let room = waiting.queue.room(waiting.sockets.len().min(waiting.queue.per_message()), bounds)?;
-    let mut batch: [BorrowedFd<'_>; handoff::MAX_SOCKETS] = [waiting.queue.as_fd(); handoff::MAX_SOCKETS];
-    let mut count = 0;
-    for (place, socket) in batch.iter_mut().zip(&waiting.sockets).take(room) {
-        *place = socket.as_fd();
-        count += 1;
-    }
-    waiting.queue.send(&batch[..count], bounds)?;
-    Ok(count)
 }

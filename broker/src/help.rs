@@ -4,7 +4,7 @@
 //! takes in a turn, and sleeps again when that is over. It does the fast path alone: what needs more than a look and a
 //! message goes to the accept loop, which is the only one with a state.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::{self, Thread};
@@ -136,8 +136,7 @@ impl Helping {
             // Whoever finds nobody, or no descriptor, leaves it to the accept loop to do something about it.
             let Ok(connection) = listening.accept() else { return false };
             self.shared.counters.accept();
-            let number = usize::try_from(connection.as_raw_fd()).unwrap_or(usize::MAX);
-            if number >= self.shared.descriptors.pressure {
+            if self.shared.descriptors.are_scarce(&connection) {
                 self.left.push(connection);
                 return false;
             }

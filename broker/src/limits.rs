@@ -1,5 +1,7 @@
 //! How many descriptors there are, and how much of them one kind of connection may hold.
 
+use std::os::fd::{AsRawFd, OwnedFd};
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What is tried for when the broker may raise the limit itself: Linux's default `fs.nr_open`.
@@ -9,7 +11,7 @@ const WANTED: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptors {
     /// A newly accepted socket with this number or a higher one means that the table is nearly full.
-    pub(crate) pressure: usize,
+    pressure: usize,
     /// Connections in flight to all workers together; the kernel's limit is per user, and we are not its only process.
     pub(crate) in_flight: usize,
     /// Connections that wait in the broker for a full queue.
@@ -29,6 +31,11 @@ impl Descriptors {
             let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
         }
         Self::within(getrlimit(Resource::Nofile).current.unwrap_or(WANTED))
+    }
+
+    /// Whether the number of a newly accepted socket says that the table is nearly full.
+    pub(crate) fn are_scarce(&self, accepted: &OwnedFd) -> bool {
+        usize::try_from(accepted.as_raw_fd()).is_ok_and(|number| number >= self.pressure)
     }
 
     fn within(limit: u64) -> Self {

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use handoff::{AcceptError, AcceptSender, AcceptSocket, SendError};
+use handoff::{AcceptError, AcceptSender, AcceptSocket, MAX_SOCKETS, SendError};
 use rustix::net::{Shutdown, shutdown, sockopt};
 
 use crate::limits::{Descriptors, share};
@@ -106,7 +106,7 @@ impl Queue {
     /// # Errors
     ///
     /// [`Refusal::Full`] or [`Refusal::Crowded`] if none.
-    pub(crate) fn room(&self, wanted: usize, bounds: &Bounds) -> Result<usize, Refusal> {
+    fn room(&self, wanted: usize, bounds: &Bounds) -> Result<usize, Refusal> {
         if self.estimated_room(bounds) >= wanted {
             return Ok(wanted);
         }
@@ -135,19 +135,34 @@ impl Queue {
         waiting
     }
 
-    /// Hands connections over, all in one message; the caller closes its copies when this succeeds. At most
-    /// [`Queue::per_message`], and no more than there is [`Queue::room`] for.
-    pub(crate) fn send(&self, sockets: &[BorrowedFd<'_>], bounds: &Bounds) -> Result<(), Refusal> {
-        self.sender.send(sockets).map_err(|error| match error {
+    /// Hands the first of these connections over, all in one message: as many as the worker takes in one and there is room
+    /// for. Returns how many; the caller closes its copies.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if none is handed over.
+    pub(crate) fn send<'a>(
+        &self,
+        sockets: impl Iterator<Item = &'a OwnedFd>,
+        bounds: &Bounds,
+    ) -> Result<usize, Refusal> {
+        let mut message: [BorrowedFd<'_>; MAX_SOCKETS] = [self.as_fd(); MAX_SOCKETS];
+        let mut wanted = 0;
+        for (place, socket) in message.iter_mut().zip(sockets).take(self.per_message) {
+            *place = socket.as_fd();
+            wanted += 1;
+        }
+        let count = self.room(wanted, bounds)?;
+        self.sender.send(message.get(..count).unwrap_or_default()).map_err(|error| match error {
             SendError::Full => Refusal::Full,
             SendError::InFlight => Refusal::Crowded,
             SendError::Gone => Refusal::Gone,
             _ => Refusal::Failed,
         })?;
-        self.in_flight.fetch_add(sockets.len(), Ordering::Relaxed);
-        bounds.in_flight.fetch_add(sockets.len(), Ordering::Relaxed);
-        self.sent.fetch_add(sockets.len(), Ordering::Relaxed);
-        Ok(())
+        self.in_flight.fetch_add(count, Ordering::Relaxed);
+        bounds.in_flight.fetch_add(count, Ordering::Relaxed);
+        self.sent.fetch_add(count, Ordering::Relaxed);
+        Ok(count)
     }
 
     /// How many connections the worker has ever taken, given how many wait.
