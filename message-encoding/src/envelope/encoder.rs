@@ -139,7 +139,7 @@ impl Encoder {
             }
             encoding => {
                 self.document.clear();
-                write(&mut Writer::new(&mut self.document, None))?;
+                write(&mut Writer::exact(&mut self.document))?;
                 let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>");
                 if encoding != Encoding::Soap11Utf8 && encoding != Encoding::Soap12Utf8 {
                     text = String::from("<?xml version=\"1.0\" encoding=\"utf-16\"?>");

@@ -115,6 +115,8 @@ pub struct Writer<'w> {
     tag: Option<usize>,
     /// Up to two octets that wait for the third of a base64 group.
     held: Held,
+    /// A number becomes the record of its own type, not the shortest one: a double keeps its digits, and zero its sign.
+    exact: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -126,7 +128,12 @@ struct Held {
 impl<'w> Writer<'w> {
     /// A writer that appends to `out` and gives in-band strings their ids in `table`, if there is a session.
     pub fn new(out: &'w mut Vec<u8>, table: Option<&'w mut WriterTable>) -> Self {
-        Self { out: Window::new(out), table, depth: 0, tag: None, held: Held::default() }
+        Self { out: Window::new(out), table, depth: 0, tag: None, held: Held::default(), exact: false }
+    }
+
+    /// A writer of records that say all that the values do: of a document that becomes text.
+    pub(crate) fn exact(out: &'w mut Vec<u8>) -> Self {
+        Self { exact: true, ..Self::new(out, None) }
     }
 
     /// How many elements are open.

@@ -98,6 +98,8 @@ impl Writer<'_> {
                 Ok(value) => self.int(value),
                 Err(_) => self.out.text_fixed(0xB2, &value.to_le_bytes()),
             },
+            Value::Float(value) if self.exact => self.out.text_fixed(0x90, &value.to_le_bytes()),
+            Value::Double(value) if self.exact => self.out.text_fixed(0x92, &value.to_le_bytes()),
             Value::Float(value) => self.float(value),
             Value::Double(value) => {
                 // What a float holds is written as one. A NaN is not: it equals nothing.

@@ -1,0 +1,161 @@
+//! Text XML: what .NET writes of the same documents, and every value as it is.
+
+mod support;
+
+use message_encoding::dictionary::StringTable;
+use message_encoding::envelope::{Decoder, Element, EncodeError, Encoder, Encoding, Fault, Outgoing};
+use message_encoding::event::{Event, Reader, ReaderState, WriteError, Writer, XMLNS_NAMESPACE};
+use message_encoding::{Quotas, Value};
+use serde_json::Value as Json;
+use support::{dictionaries, lines, octets, text};
+
+const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>";
+
+/// The documents of the corpus, written from their events, against .NET's text of them.
+#[test]
+fn documents_are_printed_as_net_prints_them() {
+    let mut seen = 0;
+    for line in lines("documents") {
+        let strings = ["before", "added"].map(|member| strings_of(&line["session"][member]));
+        seen += usize::from(is_printed_the_same(&line, &strings.into_iter().flatten().collect()));
+    }
+    for session in lines("sessions") {
+        let mut strings = StringTable::new();
+        for message in session["messages"].as_array().unwrap() {
+            strings_of(&message["added"]).iter().for_each(|string| strings.push(string));
+            seen += usize::from(is_printed_the_same(message, &strings));
+        }
+    }
+    assert_eq!(seen, 549);
+}
+
+fn strings_of(strings: &Json) -> Vec<String> {
+    let strings = strings.as_array().map_or(&[][..], Vec::as_slice);
+    strings.iter().map(|string| string.as_str().unwrap().to_owned()).collect()
+}
+
+/// A double that a float can hold has the digits of a double all the same, and zero keeps its sign.
+#[test]
+fn doubles_are_read_back_bit_by_bit() {
+    let corners =
+        [0, 1, 0x000F_FFFF_FFFF_FFFF, 0x0010_0000_0000_0000, 0x3FF0_0000_0000_0000, 0x7FEF_FFFF_FFFF_FFFF];
+    let near = corners.into_iter().flat_map(|bits: u64| (0..8).map(move |more| bits.wrapping_add(more)));
+    let powers = (0..2046).map(|exponent| exponent << 52);
+    let floats = (0..2000_u32).map(|index| f64::from(f32::from_bits(index * 2_146_435)).to_bits());
+    let whole = (0..64).flat_map(|shift| [-1.0, 0.0, 1.0].map(|more| (2_f64.powi(shift) + more).to_bits()));
+    let all =
+        near.chain(powers).chain(floats).chain(whole).map(f64::from_bits).filter(|number| !number.is_nan());
+    let mut root = Element::new("", "r");
+    let mut wanted = Vec::new();
+    for number in all.flat_map(|number| [number, -number]) {
+        root = root.child("d", number);
+        wanted.push(number.to_bits());
+    }
+    for encoding in [Encoding::Soap11Utf8, Encoding::Soap12Utf8, Encoding::Soap12Utf16] {
+        let mut written = Vec::new();
+        let message = Outgoing { body: Ok(Some(root.clone())), ..Outgoing::refusal(Fault::internal()) };
+        Encoder::new(encoding, Quotas::MAX).encode(&message, &mut written).unwrap();
+        let mut decoder = Decoder::new(encoding, Quotas::MAX);
+        let read = decoder.decode(&written).unwrap().body().unwrap().unwrap();
+        let read = read.children().iter().map(|child| child.value().to_f64().unwrap().to_bits());
+        assert!(read.eq(wanted.iter().copied()), "{encoding:?}");
+    }
+    // As the calculator would say them.
+    let said = |number: f64| {
+        let mut written = Vec::new();
+        let mut encoder = Encoder::new(Encoding::Soap12Utf8, Quotas::MAX);
+        encoder
+            .encode_with(&mut written, |writer| {
+                writer.start("", "d")?;
+                writer.attribute("", "a", Value::Double(number))?;
+                writer.text(Value::Double(number))?;
+                writer.end()
+            })
+            .unwrap();
+        String::from_utf8(written).unwrap()
+    };
+    for (number, text) in [(2_147_483_648.0, "2147483648"), (1.0 / 32768.0, "3.0517578125E-05"), (-0.0, "-0")]
+    {
+        assert_eq!(said(number), format!("{DECLARATION}<d a=\"{text}\">{text}</d>"));
+    }
+}
+
+/// False if there is no text to compare with, or one that says something else.
+fn is_printed_the_same(line: &Json, strings: &StringTable) -> bool {
+    if line["xml"].is_null() || line["xml_lossy"] == true {
+        return false;
+    }
+    let document = octets(line, "binary");
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, &document, dictionaries(Some(strings)), Quotas::MAX);
+    let mut written = Vec::new();
+    let mut encoder = Encoder::new(Encoding::Soap12Utf8, Quotas::MAX);
+    match encoder.encode_with(&mut written, |writer| copy(&mut reader, writer)) {
+        Ok(()) => {
+            let written = String::from_utf8(written).unwrap();
+            // A terminal may obey the characters from U+0080 to U+009F: ours are escaped.
+            let written = written.strip_prefix(DECLARATION).unwrap().replace("&#x85;", "\u{85}");
+            let (written, wanted) = (comparable(&written), comparable(text(line, "xml")));
+            let same = written.chars().zip(wanted.chars()).take_while(|(one, other)| one == other).count();
+            let from_there = |xml: &str| xml.chars().skip(same).take(40).collect::<String>();
+            assert_eq!(from_there(&written), from_there(&wanted), "{}", line["name"]);
+        }
+        // What XML has no characters for, .NET writes all the same, and does not read.
+        Err(error) => {
+            assert!(matches!(error, EncodeError::Character(_)), "{error}");
+            assert!(text(line, "name").starts_with("text-not-xml-characters"), "{line}");
+        }
+    }
+    true
+}
+
+/// Says to `writer` what `reader` says.
+fn copy(reader: &mut Reader<'_>, writer: &mut Writer<'_>) -> Result<(), WriteError> {
+    while let Some(event) = reader.next().unwrap() {
+        match event {
+            Event::Start(name) => {
+                writer.start(name.prefix, name.local)?;
+                for attribute in reader.attributes() {
+                    let name = attribute.name;
+                    match name.prefix {
+                        _ if name.namespace != XMLNS_NAMESPACE => {
+                            writer.attribute(name.prefix, name.local, attribute.value)?;
+                        }
+                        "" => writer.declare("", &*attribute.value.text()?)?,
+                        _ => writer.declare(name.local, &*attribute.value.text()?)?,
+                    }
+                }
+            }
+            Event::Text(value) => writer.text(value)?,
+            Event::Comment(comment) => writer.comment(comment)?,
+            Event::End => writer.end()?,
+            other => panic!("{other:?}"),
+        }
+    }
+    Ok(())
+}
+
+/// The same XML with `<a></a>` for `<a/>` and the attributes sorted: .NET puts declarations in another order when it copies.
+fn comparable(xml: &str) -> String {
+    let mut out = String::new();
+    for part in xml.split_inclusive('>') {
+        let at = part.rfind('<').unwrap_or(0);
+        let (text, tag) = part.split_at(at);
+        let Some((name, attributes)) = tag.strip_prefix('<').and_then(|tag| tag.split_once([' ', '/', '>']))
+        else {
+            out.push_str(part);
+            continue;
+        };
+        // No value has a quotation mark.
+        let quoted: Vec<&str> = attributes.split('"').collect();
+        let mut attributes: Vec<String> =
+            quoted.chunks_exact(2).map(|pair| format!(" {}\"{}\"", pair[0].trim_start(), pair[1])).collect();
+        attributes.sort();
+        match tag.strip_suffix("/>") {
+            _ if name.is_empty() => out.push_str(part),
+            Some(_) => out.push_str(&format!("{text}<{name}{}></{name}>", attributes.concat())),
+            None => out.push_str(&format!("{text}<{name}{}>", attributes.concat())),
+        }
+    }
+    out
+}
