@@ -3,10 +3,12 @@
 mod support;
 
 use message_encoding::dictionary::Strings;
-use message_encoding::envelope::{Addressing, Decoder, Element, Encoder, Encoding, MessageId, Outgoing};
+use message_encoding::envelope::{
+    Addressing, Decoder, Element, Encoder, Encoding, MessageId, Outgoing, Scalar,
+};
 use message_encoding::event::{Event, Reader, ReaderState, Writer};
 use message_encoding::record::Records;
-use message_encoding::value::{DateTime, Decimal, TimeSpan, Uuid};
+use message_encoding::value::{DateTime, DateTimeKind, Decimal, TimeSpan, Uuid};
 use message_encoding::{Quotas, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,7 +22,7 @@ enum Owned {
     Float(f32),
     Double(f64),
     Decimal(u128, u8, bool),
-    DateTime(u64),
+    DateTime(u64, usize),
     TimeSpan(i64),
     Uuid([u8; 16]),
     Text(String),
@@ -38,11 +40,31 @@ impl Owned {
             Self::Decimal(mantissa, scale, negative) => {
                 Value::Decimal(Decimal::new(mantissa >> 32, scale % 29, *negative).unwrap())
             }
-            Self::DateTime(bits) => Value::DateTime(DateTime::from_bits(bits % 3_155_378_976_000_000_000)),
+            Self::DateTime(bits, kind) => {
+                let kinds = [DateTimeKind::Unspecified, DateTimeKind::Utc, DateTimeKind::Local];
+                Value::DateTime(DateTime::new(bits % 3_155_378_976_000_000_000, kinds[*kind]).unwrap())
+            }
             Self::TimeSpan(ticks) => Value::TimeSpan(TimeSpan::from_ticks(*ticks)),
             Self::Uuid(octets) => Value::Uuid(Uuid::from_octets(*octets)),
             Self::Text(text) => Value::String(text),
             Self::Bytes(octets) => Value::Bytes(octets),
+        }
+    }
+
+    fn scalar(&self) -> Scalar {
+        match (self, self.value()) {
+            (_, Value::Bool(value)) => value.into(),
+            (_, Value::Int(value)) => value.into(),
+            (_, Value::UInt(value)) => value.into(),
+            (_, Value::Float(value)) => value.into(),
+            (_, Value::Double(value)) => value.into(),
+            (_, Value::Decimal(value)) => value.into(),
+            (_, Value::DateTime(value)) => value.into(),
+            (_, Value::TimeSpan(value)) => value.into(),
+            (_, Value::Uuid(value)) => value.into(),
+            (Self::Text(text), _) => text.as_str().into(),
+            (Self::Bytes(octets), _) => octets.as_slice().into(),
+            (_, other) => panic!("{other:?}"),
         }
     }
 }
@@ -57,10 +79,10 @@ fn owned() -> impl Strategy<Value = Owned> {
         any::<f64>().prop_map(Owned::Double),
         any::<(u128, u8, bool)>()
             .prop_map(|(mantissa, scale, negative)| Owned::Decimal(mantissa, scale, negative)),
-        any::<u64>().prop_map(Owned::DateTime),
+        (any::<u64>(), 0..3_usize).prop_map(|(bits, kind)| Owned::DateTime(bits, kind)),
         any::<i64>().prop_map(Owned::TimeSpan),
         any::<[u8; 16]>().prop_map(Owned::Uuid),
-        "\\PC{0,40}".prop_map(Owned::Text),
+        "(\\PC|[\r\n\t\u{7F}-\u{9F}\u{2028}]){0,40}".prop_map(Owned::Text),
         vec(any::<u8>(), 0..600).prop_map(Owned::Bytes),
     ]
 }
@@ -113,10 +135,7 @@ proptest! {
     fn messages_in_every_encoding(values in vec(owned(), 1..6), action in "[a-z:/]{1,60}", id in any::<[u8; 16]>()) {
         let mut body = Element::new("urn:body", "Body1");
         for value in &values {
-            body = match value {
-                Owned::Bytes(octets) => body.child("v", octets.clone()),
-                value => body.child("v", value.value().to_text().unwrap()),
-            };
+            body = body.child("v", value.scalar());
         }
         for number in [0, 1, 2, 3, 4, 5, 7, 8] {
             let encoding = Encoding::from_known(number).unwrap();
@@ -139,14 +158,38 @@ proptest! {
                 let heard = heard.body().unwrap().unwrap();
                 prop_assert_eq!(heard.children().len(), values.len());
                 for (child, value) in heard.children().iter().zip(&values) {
-                    match value {
-                        Owned::Bytes(octets) => prop_assert_eq!(&*child.value().to_bytes().unwrap(), &octets[..]),
-                        value => prop_assert_eq!(child.value().to_text().unwrap(), value.value().to_text().unwrap()),
-                    }
+                    same_value(value.value(), child.value(), encoding)?;
                 }
             }
         }
     }
+}
+
+/// A value is what it was, whether it comes typed or as text.
+fn same_value(wanted: Value<'_>, read: Value<'_>, encoding: Encoding) -> Result<(), TestCaseError> {
+    match wanted {
+        Value::Bool(wanted) => prop_assert_eq!(read.to_bool(), Ok(wanted)),
+        Value::Int(wanted) => prop_assert_eq!(read.to_i64(), Ok(wanted)),
+        Value::UInt(wanted) => prop_assert_eq!(read.to_u64(), Ok(wanted)),
+        Value::Float(wanted) if wanted.is_nan() => prop_assert!(read.to_f32().unwrap().is_nan()),
+        Value::Double(wanted) if wanted.is_nan() => prop_assert!(read.to_f64().unwrap().is_nan()),
+        // .NET's binary writer has no zero with a sign.
+        Value::Float(wanted) if encoding.is_binary() => prop_assert_eq!(read.to_f32(), Ok(wanted)),
+        Value::Double(wanted) if encoding.is_binary() => prop_assert_eq!(read.to_f64(), Ok(wanted)),
+        Value::Float(wanted) => prop_assert_eq!(read.to_f32().map(f32::to_bits), Ok(wanted.to_bits())),
+        Value::Double(wanted) => prop_assert_eq!(read.to_f64().map(f64::to_bits), Ok(wanted.to_bits())),
+        // Zero has no sign in text: .NET writes none.
+        Value::Decimal(wanted) if wanted.mantissa() == 0 => {
+            prop_assert_eq!(read.to_decimal().unwrap().to_string(), wanted.to_string());
+        }
+        Value::Decimal(wanted) => prop_assert_eq!(read.to_decimal(), Ok(wanted)),
+        Value::DateTime(wanted) => prop_assert_eq!(read.to_date_time(), Ok(wanted)),
+        Value::TimeSpan(wanted) => prop_assert_eq!(read.to_time_span(), Ok(wanted)),
+        Value::Uuid(wanted) => prop_assert_eq!(read.to_uuid(), Ok(wanted)),
+        Value::Bytes(wanted) => prop_assert_eq!(&*read.to_bytes().unwrap(), wanted),
+        wanted => prop_assert_eq!(read.to_text(), wanted.to_text()),
+    }
+    Ok(())
 }
 
 /// A number may come back with other digits, the same number still.

@@ -3,9 +3,7 @@
 use super::decode::Cursor;
 use super::{Letter, RecordError};
 use crate::Int31;
-use crate::value::date_time::{DateTime, TimeSpan};
-use crate::value::decimal::Decimal;
-use crate::value::uuid::Uuid;
+use crate::value::{DateTime, Decimal, TimeSpan, Uuid};
 
 /// How many octets the length of a text has: the record type says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,10 +2,11 @@
 
 use core::fmt::{self, Write};
 
+use super::digits::Digits;
 use crate::ValueError;
 
-const TICKS_PER_SECOND: u64 = 10_000_000;
-const TICKS_PER_DAY: i64 = 864_000_000_000;
+pub(super) const TICKS_PER_SECOND: u64 = 10_000_000;
+pub(super) const TICKS_PER_DAY: i64 = 864_000_000_000;
 /// The last tick of the year 9999.
 const MAX_TICKS: i64 = 3_155_378_975_999_999_999;
 const TICKS_MASK: u64 = 0x3FFF_FFFF_FFFF_FFFF;
@@ -121,6 +122,70 @@ impl DateTime {
     }
 }
 
+impl core::str::FromStr for DateTime {
+    type Err = ValueError;
+
+    /// Reads an `xs:dateTime`, such as `2026-07-04T01:02:03.5Z`. Without a zone the kind is unspecified, `Z` is UTC, and any other
+    /// zone makes it a local time, which is that instant wherever it is read. Finer fractions are rounded to ticks.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`]; [`ValueError::DateOutOfRange`] beyond the year 9999. A local time that is out of range only in UTC
+    /// is taken as the first or last instant, as in .NET.
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        read(&mut Digits::new(text)).unwrap_or(Err(ValueError::NotOfType("date and time")))
+    }
+}
+
+/// Reads all of a text: nothing if that is no date and time.
+fn read(text: &mut Digits<'_>) -> Option<Result<DateTime, ValueError>> {
+    let mut next = |count, behind| text.exactly(count).filter(|_| text.take(behind));
+    let (year, month, day) = (next(4, b'-')?, next(2, b'-')?, next(2, b'T')?);
+    let (hour, minute) = (next(2, b':')?, next(2, b':')?);
+    let second = text.exactly(2)?;
+    let fraction = if text.take(b'.') { text.fraction()? } else { 0 };
+    let midnight = hour == 24 && (minute, second, fraction) == (0, 0, 0);
+    if !(1..=12).contains(&month) || day == 0 || hour > 23 && !midnight || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = days_before(year, month) + day - 1;
+    if year == 0 || days >= days_before(year + month / 12, month % 12 + 1) {
+        return None;
+    }
+    let seconds = i64::from(days) * 86_400 + i64::from(hour * 3600 + minute * 60 + second);
+    let mut ticks = seconds * TICKS_PER_SECOND as i64 + fraction as i64;
+    let kind = match text.peek() {
+        None => DateTimeKind::Unspecified,
+        Some(b'Z') => DateTimeKind::Utc,
+        Some(_) => DateTimeKind::Local,
+    };
+    match kind {
+        DateTimeKind::Unspecified => {}
+        DateTimeKind::Utc => drop(text.take(b'Z')),
+        DateTimeKind::Local => {
+            let ahead = text.take(b'+');
+            if !ahead && !text.take(b'-') {
+                return None;
+            }
+            let hours = text.exactly(2).filter(|_| text.take(b':'))?;
+            let minutes = text.exactly(2)?;
+            if hours > 14 || minutes > 59 || hours == 14 && minutes > 0 {
+                return None;
+            }
+            let offset = i64::from(hours * 60 + minutes) * 60 * TICKS_PER_SECOND as i64;
+            ticks = if ahead { ticks - offset } else { ticks + offset }.clamp(0, MAX_TICKS);
+        }
+    }
+    text.is_empty().then(|| DateTime::new(ticks as u64, kind).ok_or(ValueError::DateOutOfRange))
+}
+
+/// How many days after 0001-01-01 a month begins; the inverse of [`date`].
+fn days_before(year: u32, month: u32) -> u32 {
+    // As there, years are counted from March on.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year.saturating_sub(1), month + 9) };
+    365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 - 306
+}
+
 fn write_clock(out: &mut impl Write, ticks: u64) -> fmt::Result {
     let (year, month, day) = date((ticks / TICKS_PER_DAY as u64) as u32);
     let seconds = ticks / TICKS_PER_SECOND % 86_400;
@@ -130,7 +195,7 @@ fn write_clock(out: &mut impl Write, ticks: u64) -> fmt::Result {
 }
 
 /// `.5` for 5,000,000 ticks, nothing for none.
-fn write_fraction(out: &mut impl Write, mut ticks: u64) -> fmt::Result {
+pub(super) fn write_fraction(out: &mut impl Write, mut ticks: u64) -> fmt::Result {
     if ticks == 0 {
         return Ok(());
     }
@@ -156,62 +221,8 @@ fn date(days: u32) -> (u32, u32, u32) {
     (era * 400 + year + u32::from(january), if january { month - 9 } else { month + 3 }, day)
 }
 
-/// A span of time in ticks of 100 ns.
-///
-/// ```
-/// use message_encoding::value::TimeSpan;
-///
-/// assert_eq!(TimeSpan::from_ticks(937_845_000_000).to_string(), "P1DT2H3M4.5S");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TimeSpan(i64);
-
-impl TimeSpan {
-    /// A span of `ticks` of 100 ns.
-    pub const fn from_ticks(ticks: i64) -> Self {
-        Self(ticks)
-    }
-
-    /// How many ticks of 100 ns it has.
-    pub const fn ticks(self) -> i64 {
-        self.0
-    }
-}
-
-impl fmt::Display for TimeSpan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 < 0 {
-            f.write_char('-')?;
-        }
-        let ticks = self.0.unsigned_abs();
-        let seconds = ticks / TICKS_PER_SECOND;
-        let days = seconds / 86_400;
-        f.write_char('P')?;
-        if days != 0 {
-            write!(f, "{days}D")?;
-        }
-        let rest = ticks - days * TICKS_PER_DAY as u64;
-        if rest == 0 {
-            return if days == 0 { f.write_str("T0S") } else { Ok(()) };
-        }
-        f.write_char('T')?;
-        for (value, unit) in [(seconds / 3600 % 24, 'H'), (seconds / 60 % 60, 'M')] {
-            if value != 0 {
-                write!(f, "{value}{unit}")?;
-            }
-        }
-        if !rest.is_multiple_of(60 * TICKS_PER_SECOND) {
-            write!(f, "{}", seconds % 60)?;
-            write_fraction(f, ticks % TICKS_PER_SECOND)?;
-            f.write_char('S')?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString;
 
     use super::*;
 
@@ -233,6 +244,7 @@ mod tests {
                 "{days}: {last:?} {next:?}"
             );
             last = next;
+            assert!(next.2 != 1 || days_before(next.0, next.1) == days);
         }
     }
 
@@ -249,16 +261,51 @@ mod tests {
     }
 
     #[test]
-    fn spans_leave_out_what_is_zero() {
-        for (ticks, text) in [
-            (0, "PT0S"),
-            (TICKS_PER_DAY, "P1D"),
-            (-5_000_000, "-PT0.5S"),
-            (600_000_000, "PT1M"),
-            (36_000_000_000 + 1, "PT1H0.0000001S"),
-            (i64::MIN, "-P10675199DT2H48M5.4775808S"),
+    fn texts_are_read_as_they_are_shown() {
+        for (text, kind, ticks) in [
+            ("0001-01-01T00:00:00", DateTimeKind::Unspecified, 0),
+            ("0001-01-01T00:00:00.0000001Z", DateTimeKind::Utc, 1),
+            ("0001-03-01T00:00:00Z", DateTimeKind::Utc, 59 * TICKS_PER_DAY),
+            ("0004-03-01T00:00:00Z", DateTimeKind::Utc, (3 * 365 + 60) * TICKS_PER_DAY),
+            ("9999-12-31T23:59:59.9999999", DateTimeKind::Unspecified, MAX_TICKS),
+            ("0001-01-02T00:00:00+00:00", DateTimeKind::Local, TICKS_PER_DAY),
         ] {
-            assert_eq!(TimeSpan::from_ticks(ticks).to_string(), text);
+            let read: DateTime = text.parse().unwrap();
+            assert_eq!((read.kind(), read.ticks(0).unwrap() as i64), (kind, ticks), "{text}");
+            assert_eq!(read.text().unwrap(), text);
         }
+        for (text, same) in [
+            ("2026-07-04T01:30:00+02:30", "2026-07-03T23:00:00+00:00"),
+            ("2026-12-31T24:00:00Z", "2027-01-01T00:00:00Z"),
+            ("2026-07-04T01:02:03.123456789", "2026-07-04T01:02:03.1234568"),
+            ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+00:00"),
+            ("9999-12-31T23:59:59.9999999-01:00", "9999-12-31T23:59:59.9999999+00:00"),
+        ] {
+            assert_eq!(text.parse::<DateTime>().unwrap().text().unwrap(), same);
+        }
+        let wrong = Err(ValueError::NotOfType("date and time"));
+        for text in [
+            "",
+            "2026-07-04",
+            "2026-02-29T00:00:00",
+            "1900-02-29T00:00:00",
+            "2026-13-01T00:00:00",
+            "2026-00-01T00:00:00",
+            "2026-01-00T00:00:00",
+            "2026-01-01T24:00:01",
+            "2026-01-01T00:60:00",
+            "2026-01-01T00:00:60",
+            "2026-01-01T00:00:00.",
+            "2026-01-01T00:00:00z",
+            "2026-01-01T00:00:00Z ",
+            "2026-01-01T00:00:00+15:00",
+            "2026-01-01T00:00:00+1:00",
+            "+026-01-01T00:00:00",
+            "0000-01-01T00:00:00",
+            "2026-01-01T00:00:0é",
+        ] {
+            assert_eq!(text.parse::<DateTime>(), wrong, "{text}");
+        }
+        assert_eq!("9999-12-31T24:00:00".parse::<DateTime>(), Err(ValueError::DateOutOfRange));
     }
 }

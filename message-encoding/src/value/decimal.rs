@@ -3,6 +3,8 @@
 use alloc::string::ToString;
 use core::fmt::{self, Write};
 
+use crate::ValueError;
+
 /// A decimal number of 96 bits with a scale: sixteen octets, of which the first two mean nothing and are kept.
 ///
 /// ```
@@ -81,6 +83,33 @@ impl fmt::Display for Decimal {
     }
 }
 
+impl core::str::FromStr for Decimal {
+    type Err = ValueError;
+
+    /// Reads an `xs:decimal`, such as `-15.990`: the scale is the number of digits behind the point.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], also where a number has more digits than fit.
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let (negative, digits) = match text.as_bytes() {
+            [b'-', ..] => (true, &text[1..]),
+            [b'+', ..] => (false, &text[1..]),
+            _ => (false, text),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let mut mantissa = 0_u128;
+        for digit in whole.bytes().chain(fraction.bytes()) {
+            let digit = char::from(digit).to_digit(10).ok_or(NO_DECIMAL)?;
+            mantissa = mantissa.checked_mul(10).ok_or(NO_DECIMAL)? + u128::from(digit);
+        }
+        let scale = u8::try_from(fraction.len()).ok().filter(|_| whole.len() + fraction.len() > 0);
+        scale.and_then(|scale| Self::new(mantissa, scale, negative)).ok_or(NO_DECIMAL)
+    }
+}
+
+const NO_DECIMAL: ValueError = ValueError::NotOfType("decimal");
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +125,38 @@ mod tests {
         assert_eq!(show((1 << 96) - 1, 28, false), "7.9228162514264337593543950335");
         assert_eq!(Decimal::new(1 << 96, 0, false), None);
         assert_eq!(Decimal::new(1, 29, false), None);
+    }
+
+    #[test]
+    fn texts_keep_their_zeros() {
+        for text in [
+            "0",
+            "0.0",
+            "-0.5",
+            "0.005",
+            "1.0",
+            "15.990",
+            "79228162514264337593543950335",
+            "0.0000000000000000000000000001",
+        ] {
+            assert_eq!(text.parse::<Decimal>().unwrap().to_string(), text);
+        }
+        assert_eq!("+.5".parse(), Ok(Decimal::new(5, 1, false).unwrap()));
+        assert_eq!("-5.".parse(), Ok(Decimal::new(5, 0, true).unwrap()));
+        for text in [
+            "",
+            ".",
+            "-",
+            "1e2",
+            "1.2.3",
+            "--1",
+            "1-",
+            "é",
+            "79228162514264337593543950336",
+            "0.00000000000000000000000000000",
+        ] {
+            assert_eq!(text.parse::<Decimal>(), Err(NO_DECIMAL), "{text}");
+        }
+        assert_eq!("9".repeat(100_000).parse::<Decimal>(), Err(NO_DECIMAL));
     }
 }

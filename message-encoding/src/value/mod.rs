@@ -1,19 +1,22 @@
 //! What a text or an attribute says, typed, and the text it is shown as.
 
 pub(crate) mod base64;
-pub(crate) mod date_time;
-pub(crate) mod decimal;
+mod date_time;
+mod decimal;
+mod digits;
 mod error;
 mod number;
-pub(crate) mod uuid;
+mod time_span;
+mod uuid;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt::Write;
 
-pub use date_time::{DateTime, DateTimeKind, TimeSpan};
+pub use date_time::{DateTime, DateTimeKind};
 pub use decimal::Decimal;
 pub use error::ValueError;
+pub use time_span::TimeSpan;
 pub use uuid::Uuid;
 
 use crate::dictionary::Strings;
@@ -216,6 +219,31 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value as a whole number without sign.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], or what the text of the value gives.
+    pub fn to_u64(&self) -> Result<u64, ValueError> {
+        match *self {
+            Self::UInt(value) => Ok(value),
+            _ => self.parse("64-bit integer without sign"),
+        }
+    }
+
+    /// The value as a floating-point number of four octets, the nearest one; `INF`, `-INF` and `NaN` are some.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], or what the text of the value gives.
+    pub fn to_f32(&self) -> Result<f32, ValueError> {
+        match *self {
+            Self::Float(value) => Ok(value),
+            Self::Double(value) => Ok(value as f32),
+            _ => self.parse_float(),
+        }
+    }
+
     /// The value as a floating-point number; `INF`, `-INF` and `NaN` are some.
     ///
     /// # Errors
@@ -226,19 +254,53 @@ impl<'a> Value<'a> {
             Self::Double(value) => Ok(value),
             Self::Float(value) => Ok(f64::from(value)),
             Self::Int(value) if value.unsigned_abs() < 1 << 53 => Ok(value as f64),
-            _ => match self.text()?.trim_matches(XML_SPACE) {
-                "INF" => Ok(f64::INFINITY),
-                "-INF" => Ok(f64::NEG_INFINITY),
-                "NaN" => Ok(f64::NAN),
-                // Rust also takes names of infinities that XML does not have.
-                text if text
-                    .bytes()
-                    .all(|octet| matches!(octet, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) =>
-                {
-                    text.parse().map_err(|_| ValueError::NotOfType("number"))
-                }
-                _ => Err(ValueError::NotOfType("number")),
-            },
+            _ => self.parse_float(),
+        }
+    }
+
+    fn parse_float<T: core::str::FromStr>(&self) -> Result<T, ValueError> {
+        let text = self.text()?;
+        let text = text.trim_matches(XML_SPACE);
+        // Rust has more names for what is no number than XML.
+        let number =
+            text.bytes().all(|octet| matches!(octet, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+        let number = number || matches!(text, "INF" | "-INF" | "NaN");
+        text.parse().ok().filter(|_| number).ok_or(ValueError::NotOfType("number"))
+    }
+
+    /// The value as a decimal number: also an integer.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], or what the text of the value gives.
+    pub fn to_decimal(&self) -> Result<Decimal, ValueError> {
+        match *self {
+            Self::Decimal(value) => Ok(value),
+            _ => self.text()?.trim_matches(XML_SPACE).parse(),
+        }
+    }
+
+    /// The value as a point in time.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], [`ValueError::DateOutOfRange`], or what the text of the value gives.
+    pub fn to_date_time(&self) -> Result<DateTime, ValueError> {
+        match *self {
+            Self::DateTime(value) => Ok(value),
+            _ => self.text()?.trim_matches(XML_SPACE).parse(),
+        }
+    }
+
+    /// The value as a span of time.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotOfType`], or what the text of the value gives.
+    pub fn to_time_span(&self) -> Result<TimeSpan, ValueError> {
+        match *self {
+            Self::TimeSpan(value) => Ok(value),
+            _ => self.text()?.trim_matches(XML_SPACE).parse(),
         }
     }
 
