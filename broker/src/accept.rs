@@ -62,7 +62,7 @@ impl Loop {
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         epoll::add(&epoll, &shared.line, Token::Wake.into(), epoll::EventFlags::IN)?;
         Ok(Self {
-            listeners: Listeners::new(Arc::clone(&epoll)),
+            listeners: Listeners::new(Arc::clone(&shared), Arc::clone(&epoll)),
             lot: ParkingLot::new(Arc::clone(&epoll)),
             batches: Batches::default(),
             held: Held::new(Arc::clone(&shared), Arc::clone(&epoll)),
@@ -105,7 +105,7 @@ impl Loop {
     }
 
     fn until_next_deadline(&self) -> Option<Timespec> {
-        let times = [self.lot.next_deadline(), self.listeners.paused_until(), self.held.next_deadline()];
+        let times = [self.lot.next_deadline(), self.listeners.next_deadline(), self.held.next_deadline()];
         let next = times.into_iter().flatten().min()?;
         // Rounded up by epoll_wait; a deadline in the past means not to wait.
         Timespec::try_from(next.saturating_duration_since(Instant::now())).ok()
@@ -129,7 +129,7 @@ impl Loop {
             match command {
                 Command::Listen(listening) => {
                     self.help.add(listening.clone());
-                    self.listeners.add(listening);
+                    self.listeners.add(listening, self.now);
                 }
                 Command::Unlisten(listening, done) => {
                     self.unlisten(&listening);
@@ -201,21 +201,12 @@ impl Loop {
             match listening.accept() {
                 Ok(connection) => self.accepted(connection, listening.address),
                 Err(Errno::AGAIN) => return accepted,
-                // The table is full, and connections without a preamble are what we can do without best.
-                Err(Errno::MFILE) if self.lot.oldest(Stage::Preamble).is_some() => self.make_room(),
-                Err(
-                    error @ (Errno::MFILE
-                    | Errno::NFILE
-                    | Errno::NOBUFS
-                    | Errno::NOMEM
-                    | Errno::INVAL
-                    | Errno::BADF),
-                ) => {
+                Err(Errno::MFILE) if self.lot.has_any() => self.make_room(),
+                Err(error) if is_gone(error) => {}
+                Err(error) => {
                     self.listeners.pause(self.now, error);
                     return accepted;
                 }
-                // The connection was gone before we came, or the network has something to say about it.
-                Err(_) => {}
             }
         }
         most
@@ -249,15 +240,34 @@ impl Loop {
         }
     }
 
-    /// Closes the connection that has waited longest for its preamble, or for the end of its drain.
+    /// Closes the connection that has drained longest: it has its answer. If there is none, the one that has waited longest for
+    /// its preamble.
     fn crowd_out(&mut self) -> bool {
-        if let Some((place, _)) = self.lot.oldest(Stage::Preamble) {
-            self.end_parked(place, Outcome::CrowdedOut);
-            return true;
+        if let Some((place, _)) = self.lot.oldest(Stage::DRAIN) {
+            return self.lot.leave(place).is_some();
         }
-        let Some((place, _)) = self.lot.oldest(Stage::DRAIN) else { return false };
-        self.lot.leave(place).is_some()
+        let Some((place, _)) = self.lot.oldest(Stage::Preamble) else { return false };
+        self.end_parked(place, Outcome::CrowdedOut);
+        true
     }
+}
+
+/// The connection was gone before we came, or the network has something to say about it (accept(2), "Error handling"). Whatever
+/// else there is would be there at the next try as well.
+fn is_gone(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::CONNABORTED
+            | Errno::INTR
+            | Errno::NETDOWN
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::HOSTUNREACH
+            | Errno::OPNOTSUPP
+            | Errno::NETUNREACH
+    )
 }
 
 /// The straight line of a connection.

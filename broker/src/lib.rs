@@ -40,6 +40,7 @@ mod shared;
 mod socket_options;
 mod start;
 mod table;
+mod tally;
 mod token;
 
 pub use cli::main_from;

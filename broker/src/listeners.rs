@@ -8,29 +8,44 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
+use tracing::Level;
 
 use crate::listening::Listening;
+use crate::shared::Shared;
+use crate::tally::Kind;
 use crate::token::Token;
 
 /// The most turns without a look at the length of a listening socket's queue. There are more with each look in a row that
 /// showed a single connection.
 const QUIET: u32 = 31;
 
-/// How long accepting pauses when the system has no descriptor or memory for another connection.
+/// How long accepting pauses when no connection can be accepted.
 const PAUSE: Duration = Duration::from_millis(50);
+
+const PAUSED: Kind = Kind {
+    level: Level::ERROR,
+    what: "accepting pauses, those that come wait: no connection can be accepted",
+};
+const UNWATCHED: Kind =
+    Kind { level: Level::ERROR, what: "a listening socket cannot be waited for, it is tried again" };
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Listeners {
+    shared: Arc<Shared>,
     epoll: Arc<OwnedFd>,
     open: HashMap<u32, Open>,
     next: u32,
-    paused_until: Option<Instant>,
+    paused: bool,
+    /// When a pause ends, or what failed is tried again.
+    again_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Open {
     listening: Listening,
+    /// Whether it is in the epoll.
+    watched: bool,
     /// How many turns more one connection is taken for all there is.
     quiet: u32,
     /// How many there were after the last look.
@@ -38,23 +53,21 @@ struct Open {
 }
 
 impl Listeners {
-    pub(crate) fn new(epoll: Arc<OwnedFd>) -> Self {
-        Self { epoll, open: HashMap::new(), next: 0, paused_until: None }
+    pub(crate) fn new(shared: Arc<Shared>, epoll: Arc<OwnedFd>) -> Self {
+        Self { shared, epoll, open: HashMap::new(), next: 0, paused: false, again_at: None }
     }
 
-    pub(crate) fn add(&mut self, listening: Listening) {
+    pub(crate) fn add(&mut self, listening: Listening, now: Instant) {
         let n = self.next;
         self.next = self.next.wrapping_add(1);
-        if let Err(error) =
-            epoll::add(&self.epoll, &*listening.socket, Token::Listener(n).into(), self.flags())
-        {
-            tracing::error!(%error, address = %listening.address, "the listening socket cannot be waited for");
-        }
-        self.open.insert(n, Open { listening, quiet: 0, rest: 0 });
+        self.open.insert(n, Open { listening, watched: false, quiet: 0, rest: 0 });
+        self.watch(now);
     }
 
     pub(crate) fn remove(&mut self, n: u32) {
-        if let Some(open) = self.open.remove(&n) {
+        if let Some(open) = self.open.remove(&n)
+            && open.watched
+        {
             let _ = epoll::delete(&self.epoll, &*open.listening.socket);
         }
     }
@@ -91,35 +104,49 @@ impl Listeners {
 
     /// No connection is accepted for a moment; those that come wait in the kernel.
     pub(crate) fn pause(&mut self, now: Instant, error: Errno) {
-        if self.paused_until.replace(now + PAUSE).is_none() {
-            tracing::error!(%error, "accepting pauses: the system has no room for another connection");
-            self.set_flags();
+        self.shared.tally.count(PAUSED, about(error), || error.to_string());
+        self.again_at = Some(now + PAUSE);
+        if !self.paused {
+            self.paused = true;
+            self.watch(now);
         }
     }
 
     /// Ends a pause that has been long enough.
     pub(crate) fn resume(&mut self, now: Instant) {
-        if self.paused_until.is_some_and(|until| until <= now) {
-            self.paused_until = None;
-            self.set_flags();
+        if self.again_at.is_some_and(|at| at <= now) {
+            (self.paused, self.again_at) = (false, None);
+            self.watch(now);
         }
     }
 
-    pub(crate) fn paused_until(&self) -> Option<Instant> {
-        self.paused_until
+    /// When [`Listeners::resume`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.again_at
     }
 
-    fn flags(&self) -> epoll::EventFlags {
-        if self.paused_until.is_some() { epoll::EventFlags::empty() } else { epoll::EventFlags::IN }
-    }
-
-    fn set_flags(&self) {
-        for (&n, Open { listening, .. }) in &self.open {
-            if let Err(error) =
-                epoll::modify(&self.epoll, &*listening.socket, Token::Listener(n).into(), self.flags())
-            {
-                tracing::error!(%error, address = %listening.address, "the listening socket cannot be waited for");
+    /// Waits for all of them, or during a pause for none. What cannot be had now is tried again after a pause.
+    fn watch(&mut self, now: Instant) {
+        let flags = if self.paused { epoll::EventFlags::empty() } else { epoll::EventFlags::IN };
+        let mut failed = None;
+        for (&n, Open { listening, watched, .. }) in &mut self.open {
+            let (socket, data) = (&*listening.socket, Token::Listener(n).into());
+            let done = match *watched {
+                true => epoll::modify(&self.epoll, socket, data, flags),
+                false => epoll::add(&self.epoll, socket, data, flags),
+            };
+            match done {
+                Ok(()) => *watched = true,
+                Err(error) => failed = Some((error, listening.address)),
             }
         }
+        if let Some((error, address)) = failed {
+            self.shared.tally.count(UNWATCHED, about(error), || format!("{address}: {error}"));
+            self.again_at.get_or_insert(now + PAUSE);
+        }
     }
+}
+
+fn about(error: Errno) -> u64 {
+    u64::from(error.raw_os_error().unsigned_abs())
 }

@@ -76,6 +76,11 @@ impl ParkingLot {
         self.places.len() - self.free.len()
     }
 
+    /// Whether anybody is here.
+    pub(crate) fn has_any(&self) -> bool {
+        self.places.len() > self.free.len()
+    }
+
     /// Parks a connection behind all others of its stage. Events come edge-triggered; what is there already is told at once.
     ///
     /// # Errors

@@ -16,12 +16,14 @@ use crate::outcome::Counters;
 use crate::queue::Bounds;
 use crate::relay::Relays;
 use crate::table::Table;
+use crate::tally::Tally;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) table: ArcSwap<Table>,
     pub(crate) counters: Counters,
+    pub(crate) tally: Tally,
     pub(crate) bounds: Bounds,
     pub(crate) descriptors: Descriptors,
     pub(crate) receive_timeout: Duration,
@@ -42,6 +44,7 @@ impl Shared {
         Ok(Self {
             table: ArcSwap::from_pointee(Table::new()),
             counters: Counters::default(),
+            tally: Tally::default(),
             bounds: Bounds::new(config.max_pending_connections, &descriptors),
             descriptors,
             receive_timeout: config.receive_timeout,

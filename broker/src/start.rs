@@ -38,8 +38,7 @@ pub struct Broker {
     shared: Arc<Shared>,
     help: Arc<Help>,
     control: Arc<ControlSocket>,
-    control_task: Option<JoinHandle<()>>,
-    errand_task: Option<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
@@ -65,8 +64,7 @@ impl Broker {
             shared,
             help,
             control: Arc::default(),
-            control_task: None,
-            errand_task: None,
+            tasks: Vec::new(),
         };
         let told = Arc::clone(&broker.shared);
         let ended = move |initiator, to: &RelayTo, end| back_end::relay_ended(&told, initiator, to, end);
@@ -78,10 +76,13 @@ impl Broker {
         broker.control = Arc::new(listener);
         routes?;
         let (shared, line) = (Arc::clone(&broker.shared), Arc::clone(&broker.shared.line));
-        let errands = errands::run(errands_to_do, shared, Arc::clone(&registry));
-        broker.errand_task = Some(tokio::spawn(errands));
-        broker.control_task =
-            Some(tokio::spawn(control::serve(Arc::clone(&broker.control), access, registry, line)));
+        let errands = errands::run(errands_to_do, Arc::clone(&shared), Arc::clone(&registry));
+        let control = control::serve(Arc::clone(&broker.control), access, registry, line);
+        broker.tasks = vec![
+            tokio::spawn(errands),
+            tokio::spawn(control),
+            tokio::spawn(async move { shared.tally.run().await }),
+        ];
         tracing::info!("ready");
         Ok(broker)
     }
@@ -105,8 +106,7 @@ impl Broker {
     /// Cancelled, the broker ends too.
     pub async fn stop(mut self) {
         self.stop_threads();
-        let tasks = [self.control_task.take(), self.errand_task.take()];
-        for task in tasks.into_iter().flatten() {
+        for task in std::mem::take(&mut self.tasks) {
             task.abort();
             // The abort is the expected error.
             let _ = task.await;
@@ -136,11 +136,10 @@ fn open_routes(registry: &Registry, config: &Config) -> Result<(), StartError> {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.stop_threads();
-        for task in [&self.control_task, &self.errand_task].into_iter().flatten() {
-            task.abort();
-        }
+        self.tasks.iter().for_each(JoinHandle::abort);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        self.shared.tally.end();
     }
 }

@@ -110,22 +110,26 @@ impl Broker {
         (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) * 10
     }
 
-    /// How often a thread of it went to sleep by itself.
-    pub fn wake_ups(&self, thread: &str) -> u64 {
-        let named = |path: &PathBuf| {
-            std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == thread)
-        };
+    /// The number of a thread. It gives itself its name when it begins.
+    pub fn thread(&self, name: &str) -> u32 {
+        let named =
+            |path: &PathBuf| std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name);
         let mut task = None;
-        // A thread gives itself its name when it begins.
         eventually(
             || {
                 let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten();
                 task = tasks.map(|task| task.path()).find(named);
                 task.is_some()
             },
-            || format!("no thread {thread}"),
+            || format!("no thread {name}"),
         );
-        let status = std::fs::read_to_string(task.unwrap().join("status")).unwrap();
+        task.unwrap().file_name().unwrap().to_str().unwrap().parse().unwrap()
+    }
+
+    /// How often a thread of it went to sleep by itself.
+    pub fn wake_ups(&self, thread: &str) -> u64 {
+        let status = format!("/proc/{}/task/{}/status", self.pid(), self.thread(thread));
+        let status = std::fs::read_to_string(status).unwrap();
         let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
         line.split_ascii_whitespace().last().unwrap().parse().unwrap()
     }
