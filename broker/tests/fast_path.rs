@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 
-use common::{Broker, Worker, address, ask, eventually, fault, free_port, signal, stop, told};
+use common::{Broker, Worker, address, ask, eventually, fault, free_port, installed, signal, stop, told};
 use rustix::process::Signal;
 
 const MANY: &[&str] = &["--max-pending-connections", "2000", "--log-level", "info"];
@@ -62,8 +62,7 @@ fn calls(summary: &str, name: &str) -> usize {
 
 #[test]
 fn four_system_calls_a_connection_and_less_in_a_burst() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        println!("skipped: no strace");
+    if !installed("strace") {
         return;
     }
     let broker = Broker::start(MANY);

@@ -8,15 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{
     Broker, Python, Told, Worker, address, answer, ask, connect, connect_to, eventually, fault, finish,
-    free_port, has_ipv6, has_python, preamble, serve, signal, stop, told,
+    free_port, has_ipv6, installed, preamble, serve, signal, stop, told,
 };
 use handoff::{ControlConnection, HandoffError, RefusedReason, Register};
 use rustix::process::Signal;
 
 #[test]
 fn two_processes_share_a_port() {
-    if !has_python() {
-        println!("skipped: no python3");
+    if !installed("python3") {
         return;
     }
     let broker = Broker::start(&[]);
@@ -128,8 +127,7 @@ fn unregister_closes_the_port_and_keeps_the_connection() {
 
 #[test]
 fn what_a_killed_worker_left_is_served_by_the_next() {
-    if !has_python() {
-        println!("skipped: no python3");
+    if !installed("python3") {
         return;
     }
     let broker = Broker::start(&[]);
@@ -175,8 +173,7 @@ fn held(pid: u32, port: u16) -> Vec<u16> {
 /// Whatever a worker has not received when it is killed, another serves: a stopped worker shows what it has.
 #[test]
 fn killed_workers_lose_nothing_at_any_point() {
-    if !has_python() {
-        println!("skipped: no python3");
+    if !installed("python3") {
         return;
     }
     let broker = Broker::start(&[]);

@@ -1,8 +1,8 @@
 //! A broker process, workers and initiators for whole-process tests.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use handoff::{AcceptReceiver, ControlConnection, Register};
 use serde_json::Value;
+pub use test_peers::{free_port, has_ipv6, installed};
 
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -200,43 +201,6 @@ pub fn eventually(mut done: impl FnMut() -> bool, otherwise: impl FnOnce() -> St
         assert!(Instant::now() < end, "{}", otherwise());
         sleep(Duration::from_millis(5));
     }
-}
-
-/// A port that is free in both families, and stays so while this process lives: sockets that are bound and do not listen
-/// keep the kernel from giving it to anybody who asks for any port, also as the near end of a connection. Who asks for this
-/// one with `SO_REUSEADDR`, as brokers do, gets it.
-pub fn free_port() -> u16 {
-    use rustix::net::{AddressFamily, SocketType, bind, getsockname, ipproto, socket, sockopt};
-    let reserve = |address: SocketAddr| {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let reserved = socket(family, SocketType::STREAM, Some(ipproto::TCP)).unwrap();
-        sockopt::set_socket_reuseaddr(&reserved, true).unwrap();
-        if address.is_ipv6() {
-            sockopt::set_ipv6_v6only(&reserved, true).unwrap();
-        }
-        bind(&reserved, &address).ok()?;
-        let port = SocketAddr::try_from(getsockname(&reserved).unwrap()).unwrap().port();
-        Some((reserved, port))
-    };
-    loop {
-        let (four, port) = reserve(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
-        if !has_ipv6() {
-            std::mem::forget(four);
-            return port;
-        }
-        if let Some((six, _)) = reserve((std::net::Ipv6Addr::UNSPECIFIED, port).into()) {
-            std::mem::forget((four, six));
-            return port;
-        }
-    }
-}
-
-pub fn has_ipv6() -> bool {
-    TcpListener::bind("[::1]:0").is_ok()
-}
-
-pub fn has_python() -> bool {
-    Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 /// A worker written with the handoff crate, in this process.

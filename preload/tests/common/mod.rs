@@ -1,5 +1,5 @@
 //! A broker process, programs of other languages under `broker exec`, and clients that know only a preamble.
-#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test program uses its part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+pub use test_peers::{DotNet, free_port, installed};
 
 /// Nothing here takes that long; a test that waits for something gives up after it.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -31,32 +33,6 @@ pub fn programs() -> &'static Path {
         assert!(folder.join("libnet_tcp_port_sharing.so").is_file(), "the library is next to the broker");
         folder
     })
-}
-
-/// False, with a line that says so, if a program is not installed.
-pub fn installed(program: &str) -> bool {
-    let found =
-        Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
-    let found = found.is_ok_and(|status| status.success());
-    if !found {
-        println!("skipped: no {program}");
-    }
-    found
-}
-
-/// A port that nobody listens on, nor will while this process lives, also when no broker has it: a socket that is bound and
-/// does not listen keeps the kernel from giving it to anybody who asks for any port. Brokers, and others with `SO_REUSEADDR`,
-/// get it.
-pub fn free_port() -> u16 {
-    use rustix::net::{AddressFamily, SocketType, bind, getsockname, ipproto, socket, sockopt};
-    let reserved = socket(AddressFamily::INET6, SocketType::STREAM, Some(ipproto::TCP)).unwrap();
-    sockopt::set_socket_reuseaddr(&reserved, true).unwrap();
-    // on all addresses of both families: free on each
-    sockopt::set_ipv6_v6only(&reserved, false).unwrap();
-    bind(&reserved, &SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0))).unwrap();
-    let port = SocketAddr::try_from(getsockname(&reserved).unwrap()).unwrap().port();
-    std::mem::forget(reserved);
-    port
 }
 
 pub struct Broker {

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use router::{HostNameComparison, Prefix, RouteTable, Via};
+use test_peers::installed;
 
 use crate::conflicts::CONFLICTS;
 use crate::rows::SETS;
@@ -13,15 +14,14 @@ use crate::vias::{self, Random};
 
 /// Answers to the requests, in order; `None` without Mono.
 fn ask(requests: &[String]) -> Option<Vec<String>> {
+    if !installed("mcs") || !installed("mono") {
+        return None;
+    }
     let directory = tempfile::tempdir().expect("a temporary directory");
     let program = directory.path().join("Judge.exe");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rules/Judge.cs");
-    let Ok(compiled) = Command::new("mcs").arg(format!("-out:{}", program.display())).arg(source).status()
-    else {
-        println!("skipped: no mono");
-        return None;
-    };
-    assert!(compiled.success(), "Judge.cs compiles");
+    let compiled = Command::new("mcs").arg(format!("-out:{}", program.display())).arg(source).status();
+    assert!(compiled.is_ok_and(|status| status.success()), "Judge.cs compiles");
     let mut judge = Command::new("mono")
         .arg(&program)
         .stdin(Stdio::piped())

@@ -1,19 +1,13 @@
-//! Processes for the tests of this room: a broker, the sample programs, Mono programs. Each has a deadline for whatever is
-//! waited for, and none outlives the test.
+//! Processes for the tests of this room: a broker, the sample programs, Mono programs. None outlives the test.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses a part of it")]
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus};
 
-/// Nothing that a test waits for takes as long.
-pub const DEADLINE: Duration = Duration::from_secs(120);
+use test_peers::installed;
+pub use test_peers::{DotNet, Process, free_port, until};
 
 /// The lines that the sample's client prints, and a Mono client too.
 pub const RESULTS: [&str; 4] = [
@@ -31,136 +25,6 @@ pub fn sample(name: &str) -> Command {
         "demo" => env!("CARGO_BIN_EXE_demo"),
         other => panic!("no program {other}"),
     })
-}
-
-/// A port that nobody listens on, for all addresses of this machine; another one each time.
-pub fn free_port() -> u16 {
-    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-    let mut given = GIVEN.lock().unwrap();
-    loop {
-        let port = TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
-        if !given.contains(&port) {
-            given.push(port);
-            return port;
-        }
-    }
-}
-
-/// Waits until this is so.
-pub fn until(mut so: impl FnMut() -> bool) {
-    let limit = Instant::now() + DEADLINE;
-    while !so() {
-        assert!(Instant::now() < limit, "waited in vain");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A running program whose lines can be waited for. Killed when dropped.
-pub struct Process {
-    name: String,
-    child: Child,
-    lines: Receiver<String>,
-    errors: Receiver<String>,
-}
-
-impl Process {
-    pub fn start(command: &mut Command) -> Self {
-        let name = format!("{command:?}");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
-        let lines = lines_of(child.stdout.take().unwrap());
-        let errors = lines_of(child.stderr.take().unwrap());
-        Self { name, child, lines, errors }
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// The next line on standard output; `None` at its end.
-    pub fn line(&self) -> Option<String> {
-        match self.lines.recv_timeout(DEADLINE) {
-            Ok(line) => Some(line),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("{} says nothing", self.name),
-        }
-    }
-
-    /// Waits for a line on standard output that starts like this.
-    pub fn expect(&self, start: &str) -> String {
-        let mut said = Vec::new();
-        while let Some(line) = self.line() {
-            if line.starts_with(start) {
-                return line;
-            }
-            said.push(line);
-        }
-        panic!(
-            "{} never said '{start}' but {said:?} and {:?}",
-            self.name,
-            self.errors.iter().collect::<Vec<_>>()
-        );
-    }
-
-    /// Closes standard input: end of input.
-    pub fn close_input(&mut self) {
-        drop(self.child.stdin.take());
-    }
-
-    /// Ends it without warning.
-    pub fn kill(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-
-    /// Types a line.
-    pub fn enter(&mut self, line: &str) {
-        self.child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
-    }
-
-    /// Asks it to end, as a service manager does.
-    pub fn terminate(&self) {
-        self.signal("-TERM");
-    }
-
-    /// Ctrl-C.
-    pub fn interrupt(&self) {
-        self.signal("-INT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    /// Waits for its end; gives what it said on standard output, as far as nobody has read it, and on standard error.
-    pub fn finish(mut self) -> (ExitStatus, Vec<String>, Vec<String>) {
-        until(|| !self.is_running());
-        let status = self.child.wait().unwrap();
-        (status, self.lines.iter().collect(), self.errors.iter().collect())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
 }
 
 /// A broker process with its control socket in a folder of its own.
@@ -197,9 +61,9 @@ impl Broker {
         // The control socket comes first, then the ports of the routes.
         let mut said = Vec::new();
         while !said.last().is_some_and(|line: &String| line.ends_with("ready")) {
-            match process.errors.recv_timeout(DEADLINE) {
-                Ok(line) => said.push(line),
-                Err(_) => panic!("the broker is not ready: {said:?}"),
+            match process.error_line() {
+                Some(line) => said.push(line),
+                None => panic!("the broker is not ready: {said:?}"),
             }
         }
         process
@@ -241,9 +105,7 @@ pub struct MonoProgram {
 
 impl MonoProgram {
     pub fn compile(source: &str) -> Option<Self> {
-        let there = |program: &str| Command::new(program).arg("--version").output().is_ok();
-        if !there("mcs") || !there("mono") {
-            println!("skipped: no mono");
+        if !installed("mcs") || !installed("mono") {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

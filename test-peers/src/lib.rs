@@ -1,0 +1,22 @@
+//! Foreign programs that tests run against: how to start one, read what it says with a deadline, and what a test says when
+//! one is not there. For tests only; no room depends on it otherwise.
+//!
+//! ```no_run
+//! use test_peers::{DotNet, Process};
+//!
+//! let Some(dotnet) = DotNet::found() else { return };
+//! let mut command = dotnet.client();
+//! let client = Process::start(command.args(["--address", "net.tcp://localhost:9000/calculator/1"]));
+//! let (status, said, errors) = client.finish();
+//! assert!(status.success(), "{said:?} {errors:?}");
+//! ```
+
+mod dotnet;
+mod missing;
+mod port;
+mod process;
+
+pub use dotnet::DotNet;
+pub use missing::{installed, skip};
+pub use port::{free_port, has_ipv6};
+pub use process::{DEADLINE, Process, until};
