@@ -1,0 +1,158 @@
+using System.ServiceModel;
+
+namespace Peers;
+
+/// <summary>What is called on a channel, for each contract. Every line begins with the channel's label.</summary>
+sealed class Sessions(Options options, Channels channels)
+{
+    public void Run(string address, string label, int number)
+    {
+        bool streamed = options.Get("mode", "").StartsWith("streamed", StringComparison.Ordinal);
+        string otherwise = options.Get("mode") == "duplex" ? "duplex" : streamed ? "streams" : "calc";
+        switch (options.Get("contract", otherwise))
+        {
+            case "calc": Calculator(address, label, number); break;
+            case "unknown": Unknown(address, label); break;
+            case "duplex": Duplex(address, label); break;
+            case "streams": Streams(address, label); break;
+            case "streamed": Streamed(address, label); break;
+            case "echo": Echo(address, label); break;
+            case "fault": Faults(address, label); break;
+            case "forget": Forget(address, label); break;
+            case string other: throw new ArgumentException($"--contract {other}");
+        }
+    }
+
+    void Calculator(string address, string label, int number)
+    {
+        ICalculator channel = channels.Create<ICalculator>(address);
+        Open(channel, label);
+        int calls = options.Get("calls", 4);
+        for (int i = 0; i < calls; i++)
+        {
+            if (i > 0) Thread.Sleep(options.Get("pause", 0));
+            double x = 100 + 10 * number + i, y = 15.99 + i;
+            (string name, double result, Func<double> call) = (i % 4) switch
+            {
+                0 => (nameof(channel.Add), x + y, () => channel.Add(x, y)),
+                1 => (nameof(channel.Subtract), x - y, () => channel.Subtract(x, y)),
+                2 => (nameof(channel.Multiply), x * y, () => channel.Multiply(x, y)),
+                _ => (nameof(channel.Divide), x / y, (Func<double>)(() => channel.Divide(x, y))),
+            };
+            Report.Check($"{label} {name}({Report.Text(x)},{Report.Text(y)})", result, call);
+        }
+        Close(channel, label);
+    }
+
+    void Unknown(string address, string label)
+    {
+        IUnknown channel = channels.Create<IUnknown>(address);
+        Open(channel, label);
+        Report.Check($"{label} Root(2)", double.NaN, () => channel.Root(2));
+        Close(channel, label);
+    }
+
+    void Duplex(string address, string label)
+    {
+        Callback callback = new(TimeSpan.FromSeconds(options.Get("timeout", 20.0)));
+        ICalculatorDuplex channel = channels.CreateDuplex<ICalculatorDuplex>(address, new(callback));
+        Open(channel, label);
+        for (int i = 0; i < options.Get("calls", 1); i++)
+        {
+            Report.Check($"{label} callback of AddTo(100)", "Equals(100)", () => { channel.AddTo(100); return callback.Next(); });
+            Report.Check($"{label} callback of MultiplyBy(2)", "Equals(200)", () => { channel.MultiplyBy(2); return callback.Next(); });
+            Report.Check($"{label} callback of Clear()", "Equation(0 + 100 * 2 = 200)", () => { channel.Clear(); return callback.Next(); });
+        }
+        Close(channel, label);
+    }
+
+    void Streams(string address, string label)
+    {
+        int size = options.Get("bytes", 200_000);
+        IStreams down = channels.Create<IStreams>(address);
+        if (!options.Has("uploadonly")) Report.Check($"{label} Download({size})", size, () => Matching(down.Download(size)));
+        if (!options.Has("downloadonly"))
+        {
+            // Mono answers one streamed call on a channel.
+            IStreams up = options.Has("samechannel") ? down : channels.Create<IStreams>(address);
+            Report.Check($"{label} Upload({size})", size, () => up.Upload(new MemoryStream(Pattern(size))));
+            if (up != down) Close(up, $"{label} upload");
+        }
+        Close(down, label);
+    }
+
+    void Streamed(string address, string label)
+    {
+        int size = options.Get("bytes", 200_000);
+        IStreamed channel = channels.Create<IStreamed>(address);
+        for (int i = 0; i < options.Get("calls", 1); i++)
+            Report.Check($"{label} Echo(stream of {size})", size, () => Matching(channel.Echo(new MemoryStream(Pattern(size)))));
+        Close(channel, label);
+    }
+
+    void Echo(string address, string label)
+    {
+        IEcho channel = channels.Create<IEcho>(address);
+        Open(channel, label);
+        Report.Check($"{label} Echo(short)", "h\u00e9llo \u20ac", () => channel.Echo("h\u00e9llo \u20ac"));
+        byte[] data = Pattern(options.Get("bytes", 100_000));
+        Report.Check($"{label} Blob({data.Length}) reversed", true, () => channel.Blob(data).Reverse().SequenceEqual(data));
+        Close(channel, label);
+    }
+
+    void Faults(string address, string label)
+    {
+        IEcho channel = channels.Create<IEcho>(address);
+        Open(channel, label);
+        foreach (string kind in new[] { "fault", "crash" })
+            try { Report.Check($"{label} Fail({kind})", "a SOAP fault", () => channel.Fail(kind)); }
+            catch (FaultException e) { Report.Say($"ok {label} Fail({kind}): {e.Message} (code {e.Code?.Name})"); }
+        Report.Check($"{label} Echo after faults", "still open", () => channel.Echo("still open"));
+        Close(channel, label);
+    }
+
+    void Forget(string address, string label)
+    {
+        IFireAndForget channel = channels.Create<IFireAndForget>(address);
+        Open(channel, label);
+        for (int i = 0; i < options.Get("calls", 3); i++) Report.Say($"sent {label} note {i}", () => channel.Tell($"note {i}"));
+        Close(channel, label);
+    }
+
+    static void Open(object channel, string label) => Report.Say($"open {label}", ((IClientChannel)channel).Open);
+
+    void Close(object channel, string label)
+    {
+        Thread.Sleep(options.Get("hold", 0));
+        if (options.Has("abort")) Report.Say($"abort {label}", ((IClientChannel)channel).Abort);
+        else if (!options.Has("noclose")) Report.Say($"close {label}", ((IClientChannel)channel).Close);
+    }
+
+    static byte[] Pattern(int length)
+    {
+        byte[] octets = new byte[length];
+        for (int i = 0; i < length; i++) octets[i] = (byte)(i % 251);
+        return octets;
+    }
+
+    /// <summary>How many octets of the pattern came; -1 if they are others.</summary>
+    static long Matching(Stream stream)
+    {
+        using Stream whole = stream;
+        using MemoryStream copy = new();
+        whole.CopyTo(copy);
+        byte[] octets = copy.ToArray();
+        return octets.AsSpan().SequenceEqual(Pattern(octets.Length)) ? octets.Length : -1;
+    }
+}
+
+[CallbackBehavior(ConcurrencyMode = ConcurrencyMode.Multiple, UseSynchronizationContext = false)]
+sealed class Callback(TimeSpan patience) : ICalculatorDuplexCallback
+{
+    readonly System.Collections.Concurrent.BlockingCollection<string> came = [];
+
+    void ICalculatorDuplexCallback.Equals(double result) => came.Add($"Equals({Report.Text(result)})");
+    void ICalculatorDuplexCallback.Equation(string equation) => came.Add($"Equation({equation})");
+
+    public string Next() => came.TryTake(out string? call, patience) ? call : "no callback";
+}
