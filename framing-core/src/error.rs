@@ -2,6 +2,7 @@
 //! commands out of turn ([`ApiMisuse`]).
 
 use core::fmt;
+use core::num::NonZeroUsize;
 
 use crate::{Fault, Mode, RecordType};
 
@@ -58,8 +59,10 @@ impl fmt::Display for Field {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Expected {
-    /// Any record.
-    Record,
+    /// Nothing: the peer has ended, or was asked for nothing yet. (An initiator takes a Fault all the same.)
+    Nothing,
+    /// What is left of a record of this type.
+    MoreOf(RecordType),
     /// A Mode Record.
     Mode,
     /// A Via Record.
@@ -80,6 +83,8 @@ pub enum Expected {
     End,
     /// An Upgrade Response or Fault Record.
     UpgradeResponse,
+    /// The upgrade itself, between Upgrade Response and [`upgraded`](crate::Receiver::upgraded).
+    Upgrade,
     /// A Preamble Ack or Fault Record.
     PreambleAck,
     /// A Sized Envelope, End or Fault Record (the initiator's side of duplex).
@@ -93,7 +98,8 @@ pub enum Expected {
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Record => "a record",
+            Self::Nothing => "nothing",
+            Self::MoreOf(record) => return write!(f, "more of {record}"),
             Self::Mode => "Mode",
             Self::Via => "Via",
             Self::Encoding => "KnownEncoding or ExtensibleEncoding",
@@ -104,6 +110,7 @@ impl fmt::Display for Expected {
             Self::MoreOfEnvelope => "more of the envelope",
             Self::End => "End",
             Self::UpgradeResponse => "UpgradeResponse or Fault",
+            Self::Upgrade => "the upgrade",
             Self::PreambleAck => "PreambleAck or Fault",
             Self::EnvelopeEndOrFault => "SizedEnvelope, End or Fault",
             Self::ReplyEndOrFault => "UnsizedEnvelope, End or Fault",
@@ -201,7 +208,8 @@ struct Answers {
 
 impl DecodeError {
     /// The fault that tells the peer what is wrong, or `None` where a Fault Record helps nobody: the peer speaks
-    /// another protocol or is gone. An initiator never answers with a fault.
+    /// another protocol or is gone. Whether it can be sent depends on the session:
+    /// [`Receiver::answer`](crate::Receiver::answer) knows. An initiator never answers with a fault.
     ///
     /// ```
     /// use framing_core::{DecodeError, Fault, Field};
@@ -356,6 +364,10 @@ pub enum ApiMisuse {
     OutOfTurn,
     /// The mode of a preamble is none of the four.
     UndefinedMode(Mode),
+    /// So many octets are left that were received on the other side of an upgrade: see
+    /// [`upgraded`](crate::Receiver::upgraded) and [`downgraded`](crate::Receiver::downgraded). Where the upgrade has had
+    /// what is its, no correct peer sends them, and the connection is to be closed.
+    OctetsLeft(NonZeroUsize),
     /// The record cannot be written.
     Encode(EncodeError),
 }
@@ -371,6 +383,9 @@ impl fmt::Display for ApiMisuse {
         match self {
             Self::OutOfTurn => f.write_str("command out of turn"),
             Self::UndefinedMode(mode) => write!(f, "mode {mode} is not defined"),
+            Self::OctetsLeft(octets) => {
+                write!(f, "{octets} octets are left that belong to the other side of the upgrade")
+            }
             Self::Encode(error) => error.fmt(f),
         }
     }

@@ -4,7 +4,7 @@ mod commands;
 
 use core::num::NonZeroUsize;
 
-use crate::session::{Inbound, Incoming, Outbound, Role};
+use crate::session::{Inbound, Incoming, Outbound, Role, ends_behind, nothing_expected};
 use crate::{DecodeError, Decoded, Expected, Fault, Limits, Mode, Record, RecordType, Step, StreamEnd};
 
 /// What [`Initiator::step`] found. URIs and payloads borrow from the octets given to it.
@@ -39,7 +39,8 @@ use crate::{DecodeError, Decoded, Expected, Fault, Limits, Mode, Record, RecordT
 pub enum Event<'a> {
     /// Nothing more can be said without at least so many octets more. Nothing was consumed.
     NeedInput(NonZeroUsize),
-    /// The receiver upgrades: every later octet, those in the buffer included, belongs to the upgrade.
+    /// The receiver upgrades: every later octet, those in the buffer included, belongs to the upgrade. Carry it out and say
+    /// [`upgraded`](Initiator::upgraded).
     UpgradeResponse,
     /// The receiver accepts the session: envelopes may go both ways.
     PreambleAck,
@@ -53,7 +54,7 @@ pub enum Event<'a> {
     /// The envelope is complete.
     EnvelopeEnd,
     /// The receiver sends nothing more in this session. Once [`end`](Initiator::end) is written too, the next session
-    /// may begin on the raw stream.
+    /// may begin on the raw stream; after an upgraded one when [`downgraded`](Initiator::downgraded) is said.
     End,
     /// The receiver refuses or breaks off; the session is over.
     Fault(Fault<'a>),
@@ -101,10 +102,16 @@ enum State {
     /// The preamble is out; an upgrade or its end must follow.
     Preamble,
     AwaitingUpgrade,
+    /// The Upgrade Response has come: no octet is ours until the upgrade is done.
+    Upgrading,
     AwaitingAck,
     Session(Inbound),
     /// The receiver's End has come, ours has not gone.
     InputEnded,
+    /// Both Ends are through. Nothing may have come behind the receiver's: it would answer the next preamble.
+    Over,
+    /// The same of an upgraded session: no octet is ours until the stream is the raw one again.
+    Downgrading,
     /// Simplex and singleton-sized: nothing comes back.
     OneWay,
     Failed(DecodeError),
@@ -130,7 +137,8 @@ impl Initiator {
     /// Decodes the next event from the beginning of `octets`. Give it everything that was received and not consumed.
     ///
     /// The same octets give the same events however they are split (payloads aside). Call it until
-    /// [`NeedInput`](Event::NeedInput) or [`AwaitingCommand`](Event::AwaitingCommand).
+    /// [`NeedInput`](Event::NeedInput) or [`AwaitingCommand`](Event::AwaitingCommand), also between sessions: what comes
+    /// while nothing is asked for would be taken for the answer to what is asked for next.
     ///
     /// # Errors
     /// [`DecodeError::UnexpectedRecord`] (its text hints at HTTP where that is it), [`TooLong`](DecodeError::TooLong),
@@ -161,11 +169,23 @@ impl Initiator {
 
     fn advance<'a>(&mut self, octets: &'a [u8]) -> Result<Step<Event<'a>>, DecodeError> {
         let (consumed, event) = match &mut self.state {
-            State::Start | State::Preamble | State::InputEnded | State::OneWay => (0, Event::AwaitingCommand),
-            State::AwaitingUpgrade => {
-                self.answer(octets, Record::UpgradeResponse, Expected::UpgradeResponse)?
+            State::Over if octets.is_empty() => {
+                *self = Self::new(self.limits);
+                (0, Event::AwaitingCommand)
             }
-            State::AwaitingAck => self.answer(octets, Record::PreambleAck, Expected::PreambleAck)?,
+            State::Start | State::Preamble | State::OneWay if octets.is_empty() => {
+                (0, Event::AwaitingCommand)
+            }
+            State::Start | State::Preamble | State::OneWay | State::Over => {
+                self.answer(octets, None, Expected::Nothing)?
+            }
+            State::Upgrading | State::InputEnded | State::Downgrading => (0, Event::AwaitingCommand),
+            State::AwaitingUpgrade => {
+                self.answer(octets, Some(RecordType::UPGRADE_RESPONSE), Expected::UpgradeResponse)?
+            }
+            State::AwaitingAck => {
+                self.answer(octets, Some(RecordType::PREAMBLE_ACK), Expected::PreambleAck)?
+            }
             State::Session(inbound) => match inbound.step(octets, &self.limits)? {
                 (consumed, Incoming::NeedInput(octets)) => (consumed, Event::NeedInput(octets)),
                 (consumed, Incoming::EnvelopeStart { size }) => (consumed, Event::EnvelopeStart { size }),
@@ -173,7 +193,7 @@ impl Initiator {
                 (consumed, Incoming::EnvelopeEnd) => (consumed, Event::EnvelopeEnd),
                 (consumed, Incoming::End) => {
                     self.state = State::InputEnded;
-                    self.next_session();
+                    self.end_session();
                     (consumed, Event::End)
                 }
                 (consumed, Incoming::Fault(fault)) => {
@@ -187,18 +207,19 @@ impl Initiator {
         Ok(Step { consumed, event })
     }
 
-    /// C1 and C2: the one record wanted, or a fault. Judged by the type octet before anything is awaited.
+    /// C1 and C2: the one record wanted, or a fault, which may come unasked too. Judged by the type octet before anything
+    /// is awaited.
     fn answer<'a>(
         &mut self,
         octets: &'a [u8],
-        wanted: Record<'static>,
+        wanted: Option<RecordType>,
         expected: Expected,
     ) -> Result<(usize, Event<'a>), DecodeError> {
         let Some(code) = octets.first() else {
             return Ok((0, Event::NeedInput(NonZeroUsize::MIN)));
         };
         let got = RecordType(*code);
-        if got != wanted.record_type() && got != RecordType::FAULT {
+        if Some(got) != wanted && got != RecordType::FAULT {
             return Err(DecodeError::UnexpectedRecord { expected, got });
         }
         match Record::decode(octets, &self.limits)? {
@@ -208,8 +229,7 @@ impl Initiator {
                 Ok((consumed, Event::Fault(fault)))
             }
             Decoded::Complete { value: Record::UpgradeResponse, consumed } => {
-                self.state = State::Preamble;
-                self.upgraded = true;
+                self.state = State::Upgrading;
                 Ok((consumed, Event::UpgradeResponse))
             }
             Decoded::Complete { consumed, .. } => {
@@ -220,10 +240,12 @@ impl Initiator {
         }
     }
 
-    /// Says that the stream has ended. `left` are the octets received and not consumed.
+    /// Says that the stream has ended. `left` are the octets received and not consumed, after
+    /// [`NeedInput`](Event::NeedInput) or [`AwaitingCommand`](Event::AwaitingCommand).
     ///
     /// # Errors
-    /// [`DecodeError::EndOfStream`] where the receiver had to send more; the error the machine failed with before.
+    /// [`DecodeError::EndOfStream`] where the receiver had to send more, with what is missing first;
+    /// [`DecodeError::UnexpectedRecord`] for octets that nothing asked for; the error the machine failed with before.
     ///
     /// ```
     /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
@@ -239,18 +261,17 @@ impl Initiator {
     /// # Ok::<(), ApiMisuse>(())
     /// ```
     pub fn end_of_stream(&mut self, left: &[u8]) -> Result<StreamEnd, DecodeError> {
-        let end = match self.state {
-            State::Start | State::OneWay => Ok(StreamEnd::Quiet),
-            State::Preamble | State::AwaitingAck => {
-                Err(DecodeError::EndOfStream { expected: Expected::PreambleAck })
-            }
-            State::AwaitingUpgrade => Err(DecodeError::EndOfStream { expected: Expected::UpgradeResponse }),
-            State::Session(inbound) if left.is_empty() => {
-                inbound.end_of_stream(self.output == Outbound::Ended)
-            }
-            State::Session(_) => Err(DecodeError::EndOfStream { expected: Expected::Record }),
-            State::InputEnded | State::Closed => Ok(StreamEnd::Orderly),
-            State::Failed(error) => Err(error),
+        let end = match (self.state, left) {
+            (State::Failed(error), _) => Err(error),
+            (State::Closed, _) | (State::InputEnded, []) => Ok(StreamEnd::Orderly),
+            (State::Start | State::OneWay | State::Over | State::Downgrading, []) => Ok(StreamEnd::Quiet),
+            (State::AwaitingUpgrade, left) => Err(ends_behind(left, Expected::UpgradeResponse)),
+            (State::Upgrading, _) => Err(ends_behind(&[], Expected::Upgrade)),
+            (State::AwaitingAck, left) => Err(ends_behind(left, Expected::PreambleAck)),
+            (State::Session(inbound), left) => inbound.end_of_stream(left, self.output == Outbound::Ended),
+            (State::Preamble, []) => Err(ends_behind(&[], Expected::PreambleAck)),
+            (_, [got, ..]) if *got == RecordType::FAULT.0 => Err(ends_behind(left, Expected::Nothing)),
+            (_, [got, ..]) => Err(nothing_expected(*got)),
         };
         match end {
             Ok(_) => self.state = State::Closed,
@@ -259,8 +280,8 @@ impl Initiator {
         end
     }
 
-    /// Whether this session was upgraded: its octets travel inside the upgraded stream until both Ends are through,
-    /// then the stream falls back to the raw one.
+    /// Whether what this machine reads and writes now travels inside an upgrade: from [`upgraded`](Self::upgraded) to
+    /// [`downgraded`](Self::downgraded).
     ///
     /// ```
     /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
@@ -272,6 +293,8 @@ impl Initiator {
     /// # initiator.preamble(&preamble, &mut out)?;
     /// initiator.upgrade_request("application/ssl-tls", &mut out)?;
     /// initiator.step(&[0x0A]).unwrap();
+    /// assert!(!initiator.is_upgraded());
+    /// initiator.upgraded(&[])?;
     /// assert!(initiator.is_upgraded());
     /// # Ok::<(), ApiMisuse>(())
     /// ```
@@ -280,7 +303,8 @@ impl Initiator {
         self.upgraded
     }
 
-    /// Whether a session may begin: [`preamble`](Self::preamble) is in turn. So it is again once both Ends are through.
+    /// Whether a session may begin: [`preamble`](Self::preamble) is in turn. So it is again once both Ends are through and
+    /// [`step`](Self::step) has said, with [`AwaitingCommand`](Event::AwaitingCommand), that nothing has come behind them.
     ///
     /// ```
     /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
@@ -298,10 +322,14 @@ impl Initiator {
         matches!(self.state, State::Start)
     }
 
-    /// Goes back to C0 once both sides have ended.
-    fn next_session(&mut self) {
-        if matches!(self.state, State::InputEnded | State::OneWay) && self.output == Outbound::Ended {
-            *self = Self::new(self.limits);
+    /// Once both sides have ended: back to C0, by way of what may still have come.
+    fn end_session(&mut self) {
+        match self.state {
+            _ if self.output != Outbound::Ended => {}
+            State::InputEnded if self.upgraded => self.state = State::Downgrading,
+            State::InputEnded => self.state = State::Over,
+            State::OneWay => *self = Self::new(self.limits),
+            _ => {}
         }
     }
 }

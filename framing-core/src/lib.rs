@@ -26,13 +26,20 @@
 //! A session that is not upgraded sends preamble and PreambleEnd at once; no envelope leaves before the Ack. After End in
 //! both directions the next session may begin on the same connection, in the clear even if this one was upgraded.
 //!
+//! # Upgrades
+//!
+//! TLS and Negotiate are the caller's. From the Upgrade Response on a machine looks at nothing: whoever carries the upgrade
+//! out gets what was received and not consumed, then what comes, and says `upgraded(left)`. Behind both Ends it again looks at
+//! nothing until `downgraded(left)`, when our End has gone out inside. Neither lets an octet pass that was received on the
+//! other side: in between lies all the protection there is, and somebody on the way writes what he likes before it.
+//!
 //! # The run loop
 //!
 //! The machines own no buffer. Give [`Receiver::step`] all octets received and not consumed; it says how many to discard
 //! and what happened, in terms that borrow from them. Call it until it says `NeedInput`, only then read more: the same
 //! octets give the same events however they come. Commands write what is to be sent into your slice. A command out of
-//! turn is an [`ApiMisuse`], octets no correct peer sends are a [`DecodeError`], and [`DecodeError::fault`] says what to
-//! answer. Payloads are handed out where they lie and never copied; memory does not depend on a peer's sizes, and
+//! turn is an [`ApiMisuse`], octets no correct peer sends are a [`DecodeError`], and [`Receiver::answer`] says what to
+//! answer, if anything. Payloads are handed out where they lie and never copied; memory does not depend on a peer's sizes, and
 //! [`Limits`] are enforced before the octets beyond them are awaited.
 //!
 //! ```
@@ -44,14 +51,16 @@
 //! fn serve(stream: &mut (impl Read + Write), mut envelope: impl FnMut(&[u8])) -> io::Result<()> {
 //!     let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
 //!     let mut receiver = Receiver::new(Limits::DEFAULT);
-//!     let mut buffer = Vec::new();
+//!     // Larger than a preamble may be, or it might fill up. Of it start..end are received and not consumed.
+//!     let mut buffer = [0; 8192];
+//!     let (mut start, mut end) = (0, 0);
 //!     let mut payload = Vec::new();
 //!     let mut out = [0; 128];
 //!     loop {
-//!         let step = match receiver.step(&buffer) {
+//!         let step = match receiver.step(&buffer[start..end]) {
 //!             Ok(step) => step,
 //!             Err(error) => {
-//!                 if let Some(fault) = error.fault() {
+//!                 if let Some(fault) = receiver.answer() {
 //!                     let written = receiver.fault(fault, &mut out).map_err(io::Error::other)?;
 //!                     stream.write_all(&out[..written])?;
 //!                 }
@@ -60,10 +69,12 @@
 //!         };
 //!         let answer = match step.event {
 //!             Event::NeedInput(_) => {
-//!                 let mut piece = [0; 4096];
-//!                 match stream.read(&mut piece)? {
-//!                     0 => return receiver.end_of_stream(&buffer).map(drop).map_err(invalid),
-//!                     octets => buffer.extend_from_slice(&piece[..octets]),
+//!                 // Octets move once a read, not once an event: many records may lie in one read.
+//!                 buffer.copy_within(start..end, 0);
+//!                 (start, end) = (0, end - start);
+//!                 match stream.read(&mut buffer[end..])? {
+//!                     0 => return receiver.end_of_stream(&buffer[..end]).map(drop).map_err(invalid),
+//!                     octets => end += octets,
 //!                 }
 //!                 continue;
 //!             }
@@ -83,9 +94,8 @@
 //!             // After a fault: the caller ends its half, reads on for a while, and closes.
 //!             Event::AwaitingCommand | Event::Closed => return Ok(()),
 //!         };
-//!         let consumed = step.consumed;
+//!         start += step.consumed;
 //!         stream.write_all(&out[..answer.map_err(io::Error::other)?])?;
-//!         buffer.drain(..consumed);
 //!     }
 //! }
 //! # struct Pipe<'a>(&'a [u8], Vec<u8>);
@@ -111,7 +121,7 @@
 //! | be a client | [`Initiator`] |
 //! | route or filter connections | [`preamble::view`]; keep what it saw in an [`OwnedPreamble`] |
 //! | read or write single records | [`Record`], [`size`] |
-//! | know what to answer to bad octets | [`DecodeError::fault`], [`DecodeError::fault_as_original`] |
+//! | know what to answer to bad octets | [`Receiver::answer`], [`DecodeError::fault`], [`DecodeError::fault_as_original`] |
 //! | look at a capture | [`dump`]; `cargo run -p framing-core --example nmf-dump -- FILE` |
 //!
 //! # Leniency

@@ -17,7 +17,7 @@ pub(crate) struct Invalid(DecodeError);
 impl ParseError<&[u8]> for Invalid {
     /// Never reached: the combinators used here are incomplete or succeed, they have no error of their own.
     fn from_error_kind(_: &[u8], _: ErrorKind) -> Self {
-        Self(DecodeError::EndOfStream { expected: Expected::Record })
+        Self(DecodeError::EndOfStream { expected: Expected::Nothing })
     }
 
     fn append(_: &[u8], _: ErrorKind, other: Self) -> Self {

@@ -9,7 +9,10 @@ use core::str;
 
 use heapless::String;
 
-use crate::{DecodeError, EncodeError, Encoding, Field, KnownEncoding, Limits, Mode, Record, parse};
+use crate::{
+    DecodeError, EncodeError, Encoding, Expected, Field, KnownEncoding, Limits, Mode, Record, RecordType,
+    parse,
+};
 
 /// What a session is about: mode, endpoint and encoding.
 ///
@@ -228,6 +231,23 @@ pub(crate) fn view_modes<'a>(
             PreambleView::Via { mode, via, consumed: before(rest), at_least: parse::incomplete(error)? }
         }
     })
+}
+
+/// What a preamble lacks of which `octets` are all there is.
+pub(crate) fn lacks(octets: &[u8], limits: &Limits, one_way: bool) -> Result<Expected, DecodeError> {
+    let via = match view_modes(octets, limits, one_way)? {
+        PreambleView::NeedMore { .. } => None,
+        PreambleView::Via { consumed, .. } | PreambleView::Encoding { consumed, .. } => Some(consumed),
+    };
+    // A Version Record has three octets, a Mode Record two.
+    let (begins, next) = match (octets.len(), via) {
+        (0..3, _) => (0, Expected::MoreOf(RecordType::VERSION)),
+        (3..5, _) => (3, Expected::Mode),
+        (_, None) => (5, Expected::Via),
+        (_, Some(consumed)) => (consumed, Expected::Encoding),
+    };
+    let begun = octets.get(begins).map(|code| Expected::MoreOf(RecordType(*code)));
+    Ok(begun.unwrap_or(next))
 }
 
 /// A [`Preamble`] that owns its texts, inline, in a fixed capacity: for those who keep one after the octets are gone.

@@ -4,8 +4,8 @@ mod commands;
 
 use core::num::NonZeroUsize;
 
-use crate::preamble::{Preamble, PreambleView, view_modes};
-use crate::session::{Inbound, Incoming, Outbound, Role};
+use crate::preamble::{self, Preamble, PreambleView, view_modes};
+use crate::session::{Inbound, Incoming, Outbound, Role, ends_behind, nothing_expected};
 use crate::{DecodeError, Decoded, Expected, Limits, Mode, Record, RecordType, Step, StreamEnd};
 
 /// What [`Receiver::step`] found. Texts and payloads borrow from the octets given to it.
@@ -40,8 +40,8 @@ pub enum Event<'a> {
     /// The preamble is complete through the encoding record (§2.2.6 of the specification). Refuse it with
     /// [`fault`](Receiver::fault), or go on.
     Preamble(Preamble<'a>),
-    /// The initiator wants to upgrade the stream to this protocol: [`accept_upgrade`](Receiver::accept_upgrade) or
-    /// [`fault`](Receiver::fault).
+    /// The initiator wants to upgrade the stream to this protocol: [`accept_upgrade`](Receiver::accept_upgrade), carry it
+    /// out and say [`upgraded`](Receiver::upgraded), or [`fault`](Receiver::fault).
     UpgradeRequest(&'a str),
     /// The preamble is over: [`acknowledge`](Receiver::acknowledge) or [`fault`](Receiver::fault). In a simplex session
     /// there is nothing to answer.
@@ -56,9 +56,10 @@ pub enum Event<'a> {
     /// The envelope is complete.
     EnvelopeEnd,
     /// The initiator sends nothing more in this session. Once [`end`](Receiver::end) is written too (a simplex session
-    /// needs none), the next session may begin on the raw stream.
+    /// needs none), the next session may begin on the raw stream; after an upgraded one when
+    /// [`downgraded`](Receiver::downgraded) is said.
     End,
-    /// Nothing is read until a command is given. Nothing was consumed.
+    /// Nothing is read until a command is given. Nothing was looked at or consumed.
     AwaitingCommand,
     /// The session ended with a fault of ours; these octets are to be discarded until the stream ends.
     Closed,
@@ -102,10 +103,14 @@ enum State {
     Preamble,
     Records,
     AwaitingUpgrade,
+    /// The Upgrade Response is out: no octet is ours until the upgrade is done.
+    Upgrading,
     AwaitingAcknowledge,
     Session(Inbound),
     /// The initiator's End has come, ours has not gone.
     InputEnded,
+    /// Both Ends of an upgraded session are through: no octet is ours until the stream is the raw one again.
+    Downgrading,
     Failed(DecodeError),
     Closed,
 }
@@ -153,17 +158,15 @@ impl Receiver {
     /// [`NeedInput`](Event::NeedInput), only then read more.
     ///
     /// # Errors
-    /// Whatever [`DecodeError`] lists. The machine stays failed and repeats the error; [`fault`](Self::fault) may still
-    /// be given, [`DecodeError::fault`] says which.
+    /// Whatever [`DecodeError`] lists. The machine stays failed and repeats the error; [`answer`](Self::answer) says
+    /// which fault to send, if any.
     ///
     /// ```
     /// use framing_core::{DecodeError, Fault, Limits, Receiver};
     /// let mut receiver = Receiver::new(Limits::DEFAULT);
     /// let error = receiver.step(&[0x00, 0x02]).unwrap_err();
     /// assert_eq!(error, DecodeError::UnsupportedVersion { major: 2 });
-    /// let mut out = [0; 128];
-    /// let written = receiver.fault(error.fault().unwrap(), &mut out);
-    /// assert_eq!(written, Ok(2 + Fault::UNSUPPORTED_VERSION.uri().len()));
+    /// assert_eq!(receiver.answer(), Some(Fault::UNSUPPORTED_VERSION));
     /// ```
     pub fn step<'a>(&mut self, octets: &'a [u8]) -> Result<Step<Event<'a>>, DecodeError> {
         let step = self.advance(octets);
@@ -177,9 +180,11 @@ impl Receiver {
         let (consumed, event) = match &mut self.state {
             State::Preamble => self.preamble(octets)?,
             State::Records => self.record(octets)?,
-            State::AwaitingUpgrade | State::AwaitingAcknowledge | State::InputEnded => {
-                (0, Event::AwaitingCommand)
-            }
+            State::AwaitingUpgrade
+            | State::Upgrading
+            | State::AwaitingAcknowledge
+            | State::InputEnded
+            | State::Downgrading => (0, Event::AwaitingCommand),
             State::Session(inbound) => match inbound.step(octets, &self.limits)? {
                 (consumed, Incoming::NeedInput(octets)) => (consumed, Event::NeedInput(octets)),
                 (consumed, Incoming::EnvelopeStart { size }) => (consumed, Event::EnvelopeStart { size }),
@@ -187,7 +192,7 @@ impl Receiver {
                 (consumed, Incoming::EnvelopeEnd) => (consumed, Event::EnvelopeEnd),
                 (consumed, Incoming::End | Incoming::Fault(_)) => {
                     self.state = State::InputEnded;
-                    self.next_session();
+                    self.end_session();
                     (consumed, Event::End)
                 }
             },
@@ -199,7 +204,15 @@ impl Receiver {
 
     /// S0 to S10: everything through the encoding record at once, so that the texts can be borrowed together.
     fn preamble<'a>(&mut self, octets: &'a [u8]) -> Result<(usize, Event<'a>), DecodeError> {
-        match view_modes(octets, &self.limits, self.one_way)? {
+        let view = view_modes(octets, &self.limits, self.one_way).inspect_err(|_| {
+            // Whether there is a way back is known as soon as the mode is.
+            if let [0x00, 0x01, _, 0x01, mode @ 0x03..=0x04, ..] = octets
+                && self.one_way
+            {
+                self.mode = Some(Mode(*mode));
+            }
+        })?;
+        match view {
             PreambleView::NeedMore { at_least } | PreambleView::Via { at_least, .. } => {
                 Ok((0, Event::NeedInput(at_least)))
             }
@@ -246,38 +259,53 @@ impl Receiver {
             },
             _ => {}
         }
-        let expected = if simplex { Expected::PreambleEndOrEnvelope } else { Expected::UpgradeOrPreambleEnd };
-        Err(DecodeError::UnexpectedRecord { expected, got })
+        Err(DecodeError::UnexpectedRecord { expected: self.expected_record(), got })
     }
 
-    /// Says that the stream has ended. `left` are the octets received and not consumed.
+    /// What S11 waits for.
+    fn expected_record(&self) -> Expected {
+        match self.mode {
+            Some(Mode::SIMPLEX) => Expected::PreambleEndOrEnvelope,
+            _ => Expected::UpgradeOrPreambleEnd,
+        }
+    }
+
+    /// Says that the stream has ended. `left` are the octets received and not consumed, after
+    /// [`NeedInput`](Event::NeedInput) or [`AwaitingCommand`](Event::AwaitingCommand).
     ///
     /// # Errors
-    /// [`DecodeError::EndOfStream`] where the initiator had to send more; the error the machine failed with before.
+    /// [`DecodeError::EndOfStream`] where the initiator had to send more, with what is missing first;
+    /// [`DecodeError::UnexpectedRecord`] for octets inside an upgrade behind both Ends; the error the machine failed with
+    /// before.
     ///
     /// ```
-    /// use framing_core::{DecodeError, Expected, Limits, Receiver};
+    /// use framing_core::{DecodeError, Expected, Limits, Receiver, RecordType};
     /// let mut receiver = Receiver::new(Limits::DEFAULT);
     /// let octets = [0x00, 0x01];
     /// assert!(receiver.step(&octets).is_ok()); // needs more, but
-    /// let error = DecodeError::EndOfStream { expected: Expected::Via };
+    /// let error = DecodeError::EndOfStream { expected: Expected::MoreOf(RecordType::VERSION) };
     /// assert_eq!(receiver.end_of_stream(&octets), Err(error));
     /// ```
     pub fn end_of_stream(&mut self, left: &[u8]) -> Result<StreamEnd, DecodeError> {
         let end = match self.state {
             State::Preamble if left.is_empty() => Ok(StreamEnd::Quiet),
-            State::Preamble => match view_modes(left, &self.limits, self.one_way) {
-                Ok(PreambleView::NeedMore { .. }) => {
-                    Err(DecodeError::EndOfStream { expected: Expected::Via })
-                }
-                Ok(_) => Err(DecodeError::EndOfStream { expected: Expected::Encoding }),
-                Err(error) => Err(error),
-            },
-            State::Records | State::AwaitingUpgrade | State::AwaitingAcknowledge => {
-                Err(DecodeError::EndOfStream { expected: Expected::UpgradeOrPreambleEnd })
+            State::Preamble => preamble::lacks(left, &self.limits, self.one_way)
+                .and_then(|expected| Err(DecodeError::EndOfStream { expected })),
+            State::Records => Err(ends_behind(left, self.expected_record())),
+            // The initiator owes what comes behind our answer.
+            State::AwaitingUpgrade => Err(ends_behind(&[], self.expected_record())),
+            State::Upgrading => {
+                self.output = Outbound::Ended; // a fault in the clear would be taken for the upgrade's
+                Err(ends_behind(&[], Expected::Upgrade))
             }
-            State::Session(inbound) if left.is_empty() => inbound.end_of_stream(false),
-            State::Session(_) => Err(DecodeError::EndOfStream { expected: Expected::Record }),
+            State::AwaitingAcknowledge => {
+                let inbound = Inbound::new(Role::Receiver, self.mode.unwrap_or(Mode::DUPLEX));
+                Err(ends_behind(&[], inbound.expected()))
+            }
+            State::Session(inbound) => inbound.end_of_stream(left, false),
+            State::Downgrading => {
+                left.first().map_or(Ok(StreamEnd::Quiet), |got| Err(nothing_expected(*got)))
+            }
             State::InputEnded | State::Closed => Ok(StreamEnd::Orderly),
             State::Failed(error) => Err(error),
         };
@@ -291,8 +319,8 @@ impl Receiver {
         end
     }
 
-    /// Whether this session was upgraded: its octets travel inside the upgraded stream until both Ends are through,
-    /// then the stream falls back to the raw one.
+    /// Whether what this machine reads and writes now travels inside an upgrade: from [`upgraded`](Self::upgraded) to
+    /// [`downgraded`](Self::downgraded).
     ///
     /// ```
     /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
@@ -302,8 +330,9 @@ impl Receiver {
     /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
     /// # }
     /// let mut out = [0; 128];
+    /// receiver.accept_upgrade(&mut out)?; // sent in the clear
     /// assert!(!receiver.is_upgraded());
-    /// receiver.accept_upgrade(&mut out)?;
+    /// receiver.upgraded(&[])?;
     /// assert!(receiver.is_upgraded());
     /// # Ok::<(), ApiMisuse>(())
     /// ```
@@ -329,11 +358,19 @@ impl Receiver {
         self.mode
     }
 
-    /// Goes back to S0 once both sides have ended.
-    fn next_session(&mut self) {
+    /// Once both sides have ended: back to S0, from inside an upgrade when that is taken down.
+    fn end_session(&mut self) {
         let nothing_to_end = !self.mode.is_some_and(Mode::has_back_channel);
         if self.state == State::InputEnded && (nothing_to_end || self.output == Outbound::Ended) {
-            *self = Self { one_way: self.one_way, ..Self::new(self.limits) };
+            if self.upgraded {
+                self.state = State::Downgrading;
+            } else {
+                self.next_session();
+            }
         }
+    }
+
+    fn next_session(&mut self) {
+        *self = Self { one_way: self.one_way, ..Self::new(self.limits) };
     }
 }

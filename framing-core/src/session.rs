@@ -136,12 +136,15 @@ impl Inbound {
         }
     }
 
-    /// Whether the stream may end here, with nothing undecoded.
-    pub(crate) fn end_of_stream(&self, ended_ourselves: bool) -> Result<StreamEnd, DecodeError> {
-        match self.at {
-            At::Raw | At::RawStart => Ok(StreamEnd::EnvelopeEnd),
-            At::Record if !self.is_singleton() && (self.any || ended_ourselves) => Ok(StreamEnd::Orderly),
-            _ => Err(DecodeError::EndOfStream { expected: self.expected() }),
+    /// Whether the stream may end here, with these octets undecoded.
+    pub(crate) fn end_of_stream(&self, left: &[u8], ended_ourselves: bool) -> Result<StreamEnd, DecodeError> {
+        match (self.at, left) {
+            (At::Raw | At::RawStart, []) => Ok(StreamEnd::EnvelopeEnd),
+            (At::Record, []) if !self.is_singleton() && (self.any || ended_ourselves) => {
+                Ok(StreamEnd::Orderly)
+            }
+            (At::Record | At::AfterEnvelope, left) => Err(ends_behind(left, self.expected())),
+            _ => Err(DecodeError::EndOfStream { expected: Expected::MoreOfEnvelope }),
         }
     }
 
@@ -229,7 +232,7 @@ impl Inbound {
         }
     }
 
-    const fn expected(&self) -> Expected {
+    pub(crate) const fn expected(&self) -> Expected {
         match (self.at, self.role) {
             (At::Record, Role::Receiver) if self.is_singleton() => Expected::UnsizedEnvelope,
             (At::Record, Role::Receiver) => Expected::EnvelopeOrEnd,
@@ -240,6 +243,22 @@ impl Inbound {
             _ => Expected::MoreOfEnvelope,
         }
     }
+}
+
+/// A stream that ends behind `left` lacks the rest of the record that begins there, or what the grammar wants next.
+pub(crate) fn ends_behind(left: &[u8], next: Expected) -> DecodeError {
+    let expected = left.first().map_or(next, |code| Expected::MoreOf(RecordType(*code)));
+    DecodeError::EndOfStream { expected }
+}
+
+/// Octets at a place where none may come.
+pub(crate) fn nothing_expected(got: u8) -> DecodeError {
+    DecodeError::UnexpectedRecord { expected: Expected::Nothing, got: RecordType(got) }
+}
+
+/// Octets from one side of an upgrade are not taken for octets from the other.
+pub(crate) fn nothing_left(left: &[u8]) -> Result<(), ApiMisuse> {
+    NonZeroUsize::new(left.len()).map_or(Ok(()), |octets| Err(ApiMisuse::OctetsLeft(octets)))
 }
 
 /// At most `left` octets, and how many are left after them.

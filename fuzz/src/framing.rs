@@ -123,14 +123,14 @@ pub fn receiver_splits(octets: &[u8]) {
 
     let naive = naive::receiver(octets, &limits, one_way);
     let whole = drive::receiver(&[octets], &limits, one_way, drive::Upgrades::Inside);
-    assert_eq!(whole.seen, naive);
+    assert_eq!(whole, naive);
     assert_eq!(drive::receiver(&pieces, &limits, one_way, drive::Upgrades::Inside), whole);
 
     let mode = if choice & 8 == 0 { Mode::DUPLEX } else { Mode::SINGLETON_UNSIZED };
     let asked = usize::from(choice >> 6);
     let naive = naive::initiator(octets, &limits, mode, asked);
     let whole = drive::initiator(&[octets], &limits, mode, asked, drive::Upgrades::Inside);
-    assert_eq!(whole.seen, naive);
+    assert_eq!(whole, naive);
     assert_eq!(drive::initiator(&pieces, &limits, mode, asked, drive::Upgrades::Inside), whole);
 }
 

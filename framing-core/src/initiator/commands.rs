@@ -1,7 +1,7 @@
 //! What an initiator sends: each command writes into the caller's slice and moves the machine on, or does neither.
 
 use super::{Initiator, State};
-use crate::session::{Outbound, Role};
+use crate::session::{Outbound, Role, nothing_left};
 use crate::{ApiMisuse, Mode, Preamble, Record};
 
 impl Initiator {
@@ -63,6 +63,79 @@ impl Initiator {
         let written = Record::UpgradeRequest(name).encode(out)?;
         self.state = State::AwaitingUpgrade;
         Ok(written)
+    }
+
+    /// Says that the upgrade is done: from here on octets come from inside it, and what commands write goes there. `left`
+    /// is what is still in the buffer that [`step`](Self::step) is given: octets received in the clear. There must be
+    /// none, or anybody on the way could put records into the protected stream before it begins. A second upgrade lies
+    /// inside the first, and octets from inside the first are its.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OctetsLeft`]: they belong to the upgrade, or to nobody; [`ApiMisuse::OutOfTurn`] unless the last event
+    /// was [`UpgradeResponse`](super::Event::UpgradeResponse).
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// initiator.upgrade_request("application/ssl-tls", &mut out)?;
+    /// let buffer = b"\x0A\x0B"; // a Preamble Ack in the clear, right behind the Upgrade Response
+    /// let left = &buffer[initiator.step(buffer).unwrap().consumed..];
+    /// assert_eq!(initiator.preamble_end(&mut out), Err(ApiMisuse::OutOfTurn)); // not before it is upgraded
+    /// assert!(matches!(initiator.upgraded(left), Err(ApiMisuse::OctetsLeft(_))));
+    /// initiator.upgraded(&[])?;
+    /// assert_eq!(initiator.preamble_end(&mut out), Ok(1)); // inside the upgrade
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
+    pub fn upgraded(&mut self, left: &[u8]) -> Result<(), ApiMisuse> {
+        if self.state != State::Upgrading {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        nothing_left(left)?;
+        self.state = State::Preamble;
+        self.upgraded = true;
+        Ok(())
+    }
+
+    /// Says that an upgraded session is over and the stream the raw one again: both Ends are through, and ours is written
+    /// inside the upgrade. `left` is what is still in the buffer that [`step`](Self::step) is given: octets from inside
+    /// the upgrade, behind the receiver's End. There must be none.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OctetsLeft`]: no correct peer sends them, close the connection; [`ApiMisuse::OutOfTurn`] unless both
+    /// Ends of an upgraded session are through.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
+    /// # use framing_core::{Fault, StreamEnd, initiator::Event};
+    /// let mut initiator = Initiator::new(Limits::DEFAULT);
+    /// let mut out = [0; 128];
+    /// # let encoding = Encoding::Known(KnownEncoding::BINARY);
+    /// # let preamble = Preamble { mode: Mode::DUPLEX, via: "net.tcp://h/a", encoding };
+    /// # initiator.preamble(&preamble, &mut out)?;
+    /// initiator.upgrade_request("application/ssl-tls", &mut out)?;
+    /// # initiator.step(&[0x0A]).unwrap();
+    /// # initiator.upgraded(&[])?;
+    /// # initiator.preamble_end(&mut out)?;
+    /// # initiator.step(&[0x0B]).unwrap();
+    /// assert_eq!(initiator.step(&[0x07]).unwrap().event, Event::End);
+    /// initiator.end(&mut out)?;
+    /// assert!(initiator.is_upgraded()); // the End goes inside the upgrade too
+    /// initiator.downgraded(&[])?;
+    /// assert!(initiator.is_idle());
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
+    pub fn downgraded(&mut self, left: &[u8]) -> Result<(), ApiMisuse> {
+        if self.state != State::Downgrading {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        nothing_left(left)?;
+        *self = Self::new(self.limits);
+        Ok(())
     }
 
     /// Writes a Preamble End Record, 1 octet; the answer is [`Event::PreambleAck`](super::Event::PreambleAck) or [`Event::Fault`](super::Event::Fault). A simplex session
@@ -203,7 +276,7 @@ impl Initiator {
             self.session()?;
         }
         let written = self.output.end(Role::Initiator, self.mode, out)?;
-        self.next_session();
+        self.end_session();
         Ok(written)
     }
 

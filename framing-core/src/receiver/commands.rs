@@ -1,13 +1,13 @@
 //! What a receiver sends: each command writes into the caller's slice and moves the machine on, or does neither.
 
 use super::{Receiver, State};
-use crate::session::{Inbound, Outbound, Role};
+use crate::session::{Inbound, Outbound, Role, nothing_left};
 use crate::{ApiMisuse, Fault, Mode, Record};
 
 impl Receiver {
-    /// Writes an Upgrade Response Record, 1 octet. It is the last octet in the clear: what follows it, octets already
-    /// received and not consumed included, belongs to the upgrade, and the next [`step`](Self::step) wants octets from
-    /// inside it.
+    /// Writes an Upgrade Response Record, 1 octet. It is the last octet in the clear: whoever carries out the upgrade gets
+    /// all that was received and not consumed, then all that comes. [`step`](Self::step) looks at nothing until
+    /// [`upgraded`](Self::upgraded).
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] unless the last event was [`Event::UpgradeRequest`](super::Event::UpgradeRequest); [`ApiMisuse::Encode`].
@@ -28,9 +28,82 @@ impl Receiver {
             return Err(ApiMisuse::OutOfTurn);
         }
         let written = Record::UpgradeResponse.encode(out)?;
+        self.state = State::Upgrading;
+        Ok(written)
+    }
+
+    /// Says that the upgrade is done: from here on octets come from inside it, and what commands write goes there. `left`
+    /// is what is still in the buffer that [`step`](Self::step) is given: octets received in the clear. There must be
+    /// none, or anybody on the way could put records into the protected stream before it begins. A second upgrade lies
+    /// inside the first, and octets from inside the first are its.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OctetsLeft`]: they belong to the upgrade, or to nobody; [`ApiMisuse::OutOfTurn`] unless the last command
+    /// was [`accept_upgrade`](Self::accept_upgrade).
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// // Behind the Upgrade Request comes, still in the clear, what would be a Preamble End.
+    /// let mut buffer = b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x09\x03tls\x0C".to_vec();
+    /// # let mut used = 0;
+    /// # while used + 1 < buffer.len() {
+    /// #     used += receiver.step(&buffer[used..]).unwrap().consumed;
+    /// # }
+    /// # buffer.drain(..used);
+    /// receiver.accept_upgrade(&mut [0; 1])?;
+    /// assert_eq!(receiver.step(&buffer).unwrap().event, Event::AwaitingCommand);
+    /// assert!(matches!(receiver.upgraded(&buffer), Err(ApiMisuse::OctetsLeft(_))));
+    /// let for_the_handshake = std::mem::take(&mut buffer);
+    /// // … which fails with these octets; with a peer's own it goes through, and then:
+    /// receiver.upgraded(&buffer)?;
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
+    pub fn upgraded(&mut self, left: &[u8]) -> Result<(), ApiMisuse> {
+        if self.state != State::Upgrading {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        nothing_left(left)?;
         self.state = State::Records;
         self.upgraded = true;
-        Ok(written)
+        Ok(())
+    }
+
+    /// Says that an upgraded session is over and the stream the raw one again: both Ends are through, and ours is written
+    /// inside the upgrade. `left` is what is still in the buffer that [`step`](Self::step) is given: octets from inside
+    /// the upgrade, behind the initiator's End. There must be none. What the upgrade has read from the connection and not
+    /// decrypted is the beginning of what comes next.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OctetsLeft`]: no correct peer sends them, close the connection; [`ApiMisuse::OutOfTurn`] unless both
+    /// Ends of an upgraded session are through.
+    ///
+    /// ```
+    /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
+    /// # let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// # let mut octets = &b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x09\x03tls"[..];
+    /// # while !octets.is_empty() {
+    /// #     octets = &octets[receiver.step(octets).unwrap().consumed..];
+    /// # }
+    /// let mut out = [0; 128];
+    /// # receiver.accept_upgrade(&mut out)?;
+    /// # receiver.upgraded(&[])?;
+    /// # receiver.step(&[0x0C]).unwrap();
+    /// # receiver.acknowledge(&mut out)?;
+    /// assert_eq!(receiver.step(&[0x07]).unwrap().event, Event::End);
+    /// receiver.end(&mut out)?;
+    /// assert!(receiver.is_upgraded()); // the End goes inside the upgrade too
+    /// receiver.downgraded(&[])?;
+    /// assert!(!receiver.is_upgraded());
+    /// # Ok::<(), ApiMisuse>(())
+    /// ```
+    pub fn downgraded(&mut self, left: &[u8]) -> Result<(), ApiMisuse> {
+        if self.state != State::Downgrading {
+            return Err(ApiMisuse::OutOfTurn);
+        }
+        nothing_left(left)?;
+        self.next_session();
+        Ok(())
     }
 
     /// Writes a Preamble Ack Record, 1 octet. From here on envelopes may go both ways.
@@ -60,12 +133,34 @@ impl Receiver {
         Ok(written)
     }
 
+    /// The fault that tells the initiator why this machine failed: [`DecodeError::fault`](crate::DecodeError::fault) of its
+    /// error, if [`fault`](Self::fault) may be given. `None` if the machine has not failed, if no fault helps (another
+    /// protocol, the end of the stream), or if none can be sent: after our End, inside an unsized envelope of ours, in a
+    /// mode without a way back.
+    ///
+    /// ```
+    /// use framing_core::{Fault, Limits, Receiver};
+    /// let mut receiver = Receiver::new(Limits::DEFAULT);
+    /// assert!(receiver.step(&[0x00, 0x01, 0x00, 0x01, 0x03]).is_err());
+    /// assert_eq!(receiver.answer(), Some(Fault::UNSUPPORTED_MODE));
+    /// let mut queue = Receiver::any_mode(Limits::DEFAULT);
+    /// assert!(queue.step(&[0x00, 0x01, 0x00, 0x01, 0x03, 0x47]).is_err());
+    /// assert_eq!(queue.answer(), None); // simplex: there is nobody to tell
+    /// ```
+    #[must_use]
+    pub fn answer(&self) -> Option<Fault<'static>> {
+        match self.state {
+            State::Failed(error) if self.may_fault() => error.fault(),
+            _ => None,
+        }
+    }
+
     /// Writes a Fault Record; the session is over and every later octet is for the bin. Send it, close the sending
     /// half, read until the peer closes (bounded), close.
     ///
     /// # Errors
     /// [`ApiMisuse::OutOfTurn`] in a mode without a way back, inside an unsized envelope of ours, after our End or
-    /// another fault; [`ApiMisuse::Encode`].
+    /// another fault, while an upgrade is carried out; [`ApiMisuse::Encode`].
     ///
     /// ```
     /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
@@ -81,9 +176,7 @@ impl Receiver {
     /// # Ok::<(), ApiMisuse>(())
     /// ```
     pub fn fault(&mut self, fault: Fault<'_>, out: &mut [u8]) -> Result<usize, ApiMisuse> {
-        let answerable = self.mode.is_none_or(Mode::has_back_channel);
-        let busy = matches!(self.output, Outbound::Chunks | Outbound::Ended);
-        if !answerable || busy || self.state == State::Closed {
+        if !self.may_fault() {
             return Err(ApiMisuse::OutOfTurn);
         }
         let written = Record::Fault(fault).encode(out)?;
@@ -186,8 +279,14 @@ impl Receiver {
     pub fn end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         let mode = self.output_mode()?;
         let written = self.output.end(Role::Receiver, mode, out)?;
-        self.next_session();
+        self.end_session();
         Ok(written)
+    }
+
+    fn may_fault(&self) -> bool {
+        let busy = matches!(self.output, Outbound::Chunks | Outbound::Ended);
+        let others = matches!(self.state, State::Upgrading | State::Closed);
+        self.mode.is_none_or(Mode::has_back_channel) && !busy && !others
     }
 
     const fn output_mode(&self) -> Result<Mode, ApiMisuse> {

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 
 use framing_core::{
-    DecodeError, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble, Receiver, Step, StreamEnd,
-    initiator, receiver,
+    ApiMisuse, DecodeError, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble, Receiver, Step,
+    StreamEnd, initiator, receiver,
 };
 
 use super::seen::Seen;
@@ -28,30 +28,43 @@ pub enum Upgrades {
     HandAway,
 }
 
-/// The octets received and not consumed, and the promise of the last `NeedInput`.
+/// What was received, how far it is consumed, and the promise of the last `NeedInput`.
 #[derive(Default)]
 struct Buffer {
     octets: Vec<u8>,
+    used: usize,
     promised: usize,
 }
 
 impl Buffer {
+    fn extend(&mut self, piece: &[u8]) {
+        self.octets.drain(..self.used);
+        self.used = 0;
+        self.octets.extend_from_slice(piece);
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.octets[self.used..]
+    }
+
     fn discard(&mut self, consumed: usize) {
-        self.octets.drain(..consumed);
+        self.used += consumed;
         self.promised = 0;
     }
 
     /// `NeedInput` must consume nothing, and nothing may come of fewer octets than it asked for.
     fn need(&mut self, consumed: usize, more: NonZeroUsize) {
         assert_eq!(consumed, 0, "NeedInput consumed octets");
-        assert!(self.promised == 0 || self.octets.len() + more.get() >= self.promised);
-        self.promised = self.octets.len() + more.get();
+        assert!(self.promised == 0 || self.rest().len() + more.get() >= self.promised);
+        self.promised = self.rest().len() + more.get();
     }
 
     fn kept_promise(&self) -> bool {
-        self.octets.len() >= self.promised
+        self.rest().len() >= self.promised
     }
 }
+
+const ONE_LEFT: ApiMisuse = ApiMisuse::OctetsLeft(NonZeroUsize::MIN);
 
 /// Cuts `octets` before each of `cuts`, which ascend.
 pub fn pieces<'a>(octets: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
@@ -72,17 +85,17 @@ pub fn receiver(pieces: &[&[u8]], limits: &Limits, one_way: bool, upgrades: Upgr
     let mut out = [0; 8];
     let mut seen = Vec::new();
     for (number, piece) in pieces.iter().enumerate() {
-        buffer.octets.extend_from_slice(piece);
+        buffer.extend(piece);
         loop {
             let kept = buffer.kept_promise();
-            let step = machine.step(&buffer.octets);
+            let step = machine.step(buffer.rest());
             assert!(kept || matches!(step, Ok(Step { event: receiver::Event::NeedInput(_), .. })));
             let Step { consumed, event } = match step {
                 Ok(step) => step,
                 Err(error) => {
                     assert_eq!(machine.step(&[]), Err(error), "a failed machine stays failed");
                     seen.push(Seen::Failed(error));
-                    return Run { seen, end: machine.end_of_stream(&buffer.octets), handed_away: None };
+                    return Run { seen, end: machine.end_of_stream(buffer.rest()), handed_away: None };
                 }
             };
             match event {
@@ -95,10 +108,14 @@ pub fn receiver(pieces: &[&[u8]], limits: &Limits, one_way: bool, upgrades: Upgr
                     seen.push(Seen::UpgradeRequest(name.to_owned()));
                     if upgrades == Upgrades::HandAway {
                         let later: usize = pieces[number + 1..].iter().map(|piece| piece.len()).sum();
-                        let handed_away = Some(buffer.octets.len() - consumed + later);
+                        let handed_away = Some(buffer.rest().len() - consumed + later);
                         return Run { seen, end: Ok(StreamEnd::Quiet), handed_away };
                     }
                     assert_eq!(machine.accept_upgrade(&mut out), Ok(1));
+                    let waits = Step { consumed: 0, event: receiver::Event::AwaitingCommand };
+                    assert_eq!(machine.step(&buffer.rest()[consumed..]), Ok(waits));
+                    assert_eq!(machine.upgraded(&[0]), Err(ONE_LEFT));
+                    machine.upgraded(&[]).expect("the rest is inside");
                 }
                 receiver::Event::PreambleEnd => {
                     seen.push(Seen::PreambleEnd);
@@ -115,6 +132,10 @@ pub fn receiver(pieces: &[&[u8]], limits: &Limits, one_way: bool, upgrades: Upgr
                     seen.push(Seen::End);
                     let answered = machine.mode().is_some();
                     assert_eq!(machine.end(&mut out).is_ok(), answered);
+                    if machine.is_upgraded() {
+                        assert_eq!(machine.downgraded(&[0]), Err(ONE_LEFT));
+                        machine.downgraded(&[]).expect("the rest is the next session");
+                    }
                     assert_eq!(machine.mode(), None, "the session is over");
                 }
                 receiver::Event::AwaitingCommand | receiver::Event::Closed => unreachable!("{event:?}"),
@@ -122,11 +143,17 @@ pub fn receiver(pieces: &[&[u8]], limits: &Limits, one_way: bool, upgrades: Upgr
             buffer.discard(consumed);
         }
     }
-    Run { seen, end: machine.end_of_stream(&buffer.octets), handed_away: None }
+    Run { seen, end: machine.end_of_stream(buffer.rest()), handed_away: None }
 }
 
 /// An initiator that asks for so many upgrades in each session, sends one envelope and ends.
-pub fn initiator(pieces: &[&[u8]], limits: &Limits, mode: Mode, asked: usize, upgrades: Upgrades) -> Run {
+pub fn initiator(
+    pieces: &[&[u8]],
+    limits: &Limits,
+    mode: Mode,
+    upgrades_asked: usize,
+    upgrades: Upgrades,
+) -> Run {
     let mut machine = Initiator::new(*limits);
     let mut buffer = Buffer::default();
     let mut out = [0; 64];
@@ -134,18 +161,20 @@ pub fn initiator(pieces: &[&[u8]], limits: &Limits, mode: Mode, asked: usize, up
     let preamble =
         Preamble { mode, via: "net.tcp://h/a", encoding: Encoding::Known(KnownEncoding::BINARY_SESSION) };
     let mut left_to_ask = 0;
+    let mut asked = false;
     for (number, piece) in pieces.iter().enumerate() {
-        buffer.octets.extend_from_slice(piece);
+        buffer.extend(piece);
         loop {
             let kept = buffer.kept_promise();
-            let step = machine.step(&buffer.octets);
+            // What answers a question comes behind it.
+            let step = machine.step(if asked { buffer.rest() } else { &[] });
             assert!(kept || matches!(step, Ok(Step { event: initiator::Event::NeedInput(_), .. })));
             let Step { consumed, event } = match step {
                 Ok(step) => step,
                 Err(error) => {
                     assert_eq!(machine.step(&[]), Err(error), "a failed machine stays failed");
                     seen.push(Seen::Failed(error));
-                    return Run { seen, end: machine.end_of_stream(&buffer.octets), handed_away: None };
+                    return Run { seen, end: machine.end_of_stream(buffer.rest()), handed_away: None };
                 }
             };
             match event {
@@ -156,25 +185,32 @@ pub fn initiator(pieces: &[&[u8]], limits: &Limits, mode: Mode, asked: usize, up
                 initiator::Event::AwaitingCommand => {
                     assert_eq!(consumed, 0);
                     if machine.is_idle() {
-                        if buffer.octets.is_empty() && !seen.is_empty() {
+                        if buffer.rest().is_empty() && !seen.is_empty() {
                             break;
                         }
                         machine.preamble(&preamble, &mut out).expect("idle");
-                        left_to_ask = asked;
+                        left_to_ask = upgrades_asked;
                     } else if left_to_ask > 0 {
                         machine.upgrade_request("application/ssl-tls", &mut out).expect("after the preamble");
                         left_to_ask -= 1;
+                        asked = true;
                     } else {
                         assert_eq!(machine.preamble_end(&mut out), Ok(1));
+                        asked = true;
                     }
                 }
                 initiator::Event::UpgradeResponse => {
                     seen.push(Seen::UpgradeResponse);
                     if upgrades == Upgrades::HandAway {
                         let later: usize = pieces[number + 1..].iter().map(|piece| piece.len()).sum();
-                        let handed_away = Some(buffer.octets.len() - consumed + later);
+                        let handed_away = Some(buffer.rest().len() - consumed + later);
                         return Run { seen, end: Ok(StreamEnd::Quiet), handed_away };
                     }
+                    let waits = Step { consumed: 0, event: initiator::Event::AwaitingCommand };
+                    assert_eq!(machine.step(&buffer.rest()[consumed..]), Ok(waits));
+                    assert_eq!(machine.upgraded(&[0]), Err(ONE_LEFT));
+                    machine.upgraded(&[]).expect("the rest is inside");
+                    asked = false;
                 }
                 initiator::Event::PreambleAck => {
                     seen.push(Seen::PreambleAck);
@@ -190,7 +226,11 @@ pub fn initiator(pieces: &[&[u8]], limits: &Limits, mode: Mode, asked: usize, up
                 initiator::Event::EnvelopeEnd => seen.push(Seen::EnvelopeEnd),
                 initiator::Event::End => {
                     seen.push(Seen::End);
-                    assert!(machine.is_idle(), "the session is over");
+                    if machine.is_upgraded() {
+                        assert_eq!(machine.downgraded(&[0]), Err(ONE_LEFT));
+                        machine.downgraded(&[]).expect("the rest is the next session");
+                    }
+                    asked = false;
                 }
                 initiator::Event::Fault(fault) => {
                     seen.push(Seen::Fault(fault.uri().to_owned()));
@@ -201,5 +241,5 @@ pub fn initiator(pieces: &[&[u8]], limits: &Limits, mode: Mode, asked: usize, up
             buffer.discard(consumed);
         }
     }
-    Run { seen, end: machine.end_of_stream(&buffer.octets), handed_away: None }
+    Run { seen, end: machine.end_of_stream(buffer.rest()), handed_away: None }
 }

@@ -3,8 +3,10 @@
 
 use framing_core::{
     DecodeError, Encoding, Expected, Fault, Field, KnownEncoding, Limits, Mode, Preamble, RecordType,
+    StreamEnd,
 };
 
+use super::drive::Run;
 use super::seen::Seen;
 
 /// Why decoding stops: the stream ends inside something or between two things, or it is wrong.
@@ -21,11 +23,13 @@ struct Reader<'a> {
     octets: &'a [u8],
     limits: &'a Limits,
     seen: Vec<Seen>,
+    /// What it means that the stream ends here.
+    end: Result<StreamEnd, DecodeError>,
 }
 
 /// Everything a receiver that accepts every session and upgrade and answers each End sees.
-pub fn receiver(octets: &[u8], limits: &Limits, one_way: bool) -> Vec<Seen> {
-    let mut reader = Reader { octets, limits, seen: Vec::new() };
+pub fn receiver(octets: &[u8], limits: &Limits, one_way: bool) -> Run {
+    let mut reader = Reader { octets, limits, seen: Vec::new(), end: Ok(StreamEnd::Quiet) };
     loop {
         if let Err(stop) = reader.initiators_session(one_way) {
             return reader.stopped(stop);
@@ -34,11 +38,14 @@ pub fn receiver(octets: &[u8], limits: &Limits, one_way: bool) -> Vec<Seen> {
 }
 
 /// Everything an initiator sees that asks for so many upgrades in each session and ends it by itself.
-pub fn initiator(octets: &[u8], limits: &Limits, mode: Mode, upgrades: usize) -> Vec<Seen> {
-    let mut reader = Reader { octets, limits, seen: Vec::new() };
+pub fn initiator(octets: &[u8], limits: &Limits, mode: Mode, upgrades: usize) -> Run {
+    let mut reader = Reader { octets, limits, seen: Vec::new(), end: Ok(StreamEnd::Quiet) };
     loop {
         match reader.receivers_session(mode, upgrades) {
-            Ok(()) if matches!(reader.seen.last(), Some(Seen::Fault(_))) => return reader.seen,
+            Ok(()) if matches!(reader.seen.last(), Some(Seen::Fault(_))) => {
+                return Run { seen: reader.seen, end: Ok(StreamEnd::Orderly), handed_away: None };
+            }
+            Ok(()) if reader.octets.is_empty() => return reader.stopped(Stop::Exhausted),
             Ok(()) => {}
             Err(stop) => return reader.stopped(stop),
         }
@@ -47,7 +54,7 @@ pub fn initiator(octets: &[u8], limits: &Limits, mode: Mode, upgrades: usize) ->
 
 /// The preamble as a router sees it: mode and Via if they are complete, the encoding if that is too.
 pub fn preamble(octets: &[u8], limits: &Limits) -> Result<(Option<Head>, Option<Seen>), DecodeError> {
-    let mut reader = Reader { octets, limits, seen: Vec::new() };
+    let mut reader = Reader { octets, limits, seen: Vec::new(), end: Ok(StreamEnd::Quiet) };
     let mut head = None;
     match reader.preamble(false, &mut head) {
         Ok(()) => Ok((head, reader.seen.pop())),
@@ -57,11 +64,16 @@ pub fn preamble(octets: &[u8], limits: &Limits) -> Result<(Option<Head>, Option<
 }
 
 impl Reader<'_> {
-    fn stopped(mut self, stop: Stop) -> Vec<Seen> {
+    fn stopped(mut self, stop: Stop) -> Run {
         if let Stop::Wrong(error) = stop {
             self.seen.push(Seen::Failed(error));
+            self.end = Err(error);
         }
-        self.seen
+        Run { seen: self.seen, end: self.end, handed_away: None }
+    }
+
+    fn lacks(&mut self, expected: Expected) {
+        self.end = Err(DecodeError::EndOfStream { expected });
     }
 
     fn preamble(&mut self, one_way: bool, head: &mut Option<Head>) -> Result<(), Stop> {
@@ -69,6 +81,7 @@ impl Reader<'_> {
         if first != 0 {
             return Err(Stop::Wrong(DecodeError::NotFraming { octet: first }));
         }
+        self.lacks(Expected::MoreOf(RecordType::VERSION));
         let major = self.octet()?;
         if major != 1 {
             return Err(Stop::Wrong(DecodeError::UnsupportedVersion { major }));
@@ -108,28 +121,44 @@ impl Reader<'_> {
             }
             Some((Mode::DUPLEX, _)) => {
                 self.upgrades_and_preamble_end()?;
-                while self.one_of(&[6, 7], Expected::EnvelopeOrEnd)? == 6 {
-                    self.sized_envelope()?;
-                }
+                self.sized_envelopes_and_end()?;
             }
-            Some((Mode::SIMPLEX, _)) => {
-                let mut record = self.one_of(&[6, 7, 12], Expected::PreambleEndOrEnvelope)?;
-                if record == 12 {
+            Some((Mode::SIMPLEX, _)) => match self.one_of(&[6, 7, 12], Expected::PreambleEndOrEnvelope)? {
+                6 => {
+                    self.sized_envelope()?;
+                    self.sized_envelopes_and_end()?;
+                }
+                7 => {}
+                _ => {
                     self.seen.push(Seen::PreambleEnd);
-                    record = self.one_of(&[6, 7], Expected::EnvelopeOrEnd)?;
+                    self.sized_envelopes_and_end()?;
                 }
-                while record == 6 {
-                    self.sized_envelope()?;
-                    record = self.one_of(&[6, 7], Expected::EnvelopeOrEnd)?;
-                }
-            }
+            },
             _ => {
                 self.seen.push(Seen::EnvelopeStart(None));
                 return self.raw_envelope();
             }
         }
         self.seen.push(Seen::End);
+        self.end = Ok(StreamEnd::Quiet);
         Ok(())
+    }
+
+    /// Between envelopes the peers in use end a stream too.
+    fn sized_envelopes_and_end(&mut self) -> Result<(), Stop> {
+        loop {
+            let orderly = self.octets.is_empty() && matches!(self.seen.last(), Some(Seen::EnvelopeEnd));
+            match self.one_of(&[6, 7], Expected::EnvelopeOrEnd) {
+                Ok(6) => self.sized_envelope()?,
+                Ok(_) => return Ok(()),
+                Err(stop) => {
+                    if orderly {
+                        self.end = Ok(StreamEnd::Orderly);
+                    }
+                    return Err(stop);
+                }
+            }
+        }
     }
 
     fn upgrades_and_preamble_end(&mut self) -> Result<(), Stop> {
@@ -156,27 +185,37 @@ impl Reader<'_> {
             match self.one_of(&[5, 7, 8], Expected::ReplyEndOrFault)? {
                 5 => self.unsized_envelope()?,
                 7 => {
-                    self.seen.push(Seen::End);
+                    self.ended();
                     return Ok(());
                 }
                 _ => return self.fault(),
             }
             match self.one_of(&[7, 8], Expected::EndOrFault)? {
-                7 => self.seen.push(Seen::End),
+                7 => self.ended(),
                 _ => return self.fault(),
             }
             return Ok(());
         }
         loop {
+            if self.octets.is_empty() {
+                // It has ended itself.
+                self.end = Ok(StreamEnd::Orderly);
+                return Err(Stop::Exhausted);
+            }
             match self.one_of(&[6, 7, 8], Expected::EnvelopeEndOrFault)? {
                 6 => self.sized_envelope()?,
                 7 => {
-                    self.seen.push(Seen::End);
+                    self.ended();
                     return Ok(());
                 }
                 _ => return self.fault(),
             }
         }
+    }
+
+    fn ended(&mut self) {
+        self.seen.push(Seen::End);
+        self.end = Ok(StreamEnd::Quiet);
     }
 
     fn fault(&mut self) -> Result<(), Stop> {
@@ -189,6 +228,7 @@ impl Reader<'_> {
         let size = self.size()?;
         self.within(Field::SizedEnvelope, u64::from(size), self.limits.envelope)?;
         self.seen.push(Seen::EnvelopeStart(Some(size)));
+        self.lacks(Expected::MoreOfEnvelope);
         self.payload(size as usize)?;
         self.seen.push(Seen::EnvelopeEnd);
         Ok(())
@@ -196,6 +236,7 @@ impl Reader<'_> {
 
     fn unsized_envelope(&mut self) -> Result<(), Stop> {
         self.seen.push(Seen::EnvelopeStart(None));
+        self.lacks(Expected::MoreOfEnvelope);
         let mut total = 0;
         loop {
             let size = self.size()?;
@@ -212,6 +253,7 @@ impl Reader<'_> {
     fn raw_envelope(&mut self) -> Result<(), Stop> {
         let limit = self.limits.envelope;
         let there = self.octets.len() as u64;
+        self.end = Ok(StreamEnd::EnvelopeEnd);
         self.payload(there.min(limit) as usize)?;
         self.within(Field::SizedEnvelope, there.min(limit.saturating_add(1)), limit)?;
         Err(Stop::Exhausted)
@@ -265,7 +307,9 @@ impl Reader<'_> {
     }
 
     fn one_of(&mut self, allowed: &[u8], expected: Expected) -> Result<u8, Stop> {
+        self.lacks(expected);
         let octet = self.octet()?;
+        self.lacks(Expected::MoreOf(RecordType(octet)));
         if allowed.contains(&octet) {
             Ok(octet)
         } else {

@@ -57,6 +57,8 @@ impl Operation {
 struct Way {
     wire: Vec<u8>,
     buffer: Vec<u8>,
+    /// How much of it was consumed.
+    used: usize,
     seen: Vec<Seen>,
     expected: Vec<Seen>,
     /// Fault in either direction: what comes later may be discarded.
@@ -115,6 +117,8 @@ impl Way {
 
     fn deliver(&mut self, octets: usize) {
         let octets = octets.min(self.wire.len());
+        self.buffer.drain(..self.used);
+        self.used = 0;
         self.buffer.extend(self.wire.drain(..octets));
     }
 
@@ -158,7 +162,11 @@ impl Pair {
             }
             Operation::AcceptUpgrade => {
                 let outcome = self.receiver.accept_upgrade(&mut out);
-                self.to_initiator.command(outcome, &out, || Seen::UpgradeResponse);
+                if self.to_initiator.command(outcome, &out, || Seen::UpgradeResponse) {
+                    // The initiator waits for the answer, so that nothing of the old stream is left.
+                    let left = &self.to_receiver.buffer[self.to_receiver.used..];
+                    self.receiver.upgraded(left).expect("nothing is left");
+                }
             }
             Operation::Acknowledge => {
                 let outcome = self.receiver.acknowledge(&mut out);
@@ -261,7 +269,7 @@ impl Pair {
     fn look_at_receiver(&mut self) {
         let way = &mut self.to_receiver;
         loop {
-            let step = self.receiver.step(&way.buffer);
+            let step = self.receiver.step(&way.buffer[way.used..]);
             let Step { consumed, event } = step.unwrap_or_else(|error| panic!("receiver: {error}"));
             match event {
                 receiver::Event::NeedInput(_) | receiver::Event::AwaitingCommand => {
@@ -269,7 +277,7 @@ impl Pair {
                 }
                 receiver::Event::Closed => {
                     assert!(way.cut);
-                    way.buffer.clear();
+                    way.used = way.buffer.len();
                     break;
                 }
                 receiver::Event::Preamble(preamble) => way.seen.push(Seen::preamble(&preamble)),
@@ -280,15 +288,17 @@ impl Pair {
                 receiver::Event::EnvelopeEnd => way.seen.push(Seen::EnvelopeEnd),
                 receiver::Event::End => way.seen.push(Seen::End),
             }
-            way.buffer.drain(..consumed);
+            way.used += consumed;
         }
+        // Both ends of an upgraded session are through, or it is refused.
+        let _ = self.receiver.downgraded(&[]);
         way.check();
     }
 
     fn look_at_initiator(&mut self) {
         let way = &mut self.to_initiator;
         loop {
-            let step = self.initiator.step(&way.buffer);
+            let step = self.initiator.step(&way.buffer[way.used..]);
             let Step { consumed, event } = step.unwrap_or_else(|error| panic!("initiator: {error}"));
             match event {
                 initiator::Event::NeedInput(_) | initiator::Event::AwaitingCommand => {
@@ -296,10 +306,14 @@ impl Pair {
                 }
                 initiator::Event::Closed => {
                     assert!(way.cut);
-                    way.buffer.clear();
+                    way.used = way.buffer.len();
                     break;
                 }
-                initiator::Event::UpgradeResponse => way.seen.push(Seen::UpgradeResponse),
+                initiator::Event::UpgradeResponse => {
+                    way.seen.push(Seen::UpgradeResponse);
+                    // What follows on this wire was sent inside.
+                    self.initiator.upgraded(&[]).expect("in turn");
+                }
                 initiator::Event::PreambleAck => way.seen.push(Seen::PreambleAck),
                 initiator::Event::EnvelopeStart { size } => way.seen.push(Seen::EnvelopeStart(size)),
                 initiator::Event::Payload(octets) => Seen::add_payload(&mut way.seen, octets),
@@ -307,7 +321,7 @@ impl Pair {
                 initiator::Event::End => way.seen.push(Seen::End),
                 initiator::Event::Fault(fault) => way.seen.push(Seen::Fault(fault.uri().to_owned())),
             }
-            way.buffer.drain(..consumed);
+            way.used += consumed;
         }
         way.check();
     }
