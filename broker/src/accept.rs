@@ -15,6 +15,7 @@ use std::time::Instant;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::sockopt;
+use tracing::Level;
 
 use crate::back_end;
 use crate::batch::{Batch, Batches};
@@ -29,10 +30,16 @@ use crate::preamble::{self, Origin, Step};
 use crate::queue::{Queue, Refusal};
 use crate::refuse::{self, DRAIN_TIME};
 use crate::shared::Shared;
+use crate::tally::Kind;
 use crate::token::{Place, Token};
 
 /// How many connections are closed to make room.
 const ROOM: usize = 32;
+
+const CIRCLE: Kind = Kind {
+    level: Level::ERROR,
+    what: "a static route leads back to the broker itself, its connections fail: it must relay to the back-end",
+};
 
 /// The state of the thread.
 #[derive(Debug)]
@@ -316,6 +323,10 @@ impl Loop {
     fn dispatch(&mut self, connection: OwnedFd, step: Step) {
         match step {
             Step::HandOver(queue) => self.hand_over(connection, queue),
+            Step::Relay(to) if self.shared.under_way.has(&connection) => {
+                self.shared.tally.count(CIRCLE, 0, || to.to_string());
+                self.refuse(connection, Outcome::DispatchFailed, Some(format!("from a relay to {to}")));
+            }
             Step::Relay(to) => {
                 let relayed = back_end::relay(&self.shared, connection, to);
                 self.or_too_busy(relayed);

@@ -53,6 +53,9 @@ struct Run {
     /// How long a preamble may take [default: 30].
     #[arg(long, value_name = "SECONDS", value_parser = receive_timeout)]
     receive_timeout_seconds: Option<std::time::Duration>,
+    /// How long nothing may move in a relayed connection; 0: for ever [default: 3600].
+    #[arg(long, value_name = "SECONDS", value_parser = relay_idle)]
+    relay_idle_seconds: Option<std::time::Duration>,
     /// How many connections may wait in the queue of a registration [default: 100].
     #[arg(long, value_name = "CONNECTIONS", value_parser = max_pending_connections)]
     max_pending_connections: Option<usize>,
@@ -72,6 +75,10 @@ enum CompatibilityArgument {
 
 fn receive_timeout(text: &str) -> Result<std::time::Duration, String> {
     config::receive_timeout(text.parse().map_err(|_| "not a number of seconds".to_owned())?)
+}
+
+fn relay_idle(text: &str) -> Result<std::time::Duration, String> {
+    config::relay_idle(text.parse().map_err(|_| "not a number of seconds".to_owned())?)
 }
 
 fn max_pending_connections(text: &str) -> Result<usize, String> {
@@ -94,6 +101,7 @@ impl Run {
             config.listen = self.listen;
         }
         config.receive_timeout = self.receive_timeout_seconds.unwrap_or(config.receive_timeout);
+        config.relay_idle = self.relay_idle_seconds.unwrap_or(config.relay_idle);
         config.max_pending_connections =
             self.max_pending_connections.unwrap_or(config.max_pending_connections);
         match self.compatibility {

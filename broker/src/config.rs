@@ -23,6 +23,8 @@ pub struct Config {
     pub listen: Vec<IpAddr>,
     /// How long a preamble may take, all of it; also how long a queue may stand still.
     pub receive_timeout: Duration,
+    /// How long nothing may move in a relayed connection; zero: for ever.
+    pub relay_idle: Duration,
     /// How many connections may wait in the queue of one registration, and as many again in the broker.
     pub max_pending_connections: usize,
     /// Whether malformed input and overflow are answered, or reset as the original does.
@@ -90,6 +92,7 @@ impl Default for Config {
             control_group: None,
             listen: Vec::new(),
             receive_timeout: Duration::from_secs(30),
+            relay_idle: Duration::from_secs(3600),
             max_pending_connections: 100,
             compatibility: Compatibility::Default,
             routes: Vec::new(),
@@ -102,6 +105,7 @@ struct File {
     control: Option<PathBuf>,
     control_group: Option<String>,
     receive_timeout_seconds: Option<toml::Spanned<f64>>,
+    relay_idle_seconds: Option<toml::Spanned<f64>>,
     max_pending_connections: Option<toml::Spanned<usize>>,
     compatibility: Option<Compatibility>,
     listen: Option<Listen>,
@@ -158,6 +162,10 @@ impl Config {
             config.receive_timeout = receive_timeout(*seconds.get_ref())
                 .map_err(|message| ConfigError::at_line(text, seconds.span().start, message))?;
         }
+        if let Some(seconds) = file.relay_idle_seconds {
+            config.relay_idle = relay_idle(*seconds.get_ref())
+                .map_err(|message| ConfigError::at_line(text, seconds.span().start, message))?;
+        }
         if let Some(most) = file.max_pending_connections {
             config.max_pending_connections = max_pending_connections(*most.get_ref())
                 .map_err(|message| ConfigError::at_line(text, most.span().start, message))?;
@@ -175,6 +183,18 @@ pub(crate) fn receive_timeout(seconds: f64) -> Result<Duration, String> {
         .ok()
         .filter(|timeout| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(timeout))
         .ok_or_else(|| format!("receive_timeout_seconds is {seconds}; it must be from 0.001 to 86400"))
+}
+
+/// How long a relay may be idle, from a number of seconds.
+pub(crate) fn relay_idle(seconds: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|idle| {
+            idle.is_zero() || (Duration::from_millis(1)..=Duration::from_secs(31_536_000)).contains(idle)
+        })
+        .ok_or_else(|| {
+            format!("relay_idle_seconds is {seconds}; it must be 0, for no limit, or from 0.001 to 31536000")
+        })
 }
 
 /// A bound of a queue.
@@ -287,7 +307,7 @@ mod tests {
     fn all_keys() {
         let config = Config::from_toml(
             "control = '/tmp/control'\ncontrol_group = 'wcf'\nreceive_timeout_seconds = 2.5\n\
-             max_pending_connections = 7\ncompatibility = 'smsvchost'\n[listen]\naddresses = ['192.0.2.1', '::1']\n\
+             relay_idle_seconds = 0\nmax_pending_connections = 7\ncompatibility = 'smsvchost'\n[listen]\naddresses = ['192.0.2.1', '::1']\n\
              [[route]]\naddress = 'net.tcp://a:9000/x'\nhost_name_comparison = 'exact'\nrelay = '[::1]:9101'\n\
              [[route]]\naddress = 'net.tcp://a:9000/y'\nrelay = 'unix:/run/y'\n\
              [[route]]\naddress = 'net.tcp://a:9000/z'\nrelay = 'backend:9101'\n",
@@ -295,6 +315,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.control, Some("/tmp/control".into()));
         assert_eq!(config.receive_timeout, Duration::from_millis(2500));
+        assert_eq!(config.relay_idle, Duration::ZERO);
         assert_eq!(config.max_pending_connections, 7);
         assert_eq!(config.compatibility, Compatibility::Smsvchost);
         assert_eq!(config.listen.len(), 2);
@@ -334,6 +355,10 @@ mod tests {
             (
                 "\nreceive_timeout_seconds = 0",
                 "line 2: receive_timeout_seconds is 0; it must be from 0.001 to 86400",
+            ),
+            (
+                "relay_idle_seconds = -1",
+                "line 1: relay_idle_seconds is -1; it must be 0, for no limit, or from 0.001 to 31536000",
             ),
             (
                 "max_pending_connections = 0",

@@ -9,6 +9,7 @@ const TOP: &[&str] = &[
     "control",
     "control_group",
     "receive_timeout_seconds",
+    "relay_idle_seconds",
     "max_pending_connections",
     "compatibility",
     "listen",

@@ -14,7 +14,7 @@ use crate::back_end::{begin, join, not_relayed};
 use crate::config::RelayTo;
 use crate::line::Errand;
 use crate::registry::Registry;
-use crate::relay::{CONNECT_TIME, Joined};
+use crate::relay::CONNECT_TIME;
 use crate::shared::Shared;
 use crate::socket_options::STRAGGLERS;
 
@@ -48,7 +48,7 @@ pub(crate) async fn run(
                 waiting.spawn(async move {
                     let connected = timeout(CONNECT_TIME, wait_for(&to)).await;
                     match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                        Ok(back_end) => join(&shared, Joined { initiator, back_end, to, expected: None }),
+                        Ok(back_end) => join(&shared, initiator, back_end, to),
                         Err(error) => not_relayed(&shared, initiator, &to, error),
                     }
                 });

@@ -10,6 +10,7 @@ mod accept;
 mod back_end;
 mod batch;
 mod bridge;
+mod circle;
 mod cli;
 mod config;
 mod config_keys;

@@ -20,6 +20,8 @@ pub enum Outcome {
     Relayed,
     /// A relay that one of the two sides reset.
     RelayBroken,
+    /// A relay in which nothing moved for `relay_idle`.
+    RelayIdle,
     /// Closed by the initiator before its preamble was complete.
     ClosedEarly,
     /// The deadline passed before the preamble was complete.
@@ -56,10 +58,11 @@ pub(crate) enum Answer {
 }
 
 impl Outcome {
-    const NAMES: [&'static str; 14] = [
+    const NAMES: [&'static str; 15] = [
         "handed_over",
         "relayed",
         "relay_broken",
+        "relay_idle",
         "closed_early",
         "deadline_passed",
         "crowded_out",
@@ -78,17 +81,18 @@ impl Outcome {
             Self::HandedOver => 0,
             Self::Relayed => 1,
             Self::RelayBroken => 2,
-            Self::ClosedEarly => 3,
-            Self::DeadlinePassed => 4,
-            Self::CrowdedOut => 5,
-            Self::NotFraming => 6,
-            Self::Malformed(_) => 7,
-            Self::InvalidVia => 8,
-            Self::EndpointNotFound => 9,
-            Self::ServerTooBusy => 10,
-            Self::EndpointUnavailable => 11,
-            Self::DispatchFailed => 12,
-            Self::ShutDown => 13,
+            Self::RelayIdle => 3,
+            Self::ClosedEarly => 4,
+            Self::DeadlinePassed => 5,
+            Self::CrowdedOut => 6,
+            Self::NotFraming => 7,
+            Self::Malformed(_) => 8,
+            Self::InvalidVia => 9,
+            Self::EndpointNotFound => 10,
+            Self::ServerTooBusy => 11,
+            Self::EndpointUnavailable => 12,
+            Self::DispatchFailed => 13,
+            Self::ShutDown => 14,
         }
     }
 
@@ -104,6 +108,7 @@ impl Outcome {
             Self::HandedOver
             | Self::Relayed
             | Self::RelayBroken
+            | Self::RelayIdle
             | Self::ClosedEarly
             | Self::DeadlinePassed
             | Self::NotFraming
@@ -120,7 +125,7 @@ impl Outcome {
     /// The table of design §3. `None`: nothing is left to answer, the socket is closed or not ours any more.
     pub(crate) fn answer(self, compatibility: Compatibility) -> Option<Answer> {
         let fault = match self {
-            Self::HandedOver | Self::Relayed | Self::RelayBroken => return None,
+            Self::HandedOver | Self::Relayed | Self::RelayBroken | Self::RelayIdle => return None,
             // The original's three faults, the same in both modes.
             Self::EndpointNotFound => return Some(Answer::Fault(Fault::ENDPOINT_NOT_FOUND)),
             Self::EndpointUnavailable => return Some(Answer::Fault(Fault::ENDPOINT_UNAVAILABLE)),

@@ -5,6 +5,7 @@
 //! for a Unix socket copying is cheaper. A connection that has nothing under way holds no buffer and no pipe.
 
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -18,6 +19,9 @@ const PIPE: usize = 1 << 20;
 
 /// Pipes of one relay loop; the directions that find none copy. A user has 64 MiB of pipes before Linux makes them small.
 const PIPES: usize = 16;
+
+/// When a pipe is tried for again after one could not be had.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How far a direction came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,23 +63,38 @@ pub(crate) struct Pool {
     buffer: Box<[u8]>,
     idle: Vec<Pipe>,
     pipes: usize,
+    make: fn() -> Option<Pipe>,
+    /// When a pipe could not be had.
+    failed: Option<Instant>,
+}
+
+impl Pipe {
+    fn new() -> Option<Self> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+        fcntl_setpipe_size(&write, PIPE).ok()?;
+        Some(Self(read, write))
+    }
 }
 
 impl Pool {
     pub(crate) fn new() -> Self {
-        Self { buffer: vec![0; PIECE].into_boxed_slice(), idle: Vec::new(), pipes: 0 }
+        let buffer = vec![0; PIECE].into_boxed_slice();
+        Self { buffer, idle: Vec::new(), pipes: 0, make: Pipe::new, failed: None }
     }
 
-    /// An empty pipe, unless they are all in use, descriptors are short or the user has too many.
+    /// An empty pipe, unless they are all in use, descriptors are short or the user has too many. One that cannot be had is not
+    /// asked for again and again, but a while later.
     fn take(&mut self) -> Option<Pipe> {
-        if self.idle.is_empty() && self.pipes < PIPES {
-            // A pipe that cannot be had counts as well: it is not asked for again and again.
-            self.pipes += 1;
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-            fcntl_setpipe_size(&write, PIPE).ok()?;
-            return Some(Pipe(read, write));
+        if !self.idle.is_empty() || self.pipes >= PIPES {
+            return self.idle.pop();
         }
-        self.idle.pop()
+        if self.failed.is_some_and(|at| at.elapsed() < AGAIN) {
+            return None;
+        }
+        let pipe = (self.make)();
+        self.failed = pipe.is_none().then(Instant::now);
+        self.pipes += usize::from(pipe.is_some());
+        pipe
     }
 
     /// Closes the pipes that nobody uses.
@@ -206,5 +225,30 @@ impl Pump {
             return self.rest(to);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_that_could_not_be_had_are_tried_for_again() {
+        let mut pool = Pool::new();
+        pool.make = || None;
+        for _ in 0..2 * PIPES {
+            assert!(pool.take().is_none());
+            // As if it was a while ago.
+            pool.failed = pool.failed.map(|at| at - AGAIN);
+        }
+        pool.make = Pipe::new;
+        let taken: Vec<Pipe> = std::iter::from_fn(|| pool.take()).collect();
+        assert_eq!(taken.len(), PIPES);
+        // While they are short nobody asks at every piece.
+        let mut pool = Pool::new();
+        pool.make = || None;
+        assert!(pool.take().is_none());
+        pool.make = || panic!("asked again at once");
+        assert!(pool.take().is_none());
     }
 }

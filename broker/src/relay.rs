@@ -1,7 +1,7 @@
 //! Relays: connections to back-ends that cannot take a descriptor are copied, both ways, by a loop of their own.
 //!
 //! Nothing was read from such a connection before, so the back-end sees it from the Version Record on. Either side may end
-//! its half first; the relay is over when both have, or when one resets.
+//! its half first; the relay is over when both have, when one resets, or when nothing has moved for too long.
 //!
 //! One thread, one epoll, edge-triggered. An idle connection costs it nothing but its entry. Whoever brings a connection
 //! registers the sockets, and their first event makes the loop look into its inbox: no other wake-up is needed.
@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown, sockopt};
 
 use crate::bridge::Expected;
+use crate::circle::Noted;
 use crate::config::RelayTo;
 use crate::line::lock;
 use crate::pump::{Moved, Pool, Pump};
@@ -40,6 +41,8 @@ pub(crate) enum RelayEnd {
     Broken,
     /// The back-end did not take the connection; nothing was read from the initiator.
     NotConnected(Errno),
+    /// Nothing has moved for too long.
+    Idle,
     /// The broker ended.
     ShutDown,
 }
@@ -52,6 +55,8 @@ type Ended = dyn Fn(OwnedFd, &RelayTo, RelayEnd) + Send;
 pub(crate) struct Relays {
     epoll: OwnedFd,
     stop: OwnedFd,
+    /// How long nothing may move; zero: for ever.
+    idle: Duration,
     inbox: Mutex<Vec<(u64, Relay)>>,
     next: AtomicU64,
 }
@@ -66,6 +71,8 @@ pub(crate) struct Joined {
     pub(crate) to: Arc<RelayTo>,
     /// If the broker itself is the back-end.
     pub(crate) expected: Option<Box<Expected>>,
+    /// If it stays on this machine.
+    pub(crate) noted: Option<Box<Noted>>,
 }
 
 /// A relayed connection.
@@ -75,6 +82,8 @@ struct Relay {
     /// Until the back-end's socket is connected nothing is read from the initiator.
     connecting: bool,
     broken: bool,
+    /// When something last moved.
+    moved: Instant,
     up: Pump,
     down: Pump,
 }
@@ -92,6 +101,10 @@ struct Loop {
     relays: HashMap<u64, Relay>,
     /// In the order of their deadlines.
     connecting: VecDeque<(Instant, u64)>,
+    /// When those are looked for that have been idle too long.
+    look_at: Option<Instant>,
+    /// When the time of this turn was read.
+    now: Instant,
     /// Directions that had more to move than fits one turn.
     unfinished: VecDeque<(u64, From)>,
     pool: Pool,
@@ -99,13 +112,15 @@ struct Loop {
 }
 
 impl Relays {
+    /// A relay in which nothing moves is ended after between `idle` and an eighth more; never if that is zero.
+    ///
     /// # Errors
     /// When there is no descriptor for it.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(idle: Duration) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &stop, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
-        Ok(Self { epoll, stop, inbox: Mutex::default(), next: AtomicU64::new(0) })
+        Ok(Self { epoll, stop, idle, inbox: Mutex::default(), next: AtomicU64::new(0) })
     }
 
     /// Starts the thread, which runs until [`Relays::stop`].
@@ -117,6 +132,8 @@ impl Relays {
             shared: Arc::clone(self),
             relays: HashMap::new(),
             connecting: VecDeque::new(),
+            look_at: None,
+            now: Instant::now(),
             unfinished: VecDeque::new(),
             pool: Pool::new(),
             ended,
@@ -148,7 +165,8 @@ impl Relays {
         }
         let splices = !matches!(*joined.to, RelayTo::Unix(_));
         let (up, down) = (Pump::new(splices), Pump::new(splices));
-        inbox.push((id, Relay { joined, connecting: true, broken: false, up, down }));
+        let moved = Instant::now();
+        inbox.push((id, Relay { joined, connecting: true, broken: false, moved, up, down }));
         Ok(())
     }
 }
@@ -209,6 +227,7 @@ impl Loop {
                     return tracing::error!(%error, "epoll_wait failed; no connection is relayed any more");
                 }
             };
+            self.now = Instant::now();
             for event in ready.iter() {
                 if event.data.u64() == STOP {
                     return self.end_all();
@@ -221,6 +240,7 @@ impl Loop {
                 self.go_on(id, &[from]);
             }
             self.give_up_connecting();
+            self.give_up_idle();
         }
     }
 
@@ -228,7 +248,8 @@ impl Loop {
         if !self.unfinished.is_empty() {
             return Some(Timespec::default());
         }
-        let (deadline, _) = self.connecting.front()?;
+        let connecting = self.connecting.front().map(|(deadline, _)| *deadline);
+        let deadline = connecting.into_iter().chain(self.look_at).min()?;
         Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok()
     }
 
@@ -268,14 +289,23 @@ impl Loop {
 
     fn look_into_inbox(&mut self) {
         let arrived = std::mem::take(&mut *lock(&self.shared.inbox));
-        let deadline = Instant::now() + CONNECT_TIME;
+        let deadline = self.now + CONNECT_TIME;
         self.connecting.extend(arrived.iter().map(|(id, _)| (deadline, *id)));
         self.relays.extend(arrived);
+        self.look_later();
+    }
+
+    /// Not at every movement of any: an eighth of the time more is soon enough.
+    fn look_later(&mut self) {
+        if !self.shared.idle.is_zero() && !self.relays.is_empty() {
+            self.look_at.get_or_insert(self.now + self.shared.idle / 8);
+        }
     }
 
     /// Moves what there is in these directions.
     fn go_on(&mut self, id: u64, directions: &[From]) {
         let Some(relay) = self.relays.get_mut(&id) else { return };
+        relay.moved = self.now;
         for &from in directions {
             match relay.run(from, &mut self.pool) {
                 Moved::All | Moved::End => {}
@@ -294,7 +324,7 @@ impl Loop {
     fn give_up_connecting(&mut self) {
         while let Some(&(deadline, id)) = self.connecting.front() {
             let connecting = self.relays.get(&id).is_some_and(|relay| relay.connecting);
-            if connecting && deadline > Instant::now() {
+            if connecting && deadline > self.now {
                 return;
             }
             self.connecting.pop_front();
@@ -304,6 +334,20 @@ impl Loop {
         }
     }
 
+    fn give_up_idle(&mut self) {
+        if self.look_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        let idle = |relay: &Relay| self.now.saturating_duration_since(relay.moved) >= self.shared.idle;
+        let given_up: Vec<u64> =
+            self.relays.iter().filter(|(_, relay)| idle(relay)).map(|(id, _)| *id).collect();
+        for id in given_up {
+            self.end(id, RelayEnd::Idle);
+        }
+        self.look_at = None;
+        self.look_later();
+    }
+
     fn end(&mut self, id: u64, end: RelayEnd) {
         let Some(Relay { joined, mut up, mut down, .. }) = self.relays.remove(&id) else { return };
         self.pool.put_back(&mut up);
@@ -311,7 +355,7 @@ impl Loop {
         if self.relays.is_empty() {
             self.pool.rest();
         }
-        let Joined { initiator, back_end, to, expected: _expected } = joined;
+        let Joined { initiator, back_end, to, expected: _expected, noted: _noted } = joined;
         if end == RelayEnd::Broken {
             for socket in [&initiator, &back_end] {
                 let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));

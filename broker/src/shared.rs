@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::bridge::Bridges;
+use crate::circle::UnderWay;
 use crate::config::{Compatibility, Config};
 use crate::limits::Descriptors;
 use crate::line::{Errand, Line};
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) receive_timeout: Duration,
     pub(crate) compatibility: Compatibility,
     pub(crate) bridges: Arc<Bridges>,
+    pub(crate) under_way: Arc<UnderWay>,
     /// Connections that are relayed or about to be.
     pub(crate) relayed: AtomicUsize,
     pub(crate) relays: Arc<Relays>,
@@ -50,8 +52,9 @@ impl Shared {
             receive_timeout: config.receive_timeout,
             compatibility: config.compatibility,
             bridges: Arc::default(),
+            under_way: Arc::default(),
             relayed: AtomicUsize::new(0),
-            relays: Arc::new(Relays::new()?),
+            relays: Arc::new(Relays::new(config.relay_idle)?),
             line: Arc::new(Line::new()?),
             errands,
         })

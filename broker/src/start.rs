@@ -7,6 +7,7 @@ use std::thread;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::circle::first_circle;
 use crate::config::{Config, RelayTo};
 use crate::control::ControlSocket;
 use crate::error::StartError;
@@ -70,7 +71,7 @@ impl Broker {
         let ended = move |initiator, to: &RelayTo, end| back_end::relay_ended(&told, initiator, to, end);
         broker.threads.push(broker.shared.relays.start(Box::new(ended))?);
         broker.threads.extend(help::start(&broker.shared, &broker.help)?);
-        let routes = open_routes(&registry, &config);
+        let routes = open_routes(&broker.shared, &registry, &config);
         // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
         let (listener, access) = control::open(&config)?;
         broker.control = Arc::new(listener);
@@ -121,7 +122,7 @@ impl Broker {
     }
 }
 
-fn open_routes(registry: &Registry, config: &Config) -> Result<(), StartError> {
+fn open_routes(shared: &Shared, registry: &Registry, config: &Config) -> Result<(), StartError> {
     for step in [Registry::add_route, Registry::open_route] {
         for route in &config.routes {
             step(registry, route).map_err(|refused| StartError::Route {
@@ -130,7 +131,11 @@ fn open_routes(registry: &Registry, config: &Config) -> Result<(), StartError> {
             })?;
         }
     }
-    Ok(())
+    let circle = first_circle(config, &shared.table.load());
+    circle.map_or(Ok(()), |(route, message)| {
+        let address = route.prefix.address().to_owned();
+        Err(StartError::Route { address, message: format!("its relay leads back: {message}") })
+    })
 }
 
 impl Drop for Broker {

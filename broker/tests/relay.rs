@@ -184,3 +184,121 @@ fn octets_survive_the_relay() {
         .unwrap();
     broker.settles_at(before);
 }
+
+/// Whether the kernel has a keepalive timer running for a connection from one port to another.
+fn is_kept_alive(from: u16, to: u16) -> bool {
+    let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let ends = format!("0100007F:{from:04X} 0100007F:{to:04X} 01 ");
+    let line = connections.lines().find(|line| line.contains(&ends));
+    line.unwrap_or_else(|| panic!("{ends} in {connections}"))
+        .split_ascii_whitespace()
+        .nth(5)
+        .unwrap()
+        .starts_with("02:")
+}
+
+#[test]
+fn both_legs_of_a_relay_are_kept_alive_and_no_other_connection() {
+    let backend = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free_port();
+    let broker = Broker::configured(&route(port, &backend.local_addr().unwrap().to_string()), &[]);
+    let mut client = ask(port, "legacy");
+    let mut stream = accept(&backend);
+    stream.read_exact(&mut vec![0; preamble(&address(port, "legacy")).len()]).unwrap();
+    stream.write_all(b"!").unwrap();
+    assert_eq!(common::answer(&mut client), b'!');
+    let (initiator, back_end) = (client.local_addr().unwrap().port(), stream.peer_addr().unwrap().port());
+    // While something is unacknowledged there is another timer.
+    eventually(|| is_kept_alive(port, initiator), || "the initiator's leg".to_owned());
+    eventually(
+        || is_kept_alive(back_end, backend.local_addr().unwrap().port()),
+        || "the back-end's leg".to_owned(),
+    );
+    // What is handed over is left as it came.
+    let mut worker = common::Worker::register(&broker, &[address(port, "own")]);
+    let mut client = ask(port, "own");
+    common::serve(worker.accept(), &preamble(&address(port, "own")), b'!');
+    assert_eq!(common::answer(&mut client), b'!');
+    drop(client);
+    let mut client = ask(port, "own");
+    let stream = worker.accept();
+    assert!(!rustix::net::sockopt::socket_keepalive(&stream).unwrap());
+    common::serve(stream, &preamble(&address(port, "own")), b'!');
+    assert_eq!(common::answer(&mut client), b'!');
+}
+
+#[test]
+fn a_relay_in_which_nothing_moves_ends() {
+    let backend = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free_port();
+    let broker = Broker::configured(
+        &format!("relay_idle_seconds = 2\n{}", route(port, &backend.local_addr().unwrap().to_string())),
+        &[],
+    );
+    let before = broker.steady_descriptors();
+    let mut idle = ask(port, "legacy");
+    let mut idle_back_end = accept(&backend);
+    let mut busy = ask(port, "legacy");
+    let mut busy_back_end = accept(&backend);
+    let octets = preamble(&address(port, "legacy"));
+    busy_back_end.read_exact(&mut vec![0; octets.len()]).unwrap();
+    idle_back_end.read_exact(&mut vec![0; octets.len()]).unwrap();
+    // In one direction is enough.
+    eventually(
+        || {
+            busy.write_all(b"x").unwrap();
+            busy_back_end.read_exact(&mut [0]).unwrap();
+            broker.log().contains("outcome=relay_idle")
+        },
+        || broker.log(),
+    );
+    assert_eq!(told(&mut idle), Told::End);
+    assert_eq!(idle_back_end.read(&mut [0]).unwrap(), 0);
+    busy_back_end.write_all(b"y").unwrap();
+    assert_eq!(common::answer(&mut busy), b'y');
+    drop((busy, busy_back_end));
+    broker.settles_at(before);
+    assert_eq!(broker.log().matches("outcome=relay_idle").count(), 1, "{}", broker.log());
+}
+
+/// Each connection would become another one, until there are no more: the first that comes back is refused.
+#[test]
+fn routes_in_a_circle_do_not_multiply_a_connection() {
+    let (one, two) = (free_port(), free_port());
+    // By name: at the start nobody knows where that leads.
+    let routes = [route(one, &format!("localhost:{two}")), route(two, &format!("localhost:{one}"))].concat();
+    let broker = Broker::configured(&routes, &[]);
+    let before = broker.steady_descriptors();
+    for _ in 0..3 {
+        assert_eq!(told(&mut ask(one, "legacy")), fault("ConnectionDispatchFailed"));
+    }
+    broker.settles_at(before);
+    let log = broker.log();
+    assert_eq!(log.matches("connection ended").count(), 6, "{log}");
+    assert_eq!(log.matches("leads back to the broker itself").count(), 1, "{log}");
+}
+
+#[test]
+fn a_circle_that_can_be_seen_is_refused_at_the_start() {
+    let (one, two) = (free_port(), free_port());
+    let circle = [route(one, &format!("127.0.0.2:{two}")), route(two, &format!("127.0.0.1:{one}"))].concat();
+    let mut cases = vec![(circle, two)];
+    // By which address this machine would be seen from elsewhere, if it has one.
+    let elsewhere = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    match elsewhere {
+        Ok(here) => cases.push((route(one, &format!("{}:{one}", here.ip())), one)),
+        Err(_) => println!("skipped: this machine has no address but loopback"),
+    }
+    for (routes, port) in cases {
+        let mut broker = Broker::spawn_configured(&routes, &[]);
+        assert!(!broker.ends(), "it has started");
+        let log = broker.log();
+        assert!(
+            log.contains("its relay leads back: ") && log.contains(&format!("localhost:{port}/legacy")),
+            "{log}"
+        );
+    }
+}

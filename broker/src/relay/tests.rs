@@ -43,8 +43,12 @@ impl Drop for Running {
 }
 
 fn relays() -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
+    relays_idle(Duration::ZERO)
+}
+
+fn relays_idle(idle: Duration) -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
     let (said, ends) = channel();
-    let relays = Arc::new(Relays::new().unwrap());
+    let relays = Arc::new(Relays::new(idle).unwrap());
     let ended = move |initiator, _: &RelayTo, end| drop(said.send((initiator, end)));
     let thread = relays.start(Box::new(ended)).unwrap();
     (Running(relays, Some(thread)), ends)
@@ -54,7 +58,7 @@ fn join(relays: &Running, initiator: OwnedFd, back_end: OwnedFd) {
     let unix = rustix::net::getsockname(&back_end).unwrap().address_family() == AddressFamily::UNIX;
     let to = if unix { RelayTo::Unix("/test".into()) } else { RelayTo::Name("test:1".to_owned()) };
     let to = Arc::new(to);
-    relays.0.join(Joined { initiator, back_end, to, expected: None }).unwrap();
+    relays.0.join(Joined { initiator, back_end, to, expected: None, noted: None }).unwrap();
 }
 
 fn non_blocking(socket: impl Into<OwnedFd>) -> OwnedFd {

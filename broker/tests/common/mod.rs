@@ -20,6 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Broker {
     child: Child,
     folder: tempfile::TempDir,
+    configuration: Option<tempfile::NamedTempFile>,
 }
 
 impl Broker {
@@ -29,18 +30,30 @@ impl Broker {
 
     /// With a configuration file.
     pub fn configured(toml: &str, arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("broker.toml");
+        let broker = Self::spawn_configured(toml, arguments);
+        broker.ready();
+        broker
+    }
+
+    /// With a configuration file; waits for nothing.
+    pub fn spawn_configured(toml: &str, arguments: &[&str]) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, toml).unwrap();
-        let arguments = [&["--config", file.to_str().unwrap()], arguments].concat();
-        Self::start(&arguments)
+        let arguments = [&["--config", file.path().to_str().unwrap()], arguments].concat();
+        let mut broker = Self::spawn(Command::new(env!("CARGO_BIN_EXE_broker")), &arguments);
+        broker.configuration = Some(file);
+        broker
     }
 
     pub fn start_by(command: Command, arguments: &[&str]) -> Self {
         let broker = Self::spawn(command, arguments);
-        eventually(|| broker.log().contains("ready"), || broker.log());
-        assert!(broker.control().exists());
+        broker.ready();
         broker
+    }
+
+    fn ready(&self) {
+        eventually(|| self.log().contains("ready"), || self.log());
+        assert!(self.control().exists());
     }
 
     /// Waits for nothing.
@@ -58,7 +71,7 @@ impl Broker {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { child, folder }
+        Self { child, folder, configuration: None }
     }
 
     pub fn control(&self) -> PathBuf {
@@ -138,6 +151,11 @@ impl Broker {
     /// Ends it as an administrator would; true if it ended well.
     pub fn terminate(&mut self) -> bool {
         signal(self.pid(), rustix::process::Signal::TERM);
+        self.ends()
+    }
+
+    /// Waits until it has ended; true if it ended well.
+    pub fn ends(&mut self) -> bool {
         let mut status = None;
         eventually(
             || {
