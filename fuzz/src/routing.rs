@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use router::{HostNameComparison, Prefix, RouteTable, Via};
 
-use crate::naive::{Registration, registered, scan};
+use crate::naive::{Registration, knows, registered, scan};
 
 /// What happens to a table, one thing a line: `s`, `e` or `w` and an address registers it in that mode, `x` and an
-/// address unregisters it, anything else is a Via that is looked up. The table answers as the naive scan does, and so does
-/// the copy of it that was taken in the middle.
+/// address unregisters it, `k` registers and `?` looks up an address [of few letters](of_few_letters), anything else is a Via
+/// that is looked up. The table answers as the naive scan does, and so does the copy of it that was taken in the middle.
 pub fn via_route(octets: &[u8]) {
     let mut table = RouteTable::new();
     let mut model: Vec<Registration> = Vec::new();
@@ -16,6 +16,9 @@ pub fn via_route(octets: &[u8]) {
     let mut vias = Vec::new();
     for (value, line) in octets.split(|&octet| octet == b'\n').enumerate() {
         let Ok(line) = std::str::from_utf8(line) else { continue };
+        if !knows(line) {
+            continue;
+        }
         let (first, address) = line.split_at_checked(1).unwrap_or_default();
         match first {
             "s" => register(&mut table, &mut model, address, HostNameComparison::StrongWildcard, value),
@@ -27,7 +30,12 @@ pub fn via_route(octets: &[u8]) {
                     .iter()
                     .for_each(|&mode| unregister(&mut table, &mut model, address, mode));
             }
-            _ => vias.push(line),
+            "k" => {
+                let address = of_few_letters(address);
+                register(&mut table, &mut model, &address, HostNameComparison::Exact, value);
+            }
+            "?" => vias.push(of_few_letters(address)),
+            _ => vias.push(line.to_owned()),
         }
         assert_eq!(table.len(), model.len());
     }
@@ -43,6 +51,17 @@ pub fn via_route(octets: &[u8]) {
             }
         }
     }
+}
+
+/// An address for any text: host, then path, of so few letters that addresses meet, among them such that are each other's
+/// octets once slashes are taken off them.
+fn of_few_letters(text: &str) -> String {
+    let letters = |text: &str, letters: &[&str]| -> String {
+        text.bytes().map(|octet| letters[usize::from(octet) % letters.len()]).collect()
+    };
+    let (host, path) = text.split_once('/').unwrap_or((text, ""));
+    let (host, path) = (letters(host, &["a", "n", "N", "ö", "乎"]), letters(path, &["a", "n", "/"]));
+    format!("net.tcp://{host}:808/{path}")
 }
 
 fn register(

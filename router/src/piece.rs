@@ -1,9 +1,22 @@
 //! Texts in pieces of up to 16 octets, the letters that the [tree](crate::tree) is made of.
+//!
+//! A key is one *word* after another: the port, the host if the tree goes by hosts, each segment of the path. A word is one
+//! piece or more, and **the last piece of a word has a zero as its last octet, no other piece has**:
+//!
+//! ```text
+//! port      one piece                                           the port, then zeros
+//! segment   16 octets …, then 0 to 15 octets                    zeros behind them, at least one
+//! host      ASCII: as a segment; other: a piece for each        a piece of zeros
+//!           character, with 0x80 as its last octet
+//! ```
+//!
+//! So where a word ends is seen in its pieces alone, no word is the beginning of another, and keys that begin alike have the
+//! same words there. The two kinds of hosts differ in the first piece: ASCII has no octet from 0x80 on.
 
 use crate::uri;
 
-/// A segment in which letters have no case, or 16 octets of a longer one. The octets are those of a little-endian number,
-/// each less the bits of a slash: so there are zeros behind them.
+/// A segment in which letters have no case, or 16 octets of a longer one; or a character of a host that is not ASCII. The
+/// octets are those of a little-endian number, in a segment each less the bits of a slash: so there are zeros behind them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Piece(u128);
 
@@ -26,6 +39,11 @@ impl Piece {
         (mixed ^ mixed >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
+    /// A character of a host that is not ASCII; `None` is what is behind the last.
+    fn of_character(c: Option<char>) -> Self {
+        Self(c.map_or(0, |c| 0x80 << 120 | u128::from(u32::from(c))))
+    }
+
     #[cfg(test)]
     pub(crate) fn of_one_hash(number: u64) -> Self {
         Self(u128::from(number) << 64 | u128::from(number.wrapping_mul(Self::ODD)))
@@ -42,9 +60,7 @@ pub(crate) fn of_host(host: &str, mut read: impl FnMut(Piece) -> bool) -> bool {
     if host.is_ascii() {
         return Pieces::of(host).all(read);
     }
-    let number =
-        |c: char| c.encode_utf8(&mut [0; 4]).bytes().fold(0, |number, octet| number << 8 | u128::from(octet));
-    host.chars().all(|c| read(Piece(number(uri::fold(c))))) && read(Piece(0))
+    host.chars().all(|c| read(Piece::of_character(Some(uri::fold(c))))) && read(Piece::of_character(None))
 }
 
 /// The pieces of a path, empty segments left out.
@@ -113,7 +129,8 @@ const fn slashes_as_zeros(octets: u128) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use super::{EACH, Pieces, slashes_as_zeros};
+    use super::{EACH, Piece, Pieces, of_host, slashes_as_zeros};
+    use crate::uri;
     use alloc::string::String;
     use alloc::vec::Vec;
 
@@ -165,5 +182,38 @@ mod tests {
             }
         }
         assert_eq!(Pieces::of("/").count() + Pieces::of("//").count() + Pieces::of("").count(), 0);
+    }
+    /// Short hosts of letters that are each other's pieces in the two kinds of hosts, and long ones.
+    #[test]
+    fn no_host_is_the_beginning_of_another() {
+        const LETTERS: [&str; 11] = ["", "a", "N", "n", "A", "h", "G", "-", "\u{F6}", "\u{D6}", "\u{4E48}"];
+        let mut hosts = Vec::new();
+        for one in &LETTERS[1..] {
+            for two in LETTERS {
+                hosts.extend(LETTERS.map(|three| [*one, two, three].concat()));
+            }
+        }
+        for len in [14, 15, 16, 17, 31, 32, 33] {
+            for name in ["a", "n"].map(|letter| letter.repeat(len)) {
+                hosts.extend([name.clone() + "\u{F6}", String::from("\u{F6}") + &name, name]);
+            }
+        }
+        let word = |host: &String| {
+            let mut word = Vec::new();
+            of_host(host, |piece| {
+                word.push(piece);
+                true
+            });
+            word
+        };
+        let words: Vec<Vec<Piece>> = hosts.iter().map(word).collect();
+        let ends = |piece: &Piece| piece.octets()[15] == 0;
+        assert!(words.iter().all(|word| word.iter().position(ends) == Some(word.len() - 1)));
+        for (one, word) in hosts.iter().zip(&words) {
+            for (other, longer) in hosts.iter().zip(&words) {
+                let same = one.chars().map(uri::fold).eq(other.chars().map(uri::fold));
+                assert_eq!(longer.starts_with(word), same, "{one} {other}");
+            }
+        }
     }
 }

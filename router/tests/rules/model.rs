@@ -28,6 +28,8 @@ fn host() -> impl Strategy<Value = &'static str> {
         "[::]",
         "bücher",
         "BÜCHER",
+        "straße",
+        "STRASSE",
     ])
 }
 
@@ -52,6 +54,18 @@ fn path() -> impl Strategy<Value = String> {
 
 fn address() -> impl Strategy<Value = String> {
     (host(), port(), path()).prop_map(|(host, port, path)| format!("net.tcp://{host}{port}{path}"))
+}
+
+/// Exact addresses of one port whose hosts and segments are made of so few letters that they meet: letters that are each
+/// other's octets once slashes are taken off them, and letters outside ASCII.
+fn alike() -> impl Strategy<Value = String> {
+    let text = |letters: &[&'static str]| {
+        prop::collection::vec(prop::sample::select(letters.to_vec()), 1..4)
+            .prop_map(|letters| letters.concat())
+    };
+    let segments = prop::collection::vec(text(&["a", "n"]), 0..4);
+    (text(&["a", "n", "N", "ö", "\u{4E4E}"]), segments)
+        .prop_map(|(host, segments)| format!("net.tcp://{host}:9000/{}", segments.join("/")))
 }
 
 fn asked() -> impl Strategy<Value = (String, SocketAddr)> {
@@ -86,49 +100,18 @@ proptest! {
         steps in prop::collection::vec(step(), 0..24),
         asked in prop::collection::vec(asked(), 1..8),
     ) {
-        let mut table = RouteTable::new();
-        let mut model: Vec<Registration> = Vec::new();
-        let mut before = (table.clone(), model.clone());
-        for (value, step) in steps.into_iter().enumerate() {
-            if value % 8 == 0 {
-                before = (table.clone(), model.clone());
-            }
-            let (Step::Register(address, mode) | Step::Unregister(address, mode) | Step::Replace(address, mode)) = &step;
-            let prefix = Prefix::parse(address, *mode).expect("valid addresses only");
-            let same = |registration: &Registration| {
-                registration.prefix.mode() == prefix.mode() && registered(&registration.prefix) == registered(&prefix)
-            };
-            let at = model.iter().position(same);
-            prop_assert_eq!(
-                table.get(&prefix).map(|(_, value)| *value),
-                at.map(|at| model[at].value)
-            );
-            match step {
-                Step::Register(..) => match (table.register(prefix.clone(), value), at) {
-                    (Ok(()), None) => model.push(Registration { prefix, value }),
-                    (Err(conflict), Some(at)) => {
-                        prop_assert_eq!(conflict.value, model[at].value);
-                        prop_assert_eq!(conflict.prefix.address(), model[at].prefix.address());
-                    }
-                    (answer, at) => prop_assert!(false, "{:?}, but the model says {:?}", answer, at),
-                },
-                Step::Unregister(..) => {
-                    prop_assert_eq!(table.unregister(&prefix), at.map(|at| model.remove(at).value));
-                }
-                Step::Replace(..) => {
-                    let old = at.map(|at| core::mem::replace(&mut model[at].value, value));
-                    prop_assert_eq!(table.replace(&prefix, value), old);
-                }
-            }
-            prop_assert_eq!(table.len(), model.len());
-        }
-        for (table, model) in [(table, model), before] {
-            for (text, local) in &asked {
-                let Ok(via) = Via::parse(text) else { continue };
-                let found = table.lookup(&via, *local).ok().map(|found| (*found.value, found.segments));
-                prop_assert_eq!(found, scan(&model, &via, *local), "{} on {}", text, local);
-            }
-        }
+        answers_are_the_models(steps, &asked)?;
+    }
+
+    #[test]
+    fn hosts_that_look_alike_are_told_apart(
+        registered in prop::collection::vec(alike(), 1..24),
+        asked in prop::collection::vec(alike(), 1..16),
+    ) {
+        let register = |address| Step::Register(address, HostNameComparison::Exact);
+        let local: SocketAddr = "192.0.2.5:9000".parse().expect("an address");
+        let asked: Vec<_> = asked.into_iter().map(|via| (via, local)).collect();
+        answers_are_the_models(registered.into_iter().map(register).collect(), &asked)?;
     }
 
     #[test]
@@ -144,6 +127,53 @@ proptest! {
             prop_assert_eq!(again.wildcard_path(), via.wildcard_path());
         }
     }
+}
+
+/// A table and a copy of it that was taken on the way.
+fn answers_are_the_models(steps: Vec<Step>, asked: &[(String, SocketAddr)]) -> Result<(), TestCaseError> {
+    let mut table = RouteTable::new();
+    let mut model: Vec<Registration> = Vec::new();
+    let mut before = (table.clone(), model.clone());
+    for (value, step) in steps.into_iter().enumerate() {
+        if value % 8 == 0 {
+            before = (table.clone(), model.clone());
+        }
+        let (Step::Register(address, mode) | Step::Unregister(address, mode) | Step::Replace(address, mode)) =
+            &step;
+        let prefix = Prefix::parse(address, *mode).expect("valid addresses only");
+        let same = |registration: &Registration| {
+            registration.prefix.mode() == prefix.mode()
+                && registered(&registration.prefix) == registered(&prefix)
+        };
+        let at = model.iter().position(same);
+        prop_assert_eq!(table.get(&prefix).map(|(_, value)| *value), at.map(|at| model[at].value));
+        match step {
+            Step::Register(..) => match (table.register(prefix.clone(), value), at) {
+                (Ok(()), None) => model.push(Registration { prefix, value }),
+                (Err(conflict), Some(at)) => {
+                    prop_assert_eq!(conflict.value, model[at].value);
+                    prop_assert_eq!(conflict.prefix.address(), model[at].prefix.address());
+                }
+                (answer, at) => prop_assert!(false, "{:?}, but the model says {:?}", answer, at),
+            },
+            Step::Unregister(..) => {
+                prop_assert_eq!(table.unregister(&prefix), at.map(|at| model.remove(at).value));
+            }
+            Step::Replace(..) => {
+                let old = at.map(|at| core::mem::replace(&mut model[at].value, value));
+                prop_assert_eq!(table.replace(&prefix, value), old);
+            }
+        }
+        prop_assert_eq!(table.len(), model.len());
+    }
+    for (table, model) in [(table, model), before] {
+        for (text, local) in asked {
+            let Ok(via) = Via::parse(text) else { continue };
+            let found = table.lookup(&via, *local).ok().map(|found| (*found.value, found.segments));
+            prop_assert_eq!(found, scan(&model, &via, *local), "{} on {}", text, local);
+        }
+    }
+    Ok(())
 }
 
 fn cases() -> u32 {

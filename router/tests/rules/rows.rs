@@ -220,3 +220,21 @@ fn an_answer_says_why() {
     let via = Via::parse("http://x:9000/a/z").expect("a valid Via");
     assert_eq!(table.lookup(&via, local), Err(Miss::OtherScheme));
 }
+
+#[test]
+fn a_host_is_never_taken_for_host_and_path_of_another() {
+    let local: SocketAddr = "192.0.2.5:9000".parse().expect("an address");
+    for (registered, via) in [
+        ("net.tcp://h:9000/", "net.tcp://gö:9000/b"),
+        ("net.tcp://h:9000/a", "net.tcp://gnö:9000/"),
+        ("net.tcp://n:9000/n/n", "net.tcp://aaaé:9000/n"),
+    ] {
+        let mut table = RouteTable::new();
+        table.register(Prefix::parse(registered, E).expect("an address"), ()).expect("the table was empty");
+        let via = Via::parse(via).expect("a Via");
+        assert_eq!(table.lookup(&via, local), Err(Miss::NoRegistration), "{registered} {via:?}");
+        let other = format!("net.tcp://{}:9000/other", via.host());
+        table.register(Prefix::parse(&other, E).expect("an address"), ()).expect("another host");
+        assert_eq!(table.lookup(&via, local), Err(Miss::NoRegistration), "{registered} {via:?}");
+    }
+}

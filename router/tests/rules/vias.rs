@@ -500,6 +500,9 @@ pub(crate) fn similar(random: &mut Random) -> String {
         "bu\u{308}cher",
         "straße",
         "STRASSE",
+        "gö",
+        "aö",
+        "n",
         "x_y",
         "ǆ",
         "Ǆ",
@@ -511,8 +514,8 @@ pub(crate) fn similar(random: &mut Random) -> String {
     for _ in 0..random.below(4) {
         via += random.pick(&["/", "/", "/", "/", "//", "/./", "/x/../"]);
         via += random.pick(&[
-            "a", "A", "ab", "a%62", "abcdefgh", "ABCDEFGH", "abcdefgi", "b", "a%20b", "a b", "a%20B", "~u",
-            "%7eU", "é", "%c3%a9", "É", "!", "%21", "a%2Fb", "a\\b", "%E9", "%e9", "x%3Fx=1", "%2541",
+            "a", "A", "n", "ab", "a%62", "abcdefgh", "ABCDEFGH", "abcdefgi", "b", "a%20b", "a b", "a%20B",
+            "~u", "%7eU", "é", "%c3%a9", "É", "!", "%21", "a%2Fb", "a\\b", "%E9", "%e9", "x%3Fx=1", "%2541",
             "%%41", "[", "{",
         ]);
     }
