@@ -1,4 +1,5 @@
 using System.ServiceModel;
+using System.ServiceModel.Channels;
 
 namespace Peers;
 
@@ -45,6 +46,27 @@ public interface IEcho
     [OperationContract] string Echo(string text);
     [OperationContract] byte[] Blob(byte[] data);
     [OperationContract] string Fail(string kind);   // "fault" or "crash"
+}
+
+/// <summary>For a server that sends every envelope back: what comes looks like a call of the service.</summary>
+[ServiceContract(Namespace = Namespaces.Own, SessionMode = SessionMode.Required, CallbackContract = typeof(IMirrorCallback))]
+public interface IMirror
+{
+    [OperationContract(IsOneWay = true, Action = IMirrorCallback.Action)] void Show(string text);
+}
+
+public interface IMirrorCallback
+{
+    public const string Action = Namespaces.Own + "/IMirror/Show";
+
+    [OperationContract(IsOneWay = true, Action = Action)] void Show(string text);
+}
+
+/// <summary>The same where a reply needs no RelatesTo: streamed.</summary>
+[ServiceContract(Namespace = Namespaces.Own)]
+public interface IStreamedMirror
+{
+    [OperationContract(Action = IMirrorCallback.Action, ReplyAction = IMirrorCallback.Action)] Message Show(Message message);
 }
 
 [ServiceContract(Namespace = Namespaces.Own)]

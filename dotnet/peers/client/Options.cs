@@ -9,10 +9,11 @@ sealed partial class Options
     public const string Usage =
         """
         client --address URI [--path2 URI]       Microsoft's WCF client for a service at one address, or at two in turns
-          what to call    [--contract calc|unknown|duplex|streams|streamed|echo|fault|forget]    (streams if streamed, else calc)
+          what to call    [--contract calc|unknown|duplex|streams|streamed|echo|fault|forget|mirror]    (streams if streamed, else calc)
                           [--mode buffered|streamed|streamedrequest|streamedresponse|duplex] [--encoding binary|text12]
           how often       [--calls N] [--channels N] [--parallel] [--bytes N] [--newfactory] [--samechannel] [--uploadonly] [--downloadonly]
           pauses in ms    [--hold MS (before a channel is closed)] [--pause MS (between calls)] [--gap MS (between channels)]
+                          [--step (waits for a line of standard input before each call of calc and mirror, and before their end)]
           how it ends     [--noclose] [--abort] [--timeout SECONDS] [--deadline SECONDS]
           where to        [--via URI] [--via2 URI] [--viahow overload|behavior]
           connections     [--pool N] [--idle SECONDS] [--lease SECONDS] [--buffer OCTETS (also of the socket)]

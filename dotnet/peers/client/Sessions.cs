@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.ServiceModel;
+using System.ServiceModel.Channels;
 
 namespace Peers;
 
@@ -19,6 +21,8 @@ sealed class Sessions(Options options, Channels channels)
             case "echo": Echo(address, label); break;
             case "fault": Faults(address, label); break;
             case "forget": Forget(address, label); break;
+            case "mirror" when streamed: StreamedMirror(address, label); break;
+            case "mirror": Mirror(address, label); break;
             case string other: throw new ArgumentException($"--contract {other}");
         }
     }
@@ -30,7 +34,7 @@ sealed class Sessions(Options options, Channels channels)
         int calls = options.Get("calls", 4);
         for (int i = 0; i < calls; i++)
         {
-            if (i > 0) Thread.Sleep(options.Get("pause", 0));
+            BeforeCall(i);
             double x = 100 + 10 * number + i, y = 15.99 + i;
             (string name, double result, Func<double> call) = (i % 4) switch
             {
@@ -41,6 +45,7 @@ sealed class Sessions(Options options, Channels channels)
             };
             Report.Check($"{label} {name}({Report.Text(x)},{Report.Text(y)})", result, call);
         }
+        Step();
         Close(channel, label);
     }
 
@@ -119,6 +124,50 @@ sealed class Sessions(Options options, Channels channels)
         Close(channel, label);
     }
 
+    void Mirror(string address, string label)
+    {
+        Reflection reflection = new(TimeSpan.FromSeconds(options.Get("timeout", 20.0)));
+        IMirror channel = channels.CreateDuplex<IMirror>(address, new(reflection));
+        Open(channel, label);
+        for (int i = 0; i < options.Get("calls", 4); i++)
+        {
+            BeforeCall(i);
+            string text = Shown(i);
+            Report.Check($"{label} mirror of {text.Length} characters", true, () => { channel.Show(text); return reflection.Next() == text; });
+        }
+        Step();
+        Close(channel, label);
+    }
+
+    void StreamedMirror(string address, string label)
+    {
+        IStreamedMirror channel = channels.Create<IStreamedMirror>(address);
+        Open(channel, label);
+        for (int i = 0; i < options.Get("calls", 4); i++)
+        {
+            BeforeCall(i);
+            string text = Shown(i);
+            Message message = Message.CreateMessage(MessageVersion.Soap12WSAddressing10, IMirrorCallback.Action, text);
+            Report.Check($"{label} streamed mirror of {text.Length} characters", true, () => channel.Show(message).GetBody<string>() == text);
+        }
+        Step();
+        Close(channel, label);
+    }
+
+    /// <summary>Short texts and, if `--bytes` says so, longer ones in turns.</summary>
+    string Shown(int call) => call % 2 == 0 ? $"h\u00e9llo {call}" : new string('\u20ac', options.Get("bytes", 100)) + call;
+
+    void BeforeCall(int call)
+    {
+        if (call > 0) Thread.Sleep(options.Get("pause", 0));
+        Step();
+    }
+
+    void Step()
+    {
+        if (options.Has("step")) Console.ReadLine();
+    }
+
     static void Open(object channel, string label) => Report.Say($"open {label}", ((IClientChannel)channel).Open);
 
     void Close(object channel, string label)
@@ -147,12 +196,24 @@ sealed class Sessions(Options options, Channels channels)
 }
 
 [CallbackBehavior(ConcurrencyMode = ConcurrencyMode.Multiple, UseSynchronizationContext = false)]
-sealed class Callback(TimeSpan patience) : ICalculatorDuplexCallback
+sealed class Callback(TimeSpan patience) : Calls(patience), ICalculatorDuplexCallback
 {
-    readonly System.Collections.Concurrent.BlockingCollection<string> came = [];
+    void ICalculatorDuplexCallback.Equals(double result) => Add($"Equals({Report.Text(result)})");
+    void ICalculatorDuplexCallback.Equation(string equation) => Add($"Equation({equation})");
+}
 
-    void ICalculatorDuplexCallback.Equals(double result) => came.Add($"Equals({Report.Text(result)})");
-    void ICalculatorDuplexCallback.Equation(string equation) => came.Add($"Equation({equation})");
+[CallbackBehavior(ConcurrencyMode = ConcurrencyMode.Multiple, UseSynchronizationContext = false)]
+sealed class Reflection(TimeSpan patience) : Calls(patience), IMirrorCallback
+{
+    void IMirrorCallback.Show(string text) => Add(text);
+}
+
+/// <summary>Calls that the service makes, in their order.</summary>
+abstract class Calls(TimeSpan patience)
+{
+    readonly BlockingCollection<string> came = [];
+
+    protected void Add(string call) => came.Add(call);
 
     public string Next() => came.TryTake(out string? call, patience) ? call : "no callback";
 }
