@@ -2,7 +2,7 @@ using System.Diagnostics.Tracing;
 
 namespace Peers;
 
-/// <summary>Counts the TCP connections that this process makes, and so shows pooling.</summary>
+/// <summary>Counts the TCP connections that this process has made, and so shows pooling.</summary>
 sealed class ConnectCounter : EventListener
 {
     int count;
@@ -19,7 +19,10 @@ sealed class ConnectCounter : EventListener
         switch (written.EventName)
         {
             case "ConnectStart": Interlocked.Increment(ref count); break;
-            case "ConnectFailed": Report.Say($"tcp connect failed {string.Join(" ", written.Payload ?? new([]))}"); break;
+            case "ConnectFailed":
+                Interlocked.Decrement(ref count);
+                Report.Say($"tcp connect failed {string.Join(" ", written.Payload ?? new([]))}");
+                break;
         }
     }
 }

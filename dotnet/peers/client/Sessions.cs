@@ -7,6 +7,9 @@ namespace Peers;
 /// <summary>What is called on a channel, for each contract. Every line begins with the channel's label.</summary>
 sealed class Sessions(Options options, Channels channels)
 {
+    /// <summary>Nobody calls before all channels that run at once are open.</summary>
+    public Barrier? Together;
+
     public void Run(string address, string label, int number)
     {
         bool streamed = options.Get("mode", "").StartsWith("streamed", StringComparison.Ordinal);
@@ -168,7 +171,11 @@ sealed class Sessions(Options options, Channels channels)
         if (options.Has("step")) Console.ReadLine();
     }
 
-    static void Open(object channel, string label) => Report.Say($"open {label}", ((IClientChannel)channel).Open);
+    void Open(object channel, string label)
+    {
+        Report.Say($"open {label}", ((IClientChannel)channel).Open);
+        Together?.SignalAndWait();
+    }
 
     void Close(object channel, string label)
     {
