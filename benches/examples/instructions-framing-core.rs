@@ -14,6 +14,8 @@ struct Aligned<const N: usize>([u8; N]);
 fn main() -> ExitCode {
     // MC-NMF as WCF's default binding sends it: 39 octets of preamble and a Preamble End.
     let preamble = &Aligned(*b"\x00\x01\x00\x01\x02\x02\x1Enet.tcp://localhost:9000/calc1\x03\x08\x0C").0;
+    let content_type = b"\x00\x01\x00\x01\x02\x02\x1Enet.tcp://localhost:9000/calc1\x04\x03a/b\x0C";
+    let via = b"\x02\x1Enet.tcp://localhost:9000/calc1";
     let envelope = b"\x06\xAC\x02";
     let limits = Limits::DEFAULT;
     let idle = Receiver::new(limits);
@@ -23,6 +25,12 @@ fn main() -> ExitCode {
         }),
         ("preamble_view_first_7", &mut || {
             let _ = black_box(&preamble::view(black_box(&preamble[..7]), &limits));
+        }),
+        ("preamble_view_content_type", &mut || {
+            let _ = black_box(&preamble::view(black_box(content_type), &limits));
+        }),
+        ("record_decode_via", &mut || {
+            let _ = black_box(&Record::decode(black_box(via), &limits));
         }),
         ("record_decode_sized_envelope", &mut || {
             let _ = black_box(&Record::decode(black_box(envelope), &limits));

@@ -124,6 +124,17 @@
 //! | know what to answer to bad octets | [`Receiver::answer`], [`DecodeError::fault`], [`DecodeError::fault_as_original`] |
 //! | look at a capture | [`dump`]; `cargo run -p framing-core --example nmf-dump -- FILE` |
 //!
+//! # What it is made of
+//!
+//! The records are [nom](https://docs.rs/nom) parsers, put together with its `map`, `preceded`, `success` and tuples. The four they are
+//! made of (an octet, a size, so many octets, a checked value) are this crate's own implementations of nom's `Parser`: nom's `u8`,
+//! `take`, `length_data` and `map_res` do the same, but are not inlined into one another and double the instructions of a
+//! preamble. Two things are no parsers: the preamble that nearly every peer sends is tried as one pattern first, and the
+//! machines choose by the type octet before they let a record be parsed, because they judge it before the rest is there.
+//! [heapless](https://docs.rs/heapless) has little to do in a crate that owns no buffer: it holds the two texts of an
+//! [`OwnedPreamble`], which as an array and a length would be checked for UTF-8 at every look, and the few octets that a
+//! [dump](dump::Dumper) must remember from piece to piece. None of their types is public.
+//!
 //! # Leniency
 //!
 //! Where the specification and all implementations differ, this crate does as they do: minor versions are ignored, sizes

@@ -188,8 +188,8 @@ pub fn view<'a>(octets: &'a [u8], limits: &Limits) -> Result<PreambleView<'a>, D
     }
 }
 
-/// The preamble nearly every peer sends, whole and with a short Via, in one pattern: a third of the instructions that
-/// the parsers take. `None` for anything else, be it incomplete or wrong.
+/// The preamble nearly every peer sends, whole and with a short Via, in one pattern: 40 instructions fewer than the 238 of
+/// the parsers. `None` for anything else, be it incomplete or wrong.
 #[inline(always)]
 fn ordinary<'a>(octets: &'a [u8], limits: &Limits) -> Option<PreambleView<'a>> {
     let [0x00, 0x01, _, 0x01, mode @ 0x01..=0x02, 0x02, size @ 0x01..=0x7F, rest @ ..] = octets else {
