@@ -9,7 +9,7 @@ sealed partial class Options
     public const string Usage =
         """
         client --address URI [--path2 URI]       Microsoft's WCF client for a service at one address, or at two in turns
-          what to call    [--contract calc|unknown|duplex|streams|streamed|echo|fault|forget|mirror]    (streams if streamed, else calc)
+          what to call    [--contract calc|doubles|values|unknown|duplex|streams|streamed|echo|fault|forget|mirror]    (streams if streamed, else calc)
                           [--mode buffered|streamed|streamedrequest|streamedresponse|duplex] [--encoding binary|text12]
           how often       [--calls N] [--channels N] [--parallel] [--bytes N] [--newfactory] [--samechannel] [--uploadonly] [--downloadonly]
           pauses in ms    [--hold MS (before a channel is closed)] [--pause MS (between calls)] [--gap MS (between channels)]
@@ -21,6 +21,7 @@ sealed partial class Options
                           [--clientcert PFX] [--clientcertpass PASSWORD] [--user NAME] [--password PASSWORD] [--domain NAME]
                           [--upn NAME] [--spn NAME] [--protection EncryptAndSign|Sign|None]
           what it prints  [--times] [--stack]
+        client --read FILE [--encoding …]        prints the values in an envelope that another program wrote
         It checks every answer. Exit status: 0 all right, 1 an exception (it says which), 2 a wrong answer, 3 the deadline, 64 usage.
         """;
 

@@ -17,6 +17,8 @@ sealed class Sessions(Options options, Channels channels)
         switch (options.Get("contract", otherwise))
         {
             case "calc": Calculator(address, label, number); break;
+            case "doubles": Doubles(address, label); break;
+            case "values": Values(address, label); break;
             case "unknown": Unknown(address, label); break;
             case "duplex": Duplex(address, label); break;
             case "streams": Streams(address, label); break;
@@ -49,6 +51,22 @@ sealed class Sessions(Options options, Channels channels)
             Report.Check($"{label} {name}({Report.Text(x)},{Report.Text(y)})", result, call);
         }
         Step();
+        Close(channel, label);
+    }
+
+    void Doubles(string address, string label)
+    {
+        ICalculator channel = channels.Create<ICalculator>(address);
+        Open(channel, label);
+        Report.Say($"{label} {ValueCalls.Doubles(channel)} pairs of doubles");
+        Close(channel, label);
+    }
+
+    void Values(string address, string label)
+    {
+        IValues channel = channels.Create<IValues>(address);
+        Open(channel, label);
+        Report.Say($"{label} {ValueCalls.All(channel)} values");
         Close(channel, label);
     }
 

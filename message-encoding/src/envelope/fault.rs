@@ -217,6 +217,13 @@ impl fmt::Display for Fault {
 
 impl core::error::Error for Fault {}
 
+impl From<crate::ValueError> for Fault {
+    /// A value of the body is not of its type.
+    fn from(error: crate::ValueError) -> Self {
+        Self::deserialization_failed(error.to_string())
+    }
+}
+
 impl From<DecodeError> for Fault {
     /// What to tell a sender whose envelope is refused.
     fn from(error: DecodeError) -> Self {

@@ -21,7 +21,9 @@ pub use error::{DecodeError, EncodeError};
 pub use fault::{Code, Fault};
 pub use headers::{Addressing, Headers, MessageId};
 pub use service::{Service, answer};
-pub use words::{ADDRESSING, ANONYMOUS, DISPATCHER, FAULT_ACTION, NO_ADDRESS, SOAP_11, SOAP_12};
+pub use words::{
+    ADDRESSING, ANONYMOUS, DISPATCHER, FAULT_ACTION, NO_ADDRESS, SCHEMA_INSTANCE, SOAP_11, SOAP_12,
+};
 use words::{SOAP_11_WORD, SOAP_12_WORD};
 
 /// How an envelope is encoded: what a Known Encoding Record of the framing says ([MC-NMF] section 2.2.3.4.1).

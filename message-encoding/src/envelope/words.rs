@@ -22,6 +22,8 @@ pub(super) const DISPATCHER_FAULT_ACTION: &str =
 /// The namespace of the fault codes that WCF's dispatcher gives.
 pub const DISPATCHER: &str =
     "http://schemas.microsoft.com/net/2005/12/windowscommunicationfoundation/dispatcher";
+/// The namespace of `nil` and `type`, attributes of any element ([XML Schema Part 1] section 2.6).
+pub const SCHEMA_INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 /// Where WCF puts action and address if a binding has no WS-Addressing.
 pub(super) const NO_ADDRESSING: &str = "http://schemas.microsoft.com/ws/2005/05/addressing/none";
 
@@ -53,6 +55,8 @@ words! {
     VALUE = 154;
     SUBCODE = 156;
     NO_ADDRESSING_WORD = 878;
+    SCHEMA_INSTANCE_WORD = 882;
+    NIL = 886;
     SOAP_11_WORD = 962;
     FAULT_CODE = 966;
     FAULT_STRING = 968;
@@ -87,6 +91,8 @@ mod tests {
             (VALUE, "Value"),
             (SUBCODE, "Subcode"),
             (NO_ADDRESSING_WORD, NO_ADDRESSING),
+            (SCHEMA_INSTANCE_WORD, SCHEMA_INSTANCE),
+            (NIL, "nil"),
             (SOAP_11_WORD, SOAP_11),
             (FAULT_CODE, "faultcode"),
             (FAULT_STRING, "faultstring"),

@@ -1,197 +1,22 @@
-//! The body of a message as a tree: for services whose messages are small.
+//! From events to a tree.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::event::{Event, Name, ReadError, Reader, Word, WriteError, Writer};
-use crate::value::{DateTime, Decimal, TimeSpan, Uuid};
+use super::attributes::{Attribute, Attributes};
+use super::{Content, Element, Scalar};
+use crate::event::{Event, Name, ReadError, Reader, XMLNS_NAMESPACE, same};
 use crate::{Quotas, Value};
 
 /// How many levels a tree has at most, whatever the quota of the reader is: a tree is taken down level by level on the
 /// stack.
 const MAX_LEVELS: usize = 128;
 
-/// An element with its content: a value, or other elements.
-///
-/// Attributes, comments and white space between elements are left out. A tree that was read takes at most 160 octets of memory for
-/// each octet of its document: strings that the document has once are there once.
-///
-/// ```
-/// use message_encoding::envelope::Element;
-///
-/// let add = Element::new("urn:calculator", "Add").child("n1", 100).child("n2", 15.99);
-/// assert_eq!(add.find("n2").unwrap().value().to_f64()?, 15.99);
-/// # Ok::<(), message_encoding::ValueError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct Element {
-    namespace: Arc<str>,
-    name: Arc<str>,
-    content: Content,
-}
-
-/// What an [`Element`] contains.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Content {
-    /// Nothing or a text.
-    Value(Scalar),
-    /// Elements.
-    Children(Vec<Element>),
-}
-
-/// A [`Value`] that borrows from nothing.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Scalar {
-    /// Nothing.
-    Empty,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A whole number.
-    Int(i64),
-    /// A whole number without sign.
-    UInt(u64),
-    /// A number of four octets.
-    Float(f32),
-    /// A number of eight octets.
-    Double(f64),
-    /// A decimal number.
-    Decimal(Decimal),
-    /// A point in time.
-    DateTime(DateTime),
-    /// A span of time.
-    TimeSpan(TimeSpan),
-    /// A GUID.
-    Uuid(Uuid),
-    /// A GUID as `urn:uuid:…`.
-    UniqueId(Uuid),
-    /// A text.
-    Text(Arc<str>),
-    /// Octets.
-    Bytes(Arc<[u8]>),
-}
-
-impl Scalar {
-    /// The value.
-    pub fn value(&self) -> Value<'_> {
-        match self {
-            Self::Empty => Value::Empty,
-            Self::Bool(value) => Value::Bool(*value),
-            Self::Int(value) => Value::Int(*value),
-            Self::UInt(value) => Value::UInt(*value),
-            Self::Float(value) => Value::Float(*value),
-            Self::Double(value) => Value::Double(*value),
-            Self::Decimal(value) => Value::Decimal(*value),
-            Self::DateTime(value) => Value::DateTime(*value),
-            Self::TimeSpan(value) => Value::TimeSpan(*value),
-            Self::Uuid(value) => Value::Uuid(*value),
-            Self::UniqueId(value) => Value::UniqueId(*value),
-            Self::Text(value) => Value::String(value),
-            Self::Bytes(value) => Value::Bytes(value),
-        }
-    }
-}
-
-macro_rules! scalar_from {
-    ($($from:ty => $variant:ident;)*) => {
-        $(impl From<$from> for Scalar {
-            fn from(value: $from) -> Self {
-                Self::$variant(value.into())
-            }
-        })*
-    };
-}
-
-scalar_from! {
-    bool => Bool;
-    i32 => Int;
-    i64 => Int;
-    u32 => Int;
-    u64 => UInt;
-    f32 => Float;
-    f64 => Double;
-    Decimal => Decimal;
-    DateTime => DateTime;
-    TimeSpan => TimeSpan;
-    Uuid => Uuid;
-    &str => Text;
-    String => Text;
-    &[u8] => Bytes;
-    Vec<u8> => Bytes;
-}
-
 impl Element {
-    /// An empty element.
-    pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into(), content: Content::Value(Scalar::Empty) }
-    }
-
-    /// The element with a text instead of what it contained.
-    #[must_use]
-    pub fn with_value(self, value: impl Into<Scalar>) -> Self {
-        Self { content: Content::Value(value.into()), ..self }
-    }
-
-    /// The element with one more child, which has the same namespace and a text. A text that it had is gone.
-    #[must_use]
-    pub fn child(self, name: &str, value: impl Into<Scalar>) -> Self {
-        let child = Self {
-            namespace: self.namespace.clone(),
-            name: name.into(),
-            content: Content::Value(value.into()),
-        };
-        self.with_child(child)
-    }
-
-    /// The element with one more child. A text that it had is gone.
-    #[must_use]
-    pub fn with_child(mut self, child: Self) -> Self {
-        match &mut self.content {
-            Content::Children(children) => children.push(child),
-            content => *content = Content::Children(alloc::vec![child]),
-        }
-        self
-    }
-
-    /// The namespace, empty if none.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    /// The local name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What it contains.
-    pub const fn content(&self) -> &Content {
-        &self.content
-    }
-
-    /// The elements in it.
-    pub fn children(&self) -> &[Self] {
-        match &self.content {
-            Content::Children(children) => children,
-            Content::Value(_) => &[],
-        }
-    }
-
-    /// The first element in it with this local name.
-    pub fn find(&self, name: &str) -> Option<&Self> {
-        self.children().iter().find(|child| child.name() == name)
-    }
-
-    /// Its text; [`Value::Empty`] if it has elements.
-    pub fn value(&self) -> Value<'_> {
-        match &self.content {
-            Content::Value(value) => value.value(),
-            Content::Children(_) => Value::Empty,
-        }
-    }
-
     /// Reads the element whose start was the reader's last event, with its end.
     ///
     /// # Errors
@@ -200,7 +25,7 @@ impl Element {
     /// a text beside elements, and the quotas of texts and arrays.
     pub fn read(reader: &mut Reader<'_>, name: Name<'_>) -> Result<Self, ReadError> {
         let mut shared = Shared::default();
-        let mut open = alloc::vec![Open::new(&mut shared, name)];
+        let mut open = alloc::vec![Open::new(&mut shared, name, reader)?];
         loop {
             let depth = open.len();
             let Some(innermost) = open.last_mut() else { return Err(ReadError::UnexpectedEnd) };
@@ -212,7 +37,7 @@ impl Element {
                     if depth == MAX_LEVELS {
                         return Err(ReadError::DepthExceeded(MAX_LEVELS));
                     }
-                    open.push(Open::new(&mut shared, name));
+                    open.push(Open::new(&mut shared, name, reader)?);
                 }
                 Some(Event::Text(value)) => innermost.text(value, &mut shared, reader.quotas())?,
                 Some(Event::Comment(_)) => {}
@@ -221,7 +46,7 @@ impl Element {
                         return Err(ReadError::UnexpectedEnd);
                     };
                     match open.last_mut() {
-                        Some(parent) => parent.children.push(done),
+                        Some(parent) => push(&mut parent.children, done),
                         None => return Ok(done),
                     }
                 }
@@ -229,38 +54,13 @@ impl Element {
             }
         }
     }
-
-    /// Writes the element. Names and namespaces become in-band strings where there is a session; the default namespace
-    /// is declared where it is not the one around, which is `outer`.
-    ///
-    /// # Errors
-    ///
-    /// [`WriteError`].
-    pub fn write(&self, writer: &mut Writer<'_>, outer: &str) -> Result<(), WriteError> {
-        writer.start("", Word::InBand(&self.name))?;
-        if *self.namespace != *outer {
-            if self.namespace.is_empty() {
-                writer.declare("", "")?;
-            } else {
-                writer.declare("", Word::InBand(&self.namespace))?;
-            }
-        }
-        match &self.content {
-            Content::Value(value) => writer.text(value.value())?,
-            Content::Children(children) => {
-                for child in children {
-                    child.write(writer, &self.namespace)?;
-                }
-            }
-        }
-        writer.end()
-    }
 }
 
 /// An element that is being read.
 struct Open {
     namespace: Arc<str>,
     name: Arc<str>,
+    attributes: Option<Box<Attributes>>,
     text: Texts,
     /// Whether there is no text but white space.
     blank: bool,
@@ -279,15 +79,16 @@ enum Texts {
 }
 
 impl Open {
-    fn new(shared: &mut Shared, name: Name<'_>) -> Self {
-        Self {
+    fn new(shared: &mut Shared, name: Name<'_>, reader: &Reader<'_>) -> Result<Self, ReadError> {
+        Ok(Self {
             namespace: shared.get(name.namespace),
             name: shared.get(name.local),
+            attributes: shared.attributes(reader)?,
             text: Texts::One(Scalar::Empty),
             blank: true,
             units: 0,
             children: Vec::new(),
-        }
+        })
     }
 
     fn text(&mut self, value: Value<'_>, shared: &mut Shared, quotas: &Quotas) -> Result<(), ReadError> {
@@ -346,8 +147,16 @@ impl Open {
         };
         let content =
             if self.children.is_empty() { Content::Value(text) } else { Content::Children(self.children) };
-        Element { namespace: self.namespace, name: self.name, content }
+        Element { namespace: self.namespace, name: self.name, attributes: self.attributes, content }
     }
+}
+
+/// Adds a child. A list of many grows by an eighth: by what it usually grows, it would take three times its size meanwhile.
+fn push(children: &mut Vec<Element>, child: Element) {
+    if children.len() == children.capacity() {
+        children.reserve_exact((children.len() / 8).max(4));
+    }
+    children.push(child);
 }
 
 /// Strings that were read, by where they stand: a document cannot make many copies of a string that it has once.
@@ -374,6 +183,22 @@ impl Shared {
         let new: Arc<str> = string.into();
         self.last = [Some((place, new.clone())), self.last[0].take()];
         new
+    }
+
+    /// The attributes of the element that started last.
+    fn attributes(&mut self, reader: &Reader<'_>) -> Result<Option<Box<Attributes>>, ReadError> {
+        let mut attributes = Vec::new();
+        for attribute in
+            reader.attributes().filter(|attribute| !same(attribute.name.namespace, XMLNS_NAMESPACE))
+        {
+            attribute.value.count_units(&mut 0, reader.quotas().max_string_content_length)?;
+            attributes.push(Attribute {
+                namespace: self.get(attribute.name.namespace),
+                name: self.get(attribute.name.local),
+                value: self.scalar(attribute.value)?,
+            });
+        }
+        Ok((!attributes.is_empty()).then(|| Attributes(attributes).into()))
     }
 
     fn scalar(&mut self, value: Value<'_>) -> Result<Scalar, ReadError> {
