@@ -138,7 +138,9 @@ sealed class Channels(Options options)
             case "binary": break;
             case "text12":
                 int at = custom.Elements.IndexOf(custom.Elements.Find<MessageEncodingBindingElement>());
-                custom.Elements[at] = new TextMessageEncodingBindingElement(MessageVersion.Soap12WSAddressing10, Encoding.UTF8);
+                TextMessageEncodingBindingElement text = new(MessageVersion.Soap12WSAddressing10, Encoding.UTF8);
+                XmlDictionaryReaderQuotas.Max.CopyTo(text.ReaderQuotas);
+                custom.Elements[at] = text;
                 break;
             case string other: throw new ArgumentException($"--encoding {other}");
         }
