@@ -119,7 +119,7 @@ impl Document {
 }
 
 /// The next event in the shape of the corpus.
-fn read(reader: &mut Reader<'_>) -> Result<Option<Json>, ReadError> {
+fn read(reader: &mut Reader<'_, '_>) -> Result<Option<Json>, ReadError> {
     Ok(Some(match reader.next()? {
         None => return Ok(None),
         Some(Event::Start(name)) => {

@@ -127,7 +127,7 @@ fn check_content(
     document: &[u8],
     strings: Strings<'_>,
     quotas: Quotas,
-    content: impl for<'a> Fn(&mut Reader<'a>) -> Result<Cow<'a, str>, ReadError>,
+    content: impl for<'a> Fn(&mut Reader<'a, '_>) -> Result<Cow<'a, str>, ReadError>,
 ) {
     let mut state = ReaderState::new();
     let mut reader = Reader::new(&mut state, document, strings, quotas);

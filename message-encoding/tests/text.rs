@@ -110,7 +110,7 @@ fn is_printed_the_same(line: &Json, strings: &StringTable) -> bool {
 }
 
 /// Says to `writer` what `reader` says.
-fn copy(reader: &mut Reader<'_>, writer: &mut Writer<'_>) -> Result<(), WriteError> {
+fn copy(reader: &mut Reader<'_, '_>, writer: &mut Writer<'_>) -> Result<(), WriteError> {
     while let Some(event) = reader.next().unwrap() {
         match event {
             Event::Start(name) => {

@@ -233,7 +233,7 @@ impl<'a, W: io::Write> Dump<'a, W> {
 }
 
 /// Prints a document, as far as it can be read.
-fn print(mut reader: Reader<'_>, out: &mut Out<impl io::Write>) -> Result<(), String> {
+fn print(mut reader: Reader<'_, '_>, out: &mut Out<impl io::Write>) -> Result<(), String> {
     let mut printer = XmlPrinter::indented(2);
     let mut lines = Indented { out, in_line: false };
     let read = loop {

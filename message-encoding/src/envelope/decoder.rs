@@ -83,7 +83,7 @@ impl Decoder {
     ///
     /// As [`Decoder::decode`], but for what is wrong with the document itself.
     #[inline]
-    pub fn document<'a>(&'a mut self, octets: &'a [u8]) -> Result<Reader<'a>, DecodeError> {
+    pub fn document<'a>(&'a mut self, octets: &'a [u8]) -> Result<Reader<'a, 'a>, DecodeError> {
         let (octets, strings) = match self.encoding {
             Encoding::Binary => (octets, Strings::STATIC),
             Encoding::BinarySession => {
@@ -146,7 +146,7 @@ fn text_to_records(_: Encoding, _: &[u8], _: &mut Vec<u8>) -> Result<(), DecodeE
 #[derive(Debug)]
 pub struct Incoming<'a> {
     headers: Headers<'a>,
-    reader: Reader<'a>,
+    reader: Reader<'a, 'a>,
 }
 
 impl<'a> Incoming<'a> {
@@ -161,12 +161,12 @@ impl<'a> Incoming<'a> {
     }
 
     /// The reader, which stands behind the start of the body: for bodies that are not to be kept as a whole.
-    pub fn reader(&mut self) -> &mut Reader<'a> {
+    pub fn reader(&mut self) -> &mut Reader<'a, 'a> {
         &mut self.reader
     }
 
     /// The headers and the reader, behind the start of the body.
-    pub fn into_parts(self) -> (Headers<'a>, Reader<'a>) {
+    pub fn into_parts(self) -> (Headers<'a>, Reader<'a, 'a>) {
         (self.headers, self.reader)
     }
 

@@ -149,7 +149,7 @@ impl Fault {
     }
 
     /// Reads the fault whose start was the reader's last event, with its end.
-    pub(super) fn read(reader: &mut Reader<'_>, soap: SoapVersion) -> Result<Self, ReadError> {
+    pub(super) fn read(reader: &mut Reader<'_, '_>, soap: SoapVersion) -> Result<Self, ReadError> {
         let mut fault = Self { code: Code::Other, subcode: None, reason: String::new(), detail: None };
         while let Some(part) = reader.next_child()? {
             match (part.local, soap) {
@@ -166,7 +166,7 @@ impl Fault {
         Ok(fault)
     }
 
-    fn read_code(&mut self, reader: &mut Reader<'_>, soap: SoapVersion) -> Result<(), ReadError> {
+    fn read_code(&mut self, reader: &mut Reader<'_, '_>, soap: SoapVersion) -> Result<(), ReadError> {
         while let Some(part) = reader.next_child()? {
             match part.local {
                 "Value" => self.read_code_name(reader, soap)?,
@@ -185,7 +185,7 @@ impl Fault {
         Ok(())
     }
 
-    fn read_code_name(&mut self, reader: &mut Reader<'_>, soap: SoapVersion) -> Result<(), ReadError> {
+    fn read_code_name(&mut self, reader: &mut Reader<'_, '_>, soap: SoapVersion) -> Result<(), ReadError> {
         let (namespace, name) = read_name(reader)?;
         match Code::of(&namespace, &name, soap) {
             Some(code) => self.code = code,
@@ -194,7 +194,7 @@ impl Fault {
         Ok(())
     }
 
-    fn read_reason(&mut self, reader: &mut Reader<'_>) -> Result<(), ReadError> {
+    fn read_reason(&mut self, reader: &mut Reader<'_, '_>) -> Result<(), ReadError> {
         while let Some(text) = reader.next_child()? {
             match text.local {
                 "Text" if self.reason.is_empty() => self.reason = reader.read_text()?.into_owned(),
@@ -251,7 +251,7 @@ impl Code {
 }
 
 /// A qualified name in a text: its namespace, as the prefix has it in the element, and its local name.
-fn read_name(reader: &mut Reader<'_>) -> Result<(String, String), ReadError> {
+fn read_name(reader: &mut Reader<'_, '_>) -> Result<(String, String), ReadError> {
     let mut text = String::new();
     let mut units = 0;
     let mut namespace = None;
@@ -271,7 +271,7 @@ fn read_name(reader: &mut Reader<'_>) -> Result<(String, String), ReadError> {
     Ok((namespace.unwrap_or_default(), local.to_string()))
 }
 
-fn first_child(reader: &mut Reader<'_>) -> Result<Option<Element>, ReadError> {
+fn first_child(reader: &mut Reader<'_, '_>) -> Result<Option<Element>, ReadError> {
     let mut first = None;
     while let Some(name) = reader.next_child()? {
         if first.is_none() {

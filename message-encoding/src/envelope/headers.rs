@@ -101,7 +101,7 @@ impl<'a> Headers<'a> {
     }
 
     /// Reads an envelope as far as the start of its body.
-    pub(super) fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), DecodeError> {
+    pub(super) fn read(&mut self, reader: &mut Reader<'a, '_>) -> Result<(), DecodeError> {
         let usual = reader.usual_start();
         self.soap = if usual { SoapVersion::Soap12 } else { read_envelope(reader)? };
         let soap = self.soap.namespace();
@@ -115,7 +115,7 @@ impl<'a> Headers<'a> {
         if part && reader.name.is(soap, BODY.as_str()) { Ok(()) } else { Err(DecodeError::NotSoap) }
     }
 
-    fn header(&mut self, reader: &mut Reader<'a>) -> Result<(), ReadError> {
+    fn header(&mut self, reader: &mut Reader<'a, '_>) -> Result<(), ReadError> {
         let name = reader.name;
         let wsa = same(name.namespace, ADDRESSING_WORD.as_str());
         if wsa {
@@ -137,7 +137,7 @@ impl<'a> Headers<'a> {
     }
 
     #[cold]
-    fn other(&mut self, reader: &mut Reader<'a>, name: Name<'a>) -> Result<(), ReadError> {
+    fn other(&mut self, reader: &mut Reader<'a, '_>, name: Name<'a>) -> Result<(), ReadError> {
         let (namespace, role) = match self.soap {
             SoapVersion::Soap11 => (SOAP_11, "actor"),
             SoapVersion::Soap12 => (SOAP_12, "role"),
@@ -158,7 +158,7 @@ impl<'a> Headers<'a> {
 }
 
 /// Reads the start of an envelope, which tells its version.
-fn read_envelope(reader: &mut Reader<'_>) -> Result<SoapVersion, DecodeError> {
+fn read_envelope(reader: &mut Reader<'_, '_>) -> Result<SoapVersion, DecodeError> {
     let envelope = loop {
         match reader.next()? {
             Some(Event::Start(name)) => break name,
@@ -174,7 +174,7 @@ fn read_envelope(reader: &mut Reader<'_>) -> Result<SoapVersion, DecodeError> {
     }
 }
 
-fn read_id<'a>(reader: &mut Reader<'a>) -> Result<MessageId<'a>, ReadError> {
+fn read_id<'a>(reader: &mut Reader<'a, '_>) -> Result<MessageId<'a>, ReadError> {
     match reader.read_unique_id()? {
         Ok(id) => Ok(MessageId::Uuid(id)),
         Err(text) => Ok(text.into()),
@@ -182,7 +182,7 @@ fn read_id<'a>(reader: &mut Reader<'a>) -> Result<MessageId<'a>, ReadError> {
 }
 
 /// The address within an endpoint reference.
-fn read_address<'a>(reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, ReadError> {
+fn read_address<'a>(reader: &mut Reader<'a, '_>) -> Result<Option<Cow<'a, str>>, ReadError> {
     if is_anonymous(reader) {
         return Ok(Some(Cow::Borrowed(ANONYMOUS)));
     }
@@ -198,7 +198,7 @@ fn read_address<'a>(reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, Rea
 }
 
 /// Reads an endpoint reference if it is the one that nearly every request has, as .NET or Mono writes it.
-fn is_anonymous(reader: &mut Reader<'_>) -> bool {
+fn is_anonymous(reader: &mut Reader<'_, '_>) -> bool {
     const NET: &[u8] = &[0x44, 0x2A, 0xAB, 0x14, 0x01];
     const MONO: &[u8] = b"\x5E\x07Address\x99\x2Ehttp://www.w3.org/2005/08/addressing/anonymous\x01";
     let quotas = reader.quotas();

@@ -6,7 +6,7 @@ use crate::Value;
 use crate::dictionary::Strings;
 use crate::record::ArrayType;
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     /// The items of an array that are left, all at once: to be called when the event before was the start of an element, which
     /// is the first of them. The end of an element is the next event. Nothing if that is no item of an array.
     ///

@@ -9,7 +9,7 @@ use super::{Event, Name, ReadError, Reader};
 use crate::Value;
 use crate::value::Uuid;
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     /// Reads the text up to the end of the element that started last. Comments in it are left out.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::{Name, Reader};
 use crate::dictionary::StaticString;
 use crate::record::PREFIXES;
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     /// Reads the start tag at `at`, a record of type `kind`, and opens its element if it is short and nothing is wrong with
     /// it. Otherwise nothing has changed that the next start tag does not set.
     ///

@@ -1,22 +1,39 @@
 //! A reader of documents that are there as a whole.
 
+use alloc::boxed::Box;
+
 use super::scope::Known;
 use super::source::Source;
-use super::state::{NO_ATTRIBUTES, Next, ReaderState};
+use super::state::{NO_ATTRIBUTES, Next, ReaderState, State};
 use super::{Attributes, Event, Name, ReadError};
 use crate::dictionary::Strings;
 use crate::{Quotas, RecordError, Value};
 
 /// Reads the events of a document.
 ///
+/// What it gives borrows from the document and its dictionaries (`'d`), not from the state that it works with (`'s`):
+///
 /// ```
-/// use message_encoding::dictionary::Strings;
-/// use message_encoding::event::{Event, Reader, ReaderState};
-/// use message_encoding::{Quotas, Value};
+/// use std::borrow::Cow;
+///
+/// use message_encoding::ReadError;
+/// use message_encoding::event::Reader;
+///
+/// fn content<'d>(document: &'d [u8]) -> Result<Cow<'d, str>, ReadError> {
+///     let mut reader = Reader::from_slice(document);
+///     reader.next_child()?;
+///     reader.read_text()
+/// }
+/// assert_eq!(content(b"\x40\x01r\x99\x02hi")?, "hi");
+/// # Ok::<(), ReadError>(())
+/// ```
+///
+/// ```
+/// use message_encoding::Value;
+/// use message_encoding::event::{Event, Reader};
 ///
 /// let document = [0x40, 0x01, b'r', 0x04, 0x01, b'a', 0x82, 0x89, 0x2A]; // <r a="1">42</r>
-/// let mut state = ReaderState::new();
-/// let mut reader = Reader::new(&mut state, &document, Strings::STATIC, Quotas::default());
+/// let mut reader = Reader::from_slice(&document);
 /// let Some(Event::Start(name)) = reader.next()? else { panic!() };
 /// assert_eq!(name.local, "r");
 /// assert_eq!(reader.attributes().next().unwrap().value, Value::Int(1));
@@ -26,22 +43,34 @@ use crate::{Quotas, RecordError, Value};
 /// # Ok::<(), message_encoding::event::ReadError>(())
 /// ```
 #[derive(Debug)]
-pub struct Reader<'a> {
-    pub(super) state: &'a mut ReaderState,
-    pub(super) source: Source<'a>,
+pub struct Reader<'d, 's> {
+    pub(super) state: State<'s>,
+    pub(super) source: Source<'d>,
     pub(super) quotas: Quotas,
-    pub(super) known: Known<'a>,
+    pub(super) known: Known<'d>,
     /// The name of the element that started last.
-    pub(crate) name: Name<'a>,
+    pub(crate) name: Name<'d>,
     /// The text or comment that was read last.
-    pub(super) value: Value<'a>,
+    pub(super) value: Value<'d>,
 }
 
-impl<'a> Reader<'a> {
+impl<'d> Reader<'d, 'static> {
+    /// A reader of a document without a session, with the default quotas.
+    pub fn from_slice(octets: &'d [u8]) -> Self {
+        Self::start(State::Own(Box::default()), octets, Strings::STATIC, Quotas::DEFAULT)
+    }
+}
+
+impl<'d, 's> Reader<'d, 's> {
     /// A reader of `octets` that looks ids up in `strings`. What `state` was used for before is forgotten.
     #[inline]
-    pub fn new(state: &'a mut ReaderState, octets: &'a [u8], strings: Strings<'a>, quotas: Quotas) -> Self {
+    pub fn new(state: &'s mut ReaderState, octets: &'d [u8], strings: Strings<'d>, quotas: Quotas) -> Self {
         state.reset();
+        Self::start(State::Lent(state), octets, strings, quotas)
+    }
+
+    #[inline]
+    fn start(mut state: State<'s>, octets: &'d [u8], strings: Strings<'d>, quotas: Quotas) -> Self {
         if u32::try_from(octets.len()).is_err() {
             state.fail(ReadError::DocumentTooLong);
         }
@@ -57,7 +86,7 @@ impl<'a> Reader<'a> {
     /// [`ReadError`]; from then on always the same one.
     #[allow(clippy::should_implement_trait)]
     #[inline]
-    pub fn next(&mut self) -> Result<Option<Event<'a>>, ReadError> {
+    pub fn next(&mut self) -> Result<Option<Event<'d>>, ReadError> {
         match self.advance() {
             Found::Start => Ok(Some(Event::Start(self.name))),
             Found::Text => Ok(Some(Event::Text(self.value))),
@@ -168,8 +197,8 @@ impl<'a> Reader<'a> {
 
     /// The attributes and namespace declarations of the element that started last, in the order of the document.
     #[inline]
-    pub fn attributes(&self) -> Attributes<'_, 'a> {
-        Attributes::new(self.state, self.source, Some(&self.known))
+    pub fn attributes(&self) -> Attributes<'_, 'd> {
+        Attributes::new(&self.state, self.source, Some(&self.known))
     }
 
     /// How many octets of the document have been read.
@@ -188,7 +217,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The namespace that `prefix` stands for here, for names in texts.
-    pub fn namespace(&self, prefix: &str) -> Option<&'a str> {
+    pub fn namespace(&self, prefix: &str) -> Option<&'d str> {
         let inline = crate::record::Inline::new(prefix.as_bytes())?;
         let prefix = crate::record::Prefix::Inline(inline);
         self.state

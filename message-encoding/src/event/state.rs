@@ -1,6 +1,8 @@
 //! What a reader remembers between two events: a machine that both readers drive.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
 
 use super::scope::{Known, Scopes};
 use super::source::{Ref, Source, Tag, skip_list};
@@ -26,6 +28,35 @@ pub struct ReaderState {
     pub(super) root_seen: bool,
     pub(super) next: Next,
     pub(super) failed: Option<ReadError>,
+}
+
+/// The state that a reader works with.
+#[derive(Debug)]
+pub(super) enum State<'s> {
+    Own(Box<ReaderState>),
+    Lent(&'s mut ReaderState),
+}
+
+impl Deref for State<'_> {
+    type Target = ReaderState;
+
+    #[inline(always)]
+    fn deref(&self) -> &ReaderState {
+        match self {
+            Self::Own(state) => state,
+            Self::Lent(state) => state,
+        }
+    }
+}
+
+impl DerefMut for State<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut ReaderState {
+        match self {
+            Self::Own(state) => state,
+            Self::Lent(state) => state,
+        }
+    }
 }
 
 /// Where nothing is.

@@ -5,7 +5,7 @@ use super::reader::Found;
 use super::state::Next;
 use crate::Value;
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     /// Reads the text at `at`, a record of type `kind`.
     #[inline(never)]
     pub(super) fn text_record(&mut self, at: usize, kind: u8) -> Found {

@@ -42,7 +42,11 @@ impl XmlPrinter {
     /// # Errors
     ///
     /// [`ReadError`]: what the reader gives, or a value that has no text.
-    pub fn event(&mut self, reader: &mut Reader<'_>, out: &mut impl fmt::Write) -> Result<bool, ReadError> {
+    pub fn event(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        out: &mut impl fmt::Write,
+    ) -> Result<bool, ReadError> {
         match reader.next()? {
             None => return Ok(false),
             Some(Event::Start(name)) => {
@@ -224,7 +228,7 @@ impl<W: fmt::Write> Print for W {}
 /// As [`XmlPrinter::event`]; what was before stays in `out`.
 pub fn print(
     printer: &mut XmlPrinter,
-    reader: &mut Reader<'_>,
+    reader: &mut Reader<'_, '_>,
     out: &mut impl fmt::Write,
 ) -> Result<(), ReadError> {
     while printer.event(reader, out)? {}

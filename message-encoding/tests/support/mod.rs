@@ -103,7 +103,7 @@ pub fn read(octets: &[u8], strings: Strings<'_>, quotas: Quotas) -> Said {
 }
 
 /// What the reader says from here on.
-pub fn read_on(reader: &mut Reader<'_>) -> Said {
+pub fn read_on(reader: &mut Reader<'_, '_>) -> Said {
     let mut events = Vec::new();
     loop {
         let shown = match reader.next() {

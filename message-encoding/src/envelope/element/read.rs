@@ -23,7 +23,7 @@ impl Element {
     ///
     /// What is wrong with the document there; [`ReadError::DepthExceeded`] beyond 128 levels, [`ReadError::Unexpected`] for
     /// a text beside elements, and the quotas of texts and arrays.
-    pub fn read(reader: &mut Reader<'_>, name: Name<'_>) -> Result<Self, ReadError> {
+    pub fn read(reader: &mut Reader<'_, '_>, name: Name<'_>) -> Result<Self, ReadError> {
         let mut shared = Shared::default();
         let mut open = alloc::vec![Open::new(&mut shared, name, reader)?];
         loop {
@@ -79,7 +79,7 @@ enum Texts {
 }
 
 impl Open {
-    fn new(shared: &mut Shared, name: Name<'_>, reader: &Reader<'_>) -> Result<Self, ReadError> {
+    fn new(shared: &mut Shared, name: Name<'_>, reader: &Reader<'_, '_>) -> Result<Self, ReadError> {
         Ok(Self {
             namespace: shared.get(name.namespace),
             name: shared.get(name.local),
@@ -186,7 +186,7 @@ impl Shared {
     }
 
     /// The attributes of the element that started last.
-    fn attributes(&mut self, reader: &Reader<'_>) -> Result<Option<Box<Attributes>>, ReadError> {
+    fn attributes(&mut self, reader: &Reader<'_, '_>) -> Result<Option<Box<Attributes>>, ReadError> {
         let mut attributes = Vec::new();
         for attribute in
             reader.attributes().filter(|attribute| !same(attribute.name.namespace, XMLNS_NAMESPACE))
