@@ -36,7 +36,8 @@ const WAYS: usize = 256;
 /// Near which of some places a node belongs: by the high half of its hash.
 #[inline]
 fn place(hash: u64, places: usize) -> usize {
-    ((hash >> 32) as usize * places) >> 32
+    // Not in a usize, which can have 32 bits.
+    (((hash >> 32) * places as u64) >> 32) as usize
 }
 
 /// Which way a piece goes: by the octets of its hash's low half, then by its own.
