@@ -51,7 +51,8 @@ impl core::error::Error for ViaError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PrefixError {
-    /// The address is no absolute URI (the original: `InvalidArgument`).
+    /// The address is no absolute URI (the original: `InvalidArgument`); says no more than its reason, which is no source
+    /// beside it.
     Invalid(ViaError),
     /// The scheme is not net.tcp (the original: `ProtocolUnsupported`).
     Scheme,
@@ -78,14 +79,7 @@ impl fmt::Display for PrefixError {
     }
 }
 
-impl core::error::Error for PrefixError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Invalid(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+impl core::error::Error for PrefixError {}
 
 /// The address is registered already: the registration that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -65,7 +65,15 @@ impl<'a> Via<'a> {
         self.net_tcp
     }
 
-    /// The host as exact addresses are compared with it: lower case, IPv6 in brackets.
+    /// The host as System.Uri spells it: ASCII in small letters, IPv6 in brackets. Letters outside ASCII are small ones only
+    /// where an ASCII capital was among them; exact addresses are compared with it without regard to case.
+    ///
+    /// ```
+    /// # use router::Via;
+    /// assert_eq!(Via::parse("net.tcp://BÜCHER/")?.host(), "bücher");
+    /// assert_eq!(Via::parse("net.tcp://É/")?.host(), "É");
+    /// # Ok::<(), router::ViaError>(())
+    /// ```
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host

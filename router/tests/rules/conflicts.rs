@@ -56,6 +56,9 @@ fn what_cannot_be_registered() {
     use router::{PrefixError, ViaError};
     let refused = |address: &str| Prefix::parse(address, S).expect_err(address);
     assert_eq!(refused("calc"), PrefixError::Invalid(ViaError::Scheme));
+    let error = refused("calc");
+    assert_eq!(error.to_string(), ViaError::Scheme.to_string());
+    assert!(std::error::Error::source(&error).is_none(), "the reason is said once");
     assert_eq!(refused("net.tcp://a@b/"), PrefixError::Invalid(ViaError::UserInfo));
     assert_eq!(refused("net.tcp://+:808/calc"), PrefixError::Invalid(ViaError::Host));
     assert_eq!(refused("net.pipe://localhost/calc"), PrefixError::Scheme);

@@ -5,4 +5,5 @@ mod judge;
 mod model;
 mod naive;
 mod rows;
+mod short_way;
 mod vias;

@@ -176,6 +176,6 @@ fn answers_are_the_models(steps: Vec<Step>, asked: &[(String, SocketAddr)]) -> R
     Ok(())
 }
 
-fn cases() -> u32 {
+pub(crate) fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256)
 }
