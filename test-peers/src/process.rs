@@ -121,6 +121,22 @@ impl Process {
         self.signal("-TERM");
     }
 
+    /// Lets it do nothing until it is told to [go on](Self::go_on).
+    ///
+    /// # Panics
+    /// It has ended.
+    pub fn stop(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Ends a [`stop`](Self::stop).
+    ///
+    /// # Panics
+    /// It has ended.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
     /// Ctrl-C.
     pub fn interrupt(&self) {
         self.signal("-INT");

@@ -85,6 +85,14 @@ impl Broker {
         command
     }
 
+    /// `broker exec` with this program.
+    pub fn exec_command(&self, addresses: &[String], program: &Command) -> Command {
+        let mut command = self.exec(addresses);
+        command.arg(program.get_program()).args(program.get_args());
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+
     /// Starts a program and waits for its first line, which says that it listens.
     pub fn serve(&self, addresses: &[String], program: &[&str]) -> Service {
         let mut command = self.exec(addresses);
