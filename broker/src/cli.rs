@@ -1,18 +1,19 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{self, Compatibility, Config};
 use crate::exec::Exec;
+use crate::log::Log;
+use crate::signals::Signals;
 use crate::start::Broker;
 
 /// The Net.TCP port sharing service for Linux: many processes behind one net.tcp port.
@@ -124,46 +125,51 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         }
     };
     let result = match cli.command {
-        None => run(cli.run),
-        Some(Command::Run(arguments)) => run(arguments),
+        None => return run(cli.run),
+        Some(Command::Run(arguments)) => return run(arguments),
         Some(Command::Exec(arguments)) => arguments.run(),
         Some(Command::Route(arguments)) => crate::route::run(arguments).map(|()| ExitCode::SUCCESS),
     };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            let mut stderr = std::io::stderr().lock();
-            let _ = std::io::Write::write_fmt(&mut stderr, format_args!("broker: {error:#}\n"));
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| complain(&error))
 }
 
-fn run(arguments: Run) -> Result<ExitCode> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_max_level(arguments.log_level)
-        // It would say so on standard error, and panic when that is what cannot be written to.
-        .log_internal_errors(false)
-        .try_init()
-        // Whoever runs us inside a process of their own may have one.
-        .unwrap_or_default();
+fn complain(error: &anyhow::Error) -> ExitCode {
+    let _ = std::io::stderr().lock().write_all(complaint(error).as_bytes());
+    ExitCode::FAILURE
+}
+
+fn complaint(error: &anyhow::Error) -> String {
+    format!("broker: {error:#}\n")
+}
+
+/// The service until a signal ends it. Nothing waits for standard error here, not even what is said last.
+fn run(arguments: Run) -> ExitCode {
+    let log = match Log::start(arguments.log_level) {
+        Ok(log) => log,
+        Err(error) => return complain(&error.into()),
+    };
+    let code = serve(arguments).map_or_else(
+        |error| {
+            log.line(complaint(&error).as_bytes());
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    );
+    log.finish();
+    code
+}
+
+fn serve(arguments: Run) -> Result<()> {
     let config = arguments.into_config()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         // Before the socket appears, so that whoever sees it may end us.
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut signals = Signals::new()?;
         let broker = Broker::start(config).await?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("ending");
+        let signal = signals.end().await;
+        tracing::info!("ending: {signal}");
         broker.stop().await;
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     });
     // A name that is being resolved would hold up the end.
     runtime.shutdown_background();

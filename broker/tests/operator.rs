@@ -7,43 +7,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
-use common::{Raw, address, answer, ask, eventually, free_port, preamble, serve, signal};
-use handoff::{AcceptReceiver, AcceptSocket, ControlConnection, Register};
+use common::{Raw, address, ask, eventually, free_port};
+use handoff::AcceptSocket;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::Signal;
 use serde_json::json;
 
 fn start(control: &std::path::Path, log: Stdio) -> Child {
     Command::new(env!("CARGO_BIN_EXE_broker")).arg("--control").arg(control).stderr(log).spawn().unwrap()
-}
-
-#[test]
-fn nobody_reads_its_standard_error_any_more() {
-    let folder = tempfile::tempdir().unwrap();
-    let control = folder.path().join("control");
-    let mut broker = start(&control, Stdio::piped());
-    eventually(|| control.exists(), || "no control socket".to_owned());
-    drop(broker.stderr.take());
-
-    let port = free_port();
-    let mut worker = ControlConnection::connect(&control).unwrap();
-    let (_, accept_socket) = worker.register(&Register::new([address(port, "x")])).unwrap();
-    let mut accept_socket = AcceptReceiver::new(accept_socket);
-    let mut client = ask(port, "x");
-    let mut connection = None;
-    eventually(
-        || {
-            connection = accept_socket.try_accept().unwrap();
-            connection.is_some()
-        },
-        || "nothing was handed over".to_owned(),
-    );
-    let connection = std::net::TcpStream::from(connection.unwrap());
-    connection.set_nonblocking(false).unwrap();
-    serve(connection, &preamble(&address(port, "x")), b'w');
-    assert_eq!(answer(&mut client), b'w');
-    signal(broker.id(), Signal::TERM);
-    assert!(broker.wait().unwrap().success());
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 use std::io::Write;
 use std::net::TcpListener;
 
-use common::{Broker, Process, RESULTS, free_port, sample};
+use common::{Broker, Process, RESULTS, Terminal, free_port, sample, until};
 
 fn service(port: &str, more: &[&str]) -> Process {
     Process::start(sample("calculator-service").args(["--port", port]).args(more))
@@ -149,5 +149,37 @@ fn the_demonstration_cleans_up_when_interrupted() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     let pid =
         broker.split(|character: char| !character.is_ascii_digit()).find(|word| !word.is_empty()).unwrap();
-    common::until(|| !std::path::Path::new(&format!("/proc/{pid}/exe")).exists());
+    until(|| !std::path::Path::new(&format!("/proc/{pid}/exe")).exists());
+}
+
+#[test]
+fn at_a_terminal_nobody_complains_about_it() {
+    let (status, said) = Terminal::start(&mut sample("demo")).finish();
+    assert!(status.success() && said.contains("Nothing is left.") && !said.contains("tracing"), "{said}");
+    let port = free_port().to_string();
+    let mut service = sample("calculator-service");
+    service.args(["--port", &port, "--number", "1", "--no-port-sharing"]);
+    let service = Terminal::start(&mut service);
+    until(|| service.said().contains("Press <ENTER>"));
+    let (status, said) =
+        Terminal::start(sample("calculator-client").args(["--port", &port, "--number", "1"])).finish();
+    assert!(status.success(), "{said}");
+    assert_eq!(said.lines().collect::<Vec<_>>(), RESULTS);
+    assert!(!service.said().contains("tracing"), "{}", service.said());
+}
+
+#[test]
+fn what_a_program_is_and_how_it_is_called() {
+    for name in ["demo", "calculator-service", "calculator-client", "wcf-dump"] {
+        for (option, expected) in
+            [("--help", "Usage: "), ("-h", "Usage: "), ("--version", name), ("-V", name)]
+        {
+            let output = sample(name).arg(option).output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success() && said.contains(expected), "{name} {option}: {said}");
+            assert!(output.stderr.is_empty(), "{name} {option}");
+        }
+        let output = sample(name).arg("--nonsense").output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{name}");
+    }
 }

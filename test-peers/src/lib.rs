@@ -15,8 +15,10 @@ mod dotnet;
 mod missing;
 mod port;
 mod process;
+mod terminal;
 
 pub use dotnet::DotNet;
 pub use missing::{installed, skip};
 pub use port::{free_port, has_ipv6};
 pub use process::{DEADLINE, Process, until};
+pub use terminal::Terminal;

@@ -7,6 +7,7 @@ use samples::client;
 
 /// Call the calculator of the port sharing sample
 #[derive(Parser)]
+#[command(name = "calculator-client", version)]
 struct Cli {
     #[command(flatten)]
     options: client::Options,

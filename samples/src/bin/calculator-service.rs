@@ -7,6 +7,7 @@ use samples::{service, terminate};
 
 /// Serve the calculator of the port sharing sample
 #[derive(Parser)]
+#[command(name = "calculator-service", version)]
 struct Cli {
     #[command(flatten)]
     options: service::Options,

@@ -14,6 +14,7 @@ use clap::Parser;
 /// The output is for people to read. It is not always well-formed XML: an envelope may be cut short or hold characters that
 /// XML has no way to write.
 #[derive(Parser)]
+#[command(name = "wcf-dump", version)]
 struct Cli {
     /// The octets that one side sent
     #[arg(value_name = "FILE.bin", required = true)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use test_peers::installed;
-pub use test_peers::{DotNet, Process, free_port, until};
+pub use test_peers::{DotNet, Process, Terminal, free_port, until};
 
 /// The lines that the sample's client prints, and a Mono client too.
 pub const RESULTS: [&str; 4] = [
@@ -23,6 +23,7 @@ pub fn sample(name: &str) -> Command {
         "calculator-service" => env!("CARGO_BIN_EXE_calculator-service"),
         "calculator-client" => env!("CARGO_BIN_EXE_calculator-client"),
         "demo" => env!("CARGO_BIN_EXE_demo"),
+        "wcf-dump" => env!("CARGO_BIN_EXE_wcf-dump"),
         other => panic!("no program {other}"),
     })
 }

@@ -1,0 +1,51 @@
+//! What signals mean to the broker.
+
+use std::io::{self, IsTerminal};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that an operator may send. SIGQUIT stays what it is: an end with a core dump.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    user: [Signal; 2],
+    at_a_terminal: bool,
+}
+
+impl Signals {
+    /// From now on none of them ends the process by itself.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+            at_a_terminal: io::stderr().is_terminal(),
+        })
+    }
+
+    /// Returns the name of the one that asks for the end; the others are answered in the log.
+    ///
+    /// Cancelled, no signal is lost.
+    pub(crate) async fn end(&mut self) -> &'static str {
+        loop {
+            let [user1, user2] = &mut self.user;
+            let name = tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                // A terminal that was closed is none any more.
+                _ = self.hang_up.recv() => match self.at_a_terminal && !io::stderr().is_terminal() {
+                    true => return "SIGHUP, the terminal was closed",
+                    false => "SIGHUP",
+                },
+                _ = user1.recv() => "SIGUSR1",
+                _ = user2.recv() => "SIGUSR2",
+            };
+            tracing::warn!(
+                "{name} changes nothing: the configuration is read at the start only, SIGTERM ends the broker"
+            );
+        }
+    }
+}
