@@ -3,7 +3,9 @@
 mod support;
 
 use message_encoding::dictionary::StringTable;
-use message_encoding::envelope::{Decoder, Element, EncodeError, Encoder, Encoding, Fault, Outgoing};
+use message_encoding::envelope::{
+    DecodeError, Decoder, Element, EncodeError, Encoder, Encoding, Fault, Outgoing,
+};
 use message_encoding::event::{Event, Reader, ReaderState, WriteError, Writer, XMLNS_NAMESPACE};
 use message_encoding::{Quotas, Value};
 use serde_json::Value as Json;
@@ -77,6 +79,76 @@ fn doubles_are_read_back_bit_by_bit() {
     for (number, text) in [(2_147_483_648.0, "2147483648"), (1.0 / 32768.0, "3.0517578125E-05"), (-0.0, "-0")]
     {
         assert_eq!(said(number), format!("{DECLARATION}<d a=\"{text}\">{text}</d>"));
+    }
+}
+
+/// A document must be well-formed, and have nothing that a SOAP message may not have.
+#[test]
+fn what_is_no_message_is_refused() {
+    let read = |text: &str| {
+        let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+        let mut reader = decoder.document(text.as_bytes())?;
+        while reader.next()?.is_some() {}
+        Ok::<_, DecodeError>(())
+    };
+    for text in [
+        "<a>&#x9;&#10;&#xD;&lt;&#x1F600;</a>",
+        "<a><![CDATA[<&]]></a>",
+        "<a.b-c_d é='&quot;&#xA;'/>",
+        "<!-- - --><a/><!---->",
+        "<?xml version='1.0'?><a/>",
+        "\u{FEFF}<?xml version='1.0'?><a/>",
+        "<a>&#xFFFD;</a >",
+        "<a xmlns:p='u'><p:b p:c=''/></a>",
+    ] {
+        assert_eq!(read(text), Ok(()), "{text}");
+    }
+    for text in [
+        "<?pi?><a/>",
+        "<a><?pi x?></a>",
+        "<a/><?pi?>",
+        "<!DOCTYPE a><a/>",
+        "<a/><?xml version='1.0'?>",
+        " <?xml version='1.0'?><a/>",
+        "<a>&#x1;</a>",
+        "<a>\u{1}</a>",
+        "<a b='\u{1}'/>",
+        "<a b='&#x0;'/>",
+        "<a>\u{FFFE}</a>",
+        "<a>&#xD800;</a>",
+        "<a>]]></a>",
+        "<a b='<'/>",
+        "<a b=c/>",
+        "<a b='&unknown;'/>",
+        "<a>&unknown;</a>",
+        "<a><!-- -- --></a>",
+        "<a><!--\u{1}--></a>",
+        "<1/>",
+        "<a 1='2'/>",
+        "<a:b:c xmlns:a='u'/>",
+        "<:a/>",
+        "<a:/>",
+        "<a xmlns:='u'/>",
+        "<a",
+        "<a>",
+        "<a></b>",
+        "<a b='c' b='d'/>",
+        "< a/>",
+    ] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn names_that_xml_does_not_have_are_not_written() {
+    for name in ["", "a b", "a><b", "1", "a:b", "\u{1}"] {
+        let write = |encoding| {
+            let body = Ok(Some(Element::new("", "r").with_child(Element::new("", name))));
+            let message = Outgoing { body, ..Outgoing::refusal(Fault::internal()) };
+            Encoder::new(encoding, Quotas::MAX).encode(&message, &mut Vec::new())
+        };
+        assert_eq!(write(Encoding::Binary), Ok(()));
+        assert_eq!(write(Encoding::Soap12Utf8), Err(EncodeError::Name), "{name}");
     }
 }
 

@@ -133,7 +133,7 @@ fn split_sized(octets: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(feature = "text")]
 fn text_to_records(encoding: Encoding, octets: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let text = crate::text::decode_characters(encoding, octets)?;
+    let text = crate::text::decode(encoding, octets)?;
     crate::text::to_records(&text, out)
 }
 

@@ -145,7 +145,7 @@ impl Encoder {
                     text = String::from("<?xml version=\"1.0\" encoding=\"utf-16\"?>");
                 }
                 crate::text::push_records(&self.document, &mut text)?;
-                crate::text::encode_characters(encoding, &text, out);
+                crate::text::encode(encoding, &text, out);
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ pub enum DecodeError {
     SessionBroken,
     /// The document is no SOAP envelope.
     NotSoap,
-    /// The text is no well-formed XML, or has a document type definition. The octet where that shows.
+    /// The text is no well-formed XML, or has a processing instruction or document type definition. The octet where that shows.
     Xml(usize),
     /// The text is not in the character encoding that was agreed upon.
     Characters,
@@ -65,6 +65,8 @@ pub enum EncodeError {
     Read(ReadError),
     /// A text has a character that XML has no way to write, such as U+0000. Binary XML has.
     Character(char),
+    /// An element or attribute has a name that is none in XML. Binary XML does not mind.
+    Name,
 }
 
 impl From<WriteError> for EncodeError {
@@ -79,6 +81,7 @@ impl fmt::Display for EncodeError {
             Self::Write(error) => error.fmt(f),
             Self::Read(error) => error.fmt(f),
             Self::Character(unit) => write!(f, "XML has no character {unit:?}"),
+            Self::Name => f.write_str("an element or attribute has a name that XML does not have"),
         }
     }
 }

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::characters::is_name;
 use crate::envelope::EncodeError;
 use crate::event::{Event, Name, ReadError, Reader, ReaderState};
 use crate::{Quotas, Value, ValueError};
@@ -23,7 +24,8 @@ pub struct XmlPrinter {
     indent: Option<usize>,
     /// Per open element: whether it has had a text, and whether it has had an element.
     mixed: Vec<(bool, bool)>,
-    fault: Option<char>,
+    /// What XML has no way to write.
+    fault: Option<EncodeError>,
 }
 
 impl XmlPrinter {
@@ -148,6 +150,9 @@ impl XmlPrinter {
     }
 
     fn name(&mut self, name: Name<'_>, out: &mut impl fmt::Write) {
+        if !is_name(name.local) || !name.prefix.is_empty() && !is_name(name.prefix) {
+            self.fault = self.fault.or(Some(EncodeError::Name));
+        }
         if !name.prefix.is_empty() {
             name.prefix.chars().for_each(|unit| self.unescaped(unit, out));
             out.push(':');
@@ -158,7 +163,7 @@ impl XmlPrinter {
     /// A character of a name or comment, where XML has no escapes. A terminal shall not obey it.
     fn unescaped(&mut self, unit: char, out: &mut impl fmt::Write) {
         if unit.is_control() && !matches!(unit, '\t' | '\n') || matches!(unit, '\u{FFFE}' | '\u{FFFF}') {
-            self.fault = self.fault.or(Some(unit));
+            self.fault = self.fault.or(Some(EncodeError::Character(unit)));
             out.push(char::REPLACEMENT_CHARACTER);
         } else {
             out.push(unit);
@@ -194,7 +199,7 @@ impl XmlPrinter {
                 '\n' if attribute => out.push_str("&#xA;"),
                 '\t' if attribute => out.push_str("&#x9;"),
                 '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}' => {
-                    self.fault = self.fault.or(Some(unit));
+                    self.fault = self.fault.or(Some(EncodeError::Character(unit)));
                     // Shown as what it is called; text XML cannot have it.
                     out.push_str("&#x");
                     out.push_str(&alloc::format!("{:X};", u32::from(unit)));
@@ -241,7 +246,7 @@ pub(crate) fn push_records(records: &[u8], out: &mut String) -> Result<(), Encod
     let mut reader = Reader::new(&mut state, records, crate::dictionary::Strings::STATIC, Quotas::MAX);
     let mut printer = XmlPrinter::new();
     print(&mut printer, &mut reader, out).map_err(EncodeError::Read)?;
-    printer.fault.map_or(Ok(()), |unit| Err(EncodeError::Character(unit)))
+    printer.fault.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
@@ -258,6 +263,6 @@ mod tests {
         let (mut printer, mut out) = (XmlPrinter::new(), String::new());
         print(&mut printer, &mut reader, &mut out).unwrap();
         assert_eq!(out, "<e\u{FFFD}c a\u{FFFD}=\"&#x1B;\"><!--\u{FFFD}c-->&#x85;</e\u{FFFD}c>");
-        assert_eq!(printer.fault, Some('\u{1B}'));
+        assert_eq!(printer.fault, Some(EncodeError::Name));
     }
 }
