@@ -23,6 +23,3 @@ impl Choice {
         }
     }
 }
-
-/// All that the service accepts.
-pub const ACCEPTED: [Encoding; 3] = [Encoding::BinarySession, Encoding::Binary, Encoding::Soap12Utf8];

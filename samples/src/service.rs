@@ -11,7 +11,7 @@ use message_encoding::envelope::{Decoder, Encoder, Encoding, Outgoing, answer};
 use tokio::time::{sleep, timeout};
 use transport::{Channel, ListenOptions, Listener};
 
-use crate::{address, calculator, encoding, random};
+use crate::{address, calculator, random};
 
 /// How long a session may be silent: WCF's default receive timeout.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -48,8 +48,8 @@ pub async fn run(options: Options, terminate: impl Future<Output = ()>) -> anyho
     let number = options.number.unwrap_or_else(random::number);
     let address = address(&options.host, options.port, number);
     let mut listen = ListenOptions::new(&address).port_sharing(!options.no_port_sharing);
-    for encoding in encoding::ACCEPTED {
-        listen = listen.content_type(encoding.content_type());
+    for content_type in Encoding::ALL.iter().flat_map(|encoding| encoding.content_types()) {
+        listen = listen.content_type(*content_type);
     }
     if let Some(control) = options.control {
         listen = listen.control(control);

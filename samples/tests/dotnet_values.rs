@@ -39,6 +39,24 @@ fn pairs_of_doubles_through_the_calculator() {
     }
 }
 
+/// Every encoding that the client has: Unicode has no number in the framing, it goes by its content type.
+#[test]
+fn the_calculator_in_every_encoding() {
+    let Some(dotnet) = DotNet::found() else { return };
+    let port = free_port().to_string();
+    let mut service = sample("calculator-service");
+    let service = Process::start(service.args(["--port", &port, "--number", "1", "--no-port-sharing"]));
+    service.expect("Press");
+    for encoding in ["text11", "text12", "text12-unicode", "text12-bigendian"] {
+        client(
+            &dotnet,
+            &format!("net.tcp://localhost:{port}/calculator/1"),
+            "calc",
+            &["--encoding", encoding],
+        );
+    }
+}
+
 #[test]
 fn every_primitive_of_the_data_contract_serialiser() {
     let Some(dotnet) = DotNet::found() else { return };

@@ -133,16 +133,19 @@ sealed class Channels(Options options)
         transport.ConnectionBufferSize = options.Get("buffer", transport.ConnectionBufferSize);
         transport.ConnectionPoolSettings.IdleTimeout = TimeSpan.FromSeconds(options.Get("idle", 120.0));
         transport.ConnectionPoolSettings.LeaseTimeout = TimeSpan.FromSeconds(options.Get("lease", 300.0));
-        switch (options.Get("encoding", "binary"))
+        string encoding = options.Get("encoding", "binary");
+        switch (encoding)
         {
             case "binary": break;
-            case "text12":
+            case "text11" or "text12" or "text12-unicode" or "text12-bigendian":
                 int at = custom.Elements.IndexOf(custom.Elements.Find<MessageEncodingBindingElement>());
-                TextMessageEncodingBindingElement text = new(MessageVersion.Soap12WSAddressing10, Encoding.UTF8);
+                TextMessageEncodingBindingElement text = new(
+                    MessageVersion.CreateVersion(encoding == "text11" ? EnvelopeVersion.Soap11 : EnvelopeVersion.Soap12, AddressingVersion.WSAddressing10),
+                    encoding switch { "text12-unicode" => Encoding.Unicode, "text12-bigendian" => Encoding.BigEndianUnicode, _ => Encoding.UTF8 });
                 XmlDictionaryReaderQuotas.Max.CopyTo(text.ReaderQuotas);
                 custom.Elements[at] = text;
                 break;
-            case string other: throw new ArgumentException($"--encoding {other}");
+            default: throw new ArgumentException($"--encoding {encoding}");
         }
         return custom;
     }

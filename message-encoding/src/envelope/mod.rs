@@ -26,30 +26,48 @@ pub use words::{
 };
 use words::{SOAP_11_WORD, SOAP_12_WORD};
 
-/// How an envelope is encoded: what a Known Encoding Record of the framing says ([MC-NMF] section 2.2.3.4.1).
+/// How an envelope is encoded: what a Known Encoding Record of the framing says ([MC-NMF] section 2.2.3.4.1), or the content type
+/// in an Extensible Encoding Record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
 #[non_exhaustive]
 pub enum Encoding {
     /// SOAP 1.1, UTF-8 text: 0.
-    Soap11Utf8 = 0,
-    /// SOAP 1.1, UTF-16 text with a byte order mark: 1.
-    Soap11Utf16 = 1,
+    Soap11Utf8,
+    /// SOAP 1.1, UTF-16 text, little-endian with a byte order mark: 1.
+    Soap11Utf16,
     /// SOAP 1.1, UTF-16LE text: 2.
-    Soap11Utf16Le = 2,
+    Soap11Utf16Le,
+    /// SOAP 1.1, UTF-16BE text: by content type only.
+    Soap11Utf16Be,
     /// SOAP 1.2, UTF-8 text: 3.
-    Soap12Utf8 = 3,
-    /// SOAP 1.2, UTF-16 text with a byte order mark: 4.
-    Soap12Utf16 = 4,
+    Soap12Utf8,
+    /// SOAP 1.2, UTF-16 text, little-endian with a byte order mark: 4.
+    Soap12Utf16,
     /// SOAP 1.2, UTF-16LE text: 5.
-    Soap12Utf16Le = 5,
+    Soap12Utf16Le,
+    /// SOAP 1.2, UTF-16BE text: by content type only.
+    Soap12Utf16Be,
     /// SOAP 1.2, binary with the static dictionary: 7.
-    Binary = 7,
+    Binary,
     /// SOAP 1.2, binary with the static and an in-band dictionary: 8.
-    BinarySession = 8,
+    BinarySession,
 }
 
 impl Encoding {
+    /// All that there are.
+    pub const ALL: [Self; 10] = [
+        Self::Soap11Utf8,
+        Self::Soap11Utf16,
+        Self::Soap11Utf16Le,
+        Self::Soap11Utf16Be,
+        Self::Soap12Utf8,
+        Self::Soap12Utf16,
+        Self::Soap12Utf16Le,
+        Self::Soap12Utf16Be,
+        Self::Binary,
+        Self::BinarySession,
+    ];
+
     /// The encoding with this number on the wire; nothing for MTOM (6) and unknown ones.
     pub const fn from_known(number: u8) -> Option<Self> {
         Some(match number {
@@ -65,34 +83,57 @@ impl Encoding {
         })
     }
 
-    /// The number on the wire.
-    pub const fn known(self) -> u8 {
-        self as u8
+    /// The number on the wire, if it has one.
+    pub const fn known(self) -> Option<u8> {
+        Some(match self {
+            Self::Soap11Utf8 => 0,
+            Self::Soap11Utf16 => 1,
+            Self::Soap11Utf16Le => 2,
+            Self::Soap12Utf8 => 3,
+            Self::Soap12Utf16 => 4,
+            Self::Soap12Utf16Le => 5,
+            Self::Binary => 7,
+            Self::BinarySession => 8,
+            Self::Soap11Utf16Be | Self::Soap12Utf16Be => return None,
+        })
     }
 
     /// The content type that WCF calls it by.
     pub const fn content_type(self) -> &'static str {
+        self.content_types()[0]
+    }
+
+    /// All content types that WCF calls it by: what the framing calls it, then what the text encoder does.
+    pub const fn content_types(self) -> &'static [&'static str] {
         match self {
-            Self::Soap11Utf8 => "text/xml; charset=utf-8",
-            Self::Soap11Utf16 => "text/xml; charset=utf16",
-            Self::Soap11Utf16Le => "text/xml; charset=unicodeFFFE",
-            Self::Soap12Utf8 => "application/soap+xml; charset=utf-8",
-            Self::Soap12Utf16 => "application/soap+xml; charset=utf16",
-            Self::Soap12Utf16Le => "application/soap+xml; charset=unicodeFFFE",
-            Self::Binary => "application/soap+msbin1",
-            Self::BinarySession => "application/soap+msbinsession1",
+            Self::Soap11Utf8 => &["text/xml; charset=utf-8"],
+            Self::Soap11Utf16 => &["text/xml; charset=utf16", "text/xml; charset=utf-16LE"],
+            Self::Soap11Utf16Le => &["text/xml; charset=unicodeFFFE"],
+            Self::Soap11Utf16Be => &["text/xml; charset=utf-16BE"],
+            Self::Soap12Utf8 => &["application/soap+xml; charset=utf-8"],
+            Self::Soap12Utf16 => {
+                &["application/soap+xml; charset=utf16", "application/soap+xml; charset=utf-16LE"]
+            }
+            Self::Soap12Utf16Le => &["application/soap+xml; charset=unicodeFFFE"],
+            Self::Soap12Utf16Be => &["application/soap+xml; charset=utf-16BE"],
+            Self::Binary => &["application/soap+msbin1"],
+            Self::BinarySession => &["application/soap+msbinsession1"],
         }
     }
 
-    /// The encoding of that content type.
+    /// The encoding of that content type, be its letters large or small.
     ///
     /// ```
     /// use message_encoding::envelope::Encoding;
     ///
-    /// assert_eq!(Encoding::from_content_type("application/soap+msbin1"), Some(Encoding::Binary));
+    /// let of = Encoding::from_content_type;
+    /// assert_eq!(of("application/soap+msbin1"), Some(Encoding::Binary));
+    /// assert_eq!(of("application/soap+xml; charset=utf-16BE"), Some(Encoding::Soap12Utf16Be));
     /// ```
     pub fn from_content_type(content_type: &str) -> Option<Self> {
-        (0..=8).filter_map(Self::from_known).find(|encoding| encoding.content_type() == content_type)
+        Self::ALL.into_iter().find(|encoding| {
+            encoding.content_types().iter().any(|known| known.eq_ignore_ascii_case(content_type))
+        })
     }
 
     /// Whether envelopes are .NET Binary XML.
@@ -103,7 +144,9 @@ impl Encoding {
     /// The version of SOAP that goes with it.
     pub const fn soap(self) -> SoapVersion {
         match self {
-            Self::Soap11Utf8 | Self::Soap11Utf16 | Self::Soap11Utf16Le => SoapVersion::Soap11,
+            Self::Soap11Utf8 | Self::Soap11Utf16 | Self::Soap11Utf16Le | Self::Soap11Utf16Be => {
+                SoapVersion::Soap11
+            }
             _ => SoapVersion::Soap12,
         }
     }

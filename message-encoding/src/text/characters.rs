@@ -26,6 +26,7 @@ pub(crate) fn decode(encoding: Encoding, octets: &[u8]) -> Result<Cow<'_, str>, 
         }
         (_, [0xFF, 0xFE, rest @ ..]) => utf16(rest, u16::from_le_bytes),
         (_, [0xFE, 0xFF, rest @ ..]) => utf16(rest, u16::from_be_bytes),
+        (Encoding::Soap11Utf16Be | Encoding::Soap12Utf16Be, octets) => utf16(octets, u16::from_be_bytes),
         (_, octets) => utf16(octets, u16::from_le_bytes),
     }
 }
@@ -34,7 +35,11 @@ pub(crate) fn decode(encoding: Encoding, octets: &[u8]) -> Result<Cow<'_, str>, 
 pub(crate) fn encode(encoding: Encoding, text: &str, out: &mut Vec<u8>) {
     match encoding {
         Encoding::Soap11Utf8 | Encoding::Soap12Utf8 => out.extend_from_slice(text.as_bytes()),
-        // Little-endian in all of them; the mark says so.
+        Encoding::Soap11Utf16Be | Encoding::Soap12Utf16Be => {
+            out.extend_from_slice(&[0xFE, 0xFF]);
+            out.extend(text.encode_utf16().flat_map(u16::to_be_bytes));
+        }
+        // Little-endian in all others; the mark says so.
         _ => {
             out.extend_from_slice(&[0xFF, 0xFE]);
             out.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
