@@ -6,7 +6,9 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
-use common::{Broker, Worker, address, answer, ask, eventually, free_port, preamble, serve, signal};
+use common::{
+    Broker, Worker, address, answer, ask, eventually, free_port, installed, preamble, serve, signal,
+};
 use rustix::process::Signal;
 
 /// Makes calls of one thread of a broker fail.
@@ -18,14 +20,6 @@ struct Inject {
 
 /// The system calls that may be behind `epoll_wait`.
 const WAITS: &str = "epoll_wait,epoll_pwait,epoll_pwait2";
-
-fn has_strace() -> bool {
-    let has = Command::new("strace").arg("-V").output().is_ok();
-    if !has {
-        println!("skipped: no strace");
-    }
-    has
-}
 
 impl Inject {
     /// `what` as for `strace --inject`; these calls are traced.
@@ -68,7 +62,7 @@ impl Drop for Inject {
 /// As a security module does: the connection stays where it is.
 #[test]
 fn an_accept_that_keeps_failing_pauses_and_is_said_once() {
-    if !has_strace() {
+    if !installed("strace") {
         return;
     }
     let broker = Broker::start(&["--log-level", "info"]);

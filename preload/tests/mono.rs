@@ -2,39 +2,25 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
-use common::{Broker, Service, free_port, installed, wait_until};
+use common::{Broker, Service, free_port, wait_until};
+use test_peers::Mono;
 
-/// None, with a line that says so, without Mono.
-fn orders() -> Option<&'static Path> {
-    static PROGRAM: OnceLock<Option<(tempfile::TempDir, PathBuf)>> = OnceLock::new();
-    let compiled = PROGRAM.get_or_init(|| {
-        if !installed("mono") || !installed("mcs") {
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("orders.exe");
-        let mut mcs = Command::new("mcs");
-        mcs.args(["-r:System.ServiceModel", "-r:System.Runtime.Serialization"])
-            .arg(format!("-out:{}", program.display()));
-        assert!(mcs.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/orders.cs")).status().unwrap().success());
-        Some((folder, program))
-    });
-    compiled.as_ref().map(|(_, program)| program.as_path())
+/// `None`, with a line that says so, without Mono.
+fn orders() -> Option<&'static Mono> {
+    static PROGRAM: OnceLock<Option<Mono>> = OnceLock::new();
+    PROGRAM.get_or_init(|| Mono::compile(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/orders.cs"))).as_ref()
 }
 
 fn service(broker: &Broker, kind: &str, name: &str, address: &str) -> Service {
-    let mut exec = broker.exec(&[address.into()]);
-    exec.arg("mono").arg(orders().unwrap()).args(["service", kind, name, address]);
-    Service::start(exec)
+    let mut program = orders().unwrap().command();
+    program.args(["service", kind, name, address]);
+    Service::start(broker.exec_command(&[address.into()], &program))
 }
 
 fn client(kind: &str, address: &str) -> String {
-    let output =
-        Command::new("mono").arg(orders().unwrap()).args(["client", kind, address]).output().unwrap();
+    let output = orders().unwrap().command().args(["client", kind, address]).output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

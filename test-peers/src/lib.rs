@@ -13,12 +13,14 @@
 
 mod dotnet;
 mod missing;
+mod mono;
 mod port;
 mod process;
 mod terminal;
 
 pub use dotnet::DotNet;
 pub use missing::{installed, skip};
+pub use mono::Mono;
 pub use port::{free_port, has_ipv6};
 pub use process::{DEADLINE, Process, until};
 pub use terminal::Terminal;

@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 
 use router::{HostNameComparison, Prefix, RouteTable, Via};
-use test_peers::installed;
+use test_peers::Mono;
 
 use crate::conflicts::CONFLICTS;
 use crate::rows::SETS;
@@ -14,16 +14,9 @@ use crate::vias::{self, Random};
 
 /// Answers to the requests, in order; `None` without Mono.
 fn ask(requests: &[String]) -> Option<Vec<String>> {
-    if !installed("mcs") || !installed("mono") {
-        return None;
-    }
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let program = directory.path().join("Judge.exe");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rules/Judge.cs");
-    let compiled = Command::new("mcs").arg(format!("-out:{}", program.display())).arg(source).status();
-    assert!(compiled.is_ok_and(|status| status.success()), "Judge.cs compiles");
-    let mut judge = Command::new("mono")
-        .arg(&program)
+    let program = Mono::compile(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rules/Judge.cs"))?;
+    let mut judge = program
+        .command()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use test_peers::installed;
+use test_peers::Mono;
 pub use test_peers::{DotNet, Process, Terminal, free_port, until};
 
 /// The lines that the sample's client prints, and a Mono client too.
@@ -99,40 +99,25 @@ pub fn rust_client(port: &str, number: &str, more: &[&str]) -> (ExitStatus, Vec<
 }
 
 /// A C# source of this folder, compiled; `None` where there is no Mono, which it says.
-pub struct MonoProgram {
-    executable: PathBuf,
-    _folder: tempfile::TempDir,
-}
+pub struct MonoProgram(Mono);
 
 impl MonoProgram {
     pub fn compile(source: &str) -> Option<Self> {
-        if !installed("mcs") || !installed("mono") {
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let executable = folder.path().join("program.exe");
-        let mut out = std::ffi::OsString::from("-out:");
-        out.push(&executable);
-        let compiled = Command::new("mcs")
-            .args(["-r:System.ServiceModel", "-r:System.Runtime.Serialization"])
-            .arg(out)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(source))
-            .output()
-            .unwrap();
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        Some(Self { executable, _folder: folder })
+        Mono::compile(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(source)).map(Self)
     }
 
     pub fn start(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Process {
-        Process::start(Command::new("mono").arg(&self.executable).args(arguments))
+        Process::start(self.0.command().args(arguments))
     }
 
     /// Starts it under `broker exec`: its listener on the address's port becomes a registration.
     pub fn start_sharing(&self, broker: &Broker, address: &str, arguments: &[&str]) -> Process {
         build_preload();
+        let mono = self.0.command();
         let mut command = sample("demo");
         command.args(["broker-process", "exec", "--control"]).arg(broker.control());
-        command.args(["--address", address, "--", "mono"]).arg(&self.executable).args(arguments);
+        command.args(["--address", address, "--"]).arg(mono.get_program()).args(mono.get_args());
+        command.args(arguments);
         Process::start(&mut command)
     }
 }
