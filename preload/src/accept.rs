@@ -128,7 +128,8 @@ fn wait_for_registration(listener: &Listener, program: c_int) -> Result<(), Errn
     }
 }
 
-/// Makes it what `accept4` of the program's own listener would have given.
+/// Makes it what `accept4` of the program's own listener would have given: also a connection that its peer has reset already,
+/// which shows at the first read or write.
 ///
 /// # Safety
 /// As [`accept`].
@@ -142,19 +143,20 @@ unsafe fn finish(
     let number = socket.as_raw_fd();
     let shared = listener.shared();
     shared.options.apply(number);
-    if shared.dual_stack.load(Ordering::Relaxed) == 1
-        && address::option(number, libc::SOL_SOCKET, libc::SO_DOMAIN) == Some(libc::AF_INET)
-    {
+    let mapped = shared.dual_stack.load(Ordering::Relaxed) == 1
+        && address::option(number, libc::SOL_SOCKET, libc::SO_DOMAIN) == Some(libc::AF_INET);
+    if mapped {
         address::mark(number);
     }
     if !address.is_null() {
         if length.is_null() {
             return Err(Errno::FAULT);
         }
-        // SAFETY: passed on; `peer` writes at most `*length` octets.
-        let peer = unsafe { peer(number, address, length) };
-        // as the kernel says of a connection that was reset while it was queued
-        peer.map_err(|_| Errno::CONNABORTED)?;
+        // as the kernel says where it knows no peer
+        let peer = address::accepted_peer(number).ok_or(Errno::CONNABORTED)?;
+        let peer = if mapped { address::mapped(peer) } else { peer };
+        // SAFETY: passed on; it writes at most `*length` octets.
+        unsafe { address::write(peer, address, length) };
     }
     // it arrives non-blocking and closed on exec
     if flags & libc::SOCK_NONBLOCK == 0 {

@@ -148,6 +148,24 @@ unsafe fn write_raw<T>(raw: &T, address: *mut sockaddr, length: *mut socklen_t) 
     }
 }
 
+/// The peer of a connection as `accept` shows it, also when it has reset the connection since and `getpeername` knows it no
+/// more: SO_PEERNAME asks the kernel as its own `accept` does.
+pub(crate) fn accepted_peer(socket: c_int) -> Option<SocketAddr> {
+    let mut buffer = [0u8; mem::size_of::<sockaddr_in6>()];
+    // the kernel refuses whoever asks for more than the address has
+    let mut length = match domain(socket)? {
+        libc::AF_INET => mem::size_of::<sockaddr_in>() as socklen_t,
+        _ => length_of(&buffer),
+    };
+    let value = buffer.as_mut_ptr();
+    // SAFETY: the buffer has at least `length` octets, and both outlive the call.
+    let result = unsafe {
+        next::getsockopt.get()(socket, libc::SOL_SOCKET, libc::SO_PEERNAME, value.cast(), &raw mut length)
+    };
+    // SAFETY: the buffer has `length` octets.
+    if result == 0 { unsafe { read(value.cast(), length) } } else { None }
+}
+
 /// IPv4 as a dual-stack socket shows it.
 pub(crate) fn mapped(address: SocketAddr) -> SocketAddr {
     match address {

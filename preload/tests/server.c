@@ -33,18 +33,14 @@ static void serve(int s) {
     if (flags & O_NONBLOCK) {
         fcntl(s, F_SETFL, flags & ~O_NONBLOCK);
     }
-    if (read(s, buffer, sizeof buffer) <= 0) {
+    if (read(s, buffer, sizeof buffer) <= 0 && errno != ECONNRESET) {
         die("read");
     }
     int length = snprintf(buffer, sizeof buffer, "%d\n", atomic_fetch_add(count, 1));
-    if (write(s, buffer, length) != length) {
-        die("write");
+    if (send(s, buffer, length, MSG_NOSIGNAL) != length && errno != ECONNRESET && errno != EPIPE) {
+        die("send");
     }
     close(s);
-}
-
-static int may_be_tried_again(void) {
-    return errno == EINTR || errno == ECONNABORTED;
 }
 
 static void *blocking(void *unused) {
@@ -54,7 +50,7 @@ static void *blocking(void *unused) {
         int s = accept(listener, (struct sockaddr *)&peer, &length);
         if (s >= 0) {
             serve(s);
-        } else if (!may_be_tried_again()) {
+        } else if (errno != EINTR) {
             die("accept");
         }
     }
@@ -67,7 +63,7 @@ static int accept_ready(int once) {
     for (;;) {
         int s = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (s < 0) {
-            if (errno != EAGAIN && !may_be_tried_again()) {
+            if (errno != EAGAIN && errno != EINTR) {
                 die("accept4");
             }
             return accepted;
@@ -121,7 +117,7 @@ static void with_timeout(void) {
         int s = accept(listener, NULL, NULL);
         if (s >= 0) {
             serve(s);
-        } else if (errno != EAGAIN && !may_be_tried_again()) {
+        } else if (errno != EAGAIN && errno != EINTR) {
             die("accept");
         }
     }

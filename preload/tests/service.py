@@ -51,6 +51,20 @@ def blocking(sock, between=lambda: None):
         between()
 
 
+def resets(sock):
+    """A plain loop, as most are: what ends it is an `accept` that fails. Answers with the peers that `accept` has shown."""
+    peers = []
+    while True:
+        connection, peer = sock.accept()
+        peers.append(peer[:2])
+        try:
+            connection.recv(512)
+            connection.sendall((json.dumps(peers) + "\n").encode())
+        except ConnectionError:
+            pass
+        connection.close()
+
+
 def run_something():
     subprocess.run(["true"], check=True)
     subprocess.run(["true"], check=True, close_fds=False)
@@ -60,6 +74,8 @@ if mode == "asyncio":
     asyncio.run(with_asyncio())
 elif mode == "dual-stack":
     blocking(listener(True))
+elif mode == "resets":
+    resets(listener(hosts[0] == "::"))
 elif mode == "subprocess":
     blocking(listener(False), run_something)
 elif mode == "pass":  # a child that is given the listener by number accepts

@@ -125,11 +125,16 @@ impl Service {
         Self { process, lines, first_line }
     }
 
+    /// To it and its children.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let group = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
+
     /// With its children.
     pub fn kill(&mut self) {
         if let Ok(None) = self.process.try_wait() {
-            let group = rustix::process::Pid::from_child(&self.process);
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            self.signal(rustix::process::Signal::KILL);
         }
         let _ = self.process.wait();
     }
