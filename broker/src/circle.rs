@@ -11,7 +11,7 @@ use crate::config::{Config, RelayTo, Route};
 use crate::line::lock;
 use crate::listening::is_here;
 use crate::socket_options::{local_address, peer_address};
-use crate::table::{Choice, Table, Way};
+use crate::table::{Choice, Table, Target, Way};
 
 /// The first route whose relay is found at a port of the broker, and which route it finds there. A back-end with a name, or
 /// behind another machine, shows itself only in a connection: [`UnderWay`].
@@ -25,9 +25,10 @@ pub(crate) fn first_circle<'c>(config: &'c Config, table: &Table) -> Option<(&'c
             return None;
         }
         let via = Via::parse(route.prefix.address()).ok()?;
-        let found = table.routes.lookup(&via, at).ok()?;
-        let Choice::Direct(Way::Relay(_)) = found.value.choose(at.ip()) else { return None };
-        Some((route, format!("{to} is the broker itself, and its route {}", found.prefix.address())))
+        let Choice::Direct(target @ Target { way: Way::Relay(_), .. }, _) = table.choose(&via, at) else {
+            return None;
+        };
+        Some((route, format!("{to} is the broker itself, and its route {}", target.prefix.address())))
     })
 }
 

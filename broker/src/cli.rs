@@ -128,7 +128,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         None => return run(cli.run),
         Some(Command::Run(arguments)) => return run(arguments),
         Some(Command::Exec(arguments)) => arguments.run(),
-        Some(Command::Route(arguments)) => crate::route::run(arguments).map(|()| ExitCode::SUCCESS),
+        Some(Command::Route(arguments)) => return crate::route::run(arguments),
     };
     result.unwrap_or_else(|error| complain(&error))
 }

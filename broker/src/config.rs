@@ -67,6 +67,10 @@ pub enum RelayTo {
     Unix(PathBuf),
 }
 
+/// Why an address with port 0 is refused.
+pub(crate) const NO_PORT: &str =
+    "port 0 is no port that anybody could connect to; an address without a port has 808";
+
 /// Why a configuration is refused. Names the line where there is one.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -80,9 +84,12 @@ impl ConfigError {
     }
 
     pub(crate) fn at_line(text: &str, offset: usize, message: impl fmt::Display) -> Self {
-        let line = text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1);
-        Self::new(format_args!("line {line}: {message}"))
+        Self::new(format_args!("line {}: {message}", line_of(text, offset)))
     }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1)
 }
 
 impl Default for Config {
@@ -170,8 +177,21 @@ impl Config {
             config.max_pending_connections = max_pending_connections(*most.get_ref())
                 .map_err(|message| ConfigError::at_line(text, most.span().start, message))?;
         }
-        for route in file.route {
-            config.routes.push(route.check(text)?);
+        let mut lines = Vec::new();
+        for file_route in file.route {
+            let at = file_route.address.span().start;
+            let route = file_route.check(text)?;
+            if let Some(n) = config.routes.iter().position(|other| other.excludes(&route)) {
+                let (address, other) = (route.prefix.address(), config.routes[n].prefix.address());
+                let message = format_args!(
+                    "the address {address:?} is that of the route at line {} already, as {other:?}",
+                    lines[n]
+                )
+                .to_string();
+                return Err(ConfigError::at_line(text, at, message));
+            }
+            lines.push(line_of(text, at));
+            config.routes.push(route);
         }
         Ok(config)
     }
@@ -217,13 +237,14 @@ impl FileRoute {
             })?,
         };
         let address = self.address.get_ref();
-        let prefix = Prefix::parse(address, mode).map_err(|error| {
-            ConfigError::at_line(
-                text,
-                self.address.span().start,
-                format_args!("the address {address:?}: {error}"),
-            )
-        })?;
+        let at_address = |why: &dyn fmt::Display| {
+            let message = format_args!("the address {address:?}: {why}").to_string();
+            ConfigError::at_line(text, self.address.span().start, message)
+        };
+        let prefix = Prefix::parse(address, mode).map_err(|error| at_address(&error))?;
+        if prefix.port() == 0 {
+            return Err(at_address(&NO_PORT));
+        }
         let at_relay = |message: String| ConfigError::at_line(text, self.relay.span().start, message);
         let relay: RelayTo = self.relay.get_ref().parse().map_err(at_relay)?;
         if relay.leads_to(&prefix) {
@@ -233,6 +254,18 @@ impl FileRoute {
             )));
         }
         Ok(Route { prefix, relay })
+    }
+}
+
+impl Route {
+    /// Whether some connection would belong to both: the address is the same, and so are the local addresses.
+    fn excludes(&self, other: &Self) -> bool {
+        let literal = |route: &Self| match route.prefix.host() {
+            Host::Ip(ip) if !ip.is_unspecified() => Some(ip),
+            _ => None,
+        };
+        let apart = literal(self).zip(literal(other)).is_some_and(|(ours, theirs)| ours != theirs);
+        self.prefix == other.prefix && !apart
     }
 }
 
@@ -371,6 +404,17 @@ mod tests {
             (
                 "[[route]]\naddress = 'net.tcp://localhost:9000/a'\nrelay = '127.0.0.1:9000'",
                 "line 3: the relay \"127.0.0.1:9000\" leads back to the route's own port",
+            ),
+            (
+                "[[route]]\naddress = 'net.tcp://a:9000/x'\nrelay = '127.0.0.1:1'\n\n[[route]]\n\
+                 address = 'net.tcp://b:9000/X/'\nrelay = '127.0.0.1:2'",
+                "line 6: the address \"net.tcp://b:9000/X/\" is that of the route at line 2 already, as \
+                 \"net.tcp://a:9000/x\"",
+            ),
+            (
+                "[[route]]\naddress = 'net.tcp://localhost:0/a'\nrelay = '127.0.0.1:1'",
+                "line 2: the address \"net.tcp://localhost:0/a\": port 0 is no port that anybody could connect to; an \
+                 address without a port has 808",
             ),
             (
                 "[[route]]\naddress = 'http://localhost/a'\nrelay = '127.0.0.1:1'",

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use handoff::{AcceptSocket, MAX_SOCKETS, accept_pair};
-use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
+use router::{HostNameComparison, Prefix, PrefixError};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -15,7 +15,7 @@ use crate::listening::Listening;
 use crate::queue::Queue;
 use crate::shared::Shared;
 use crate::socket_options::local_address;
-use crate::table::{Bound, Endpoint, Table, Target, Way};
+use crate::table::{Bound, Table, Target, Way};
 
 /// Accept, preamble, route and dispatch on demand: the code of the loops, with a listening socket and a worker of its own.
 #[derive(Debug)]
@@ -45,15 +45,14 @@ impl OneTurn {
         let address = local_address(&socket).ok_or(io::ErrorKind::AddrNotAvailable)?;
         let (sender, worker) = accept_pair()?;
         let queue = Arc::new(Queue::new(1, sender, worker.try_clone()?, MAX_SOCKETS));
-        let endpoint = Endpoint::one(Target { way: Way::HandOver(queue), bound: Bound::default() });
-        let mut routes = RouteTable::new();
+        let mut table = Table::default();
         for path in paths {
             let address = format!("net.tcp://localhost:{}/{path}", address.port());
             let wrong = |error: PrefixError| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
             let prefix = Prefix::parse(&address, HostNameComparison::StrongWildcard).map_err(wrong)?;
-            routes.register(prefix, endpoint.clone()).map_err(|_| io::ErrorKind::AlreadyExists)?;
+            table.insert(Target::new(prefix, Way::HandOver(Arc::clone(&queue)), &Bound::default()));
         }
-        shared.table.store(Arc::new(Table { routes, literals: false }));
+        shared.table.store(Arc::new(table));
         let helping = Helping::new(shared, Arc::default());
         Ok(Self { helping, listening: Listening::new(address, socket), worker })
     }

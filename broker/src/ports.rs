@@ -83,6 +83,12 @@ impl Ports {
         }
     }
 
+    /// Whether a connection to this address finds a socket of ours.
+    pub(crate) fn listens_on(&self, local: SocketAddr) -> bool {
+        let used = self.open.iter().filter(|(_, open)| open.users > 0);
+        covers(used.map(|(address, _)| address), local)
+    }
+
     fn acquire_one(&mut self, address: SocketAddr) -> Result<(), ListenError> {
         if let Some(open) = self.open.get_mut(&address) {
             open.users += 1;
@@ -203,7 +209,13 @@ fn all(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn wanted(listen: &[IpAddr], prefix: &Prefix, bound: &Bound) -> Vec<Wanted> {
+/// Whether a connection to this address finds one of these.
+pub(crate) fn covers<'a>(mut open: impl Iterator<Item = &'a SocketAddr>, local: SocketAddr) -> bool {
+    open.any(|&address| address == local || address == all(local))
+}
+
+/// What a registration of this address listens on.
+pub(crate) fn wanted(listen: &[IpAddr], prefix: &Prefix, bound: &Bound) -> Vec<Wanted> {
     const EVERYTHING: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     let asked: &[IpAddr] = match (&bound.0, prefix.host()) {
         (Some(bound), _) => bound,

@@ -16,7 +16,7 @@ use crate::outcome::Outcome;
 use crate::queue::Queue;
 use crate::shared::Shared;
 use crate::socket_options::{local_address, peer_address};
-use crate::table::{Choice, Table, Way};
+use crate::table::{Choice, Table, Target, Way};
 
 /// Holds the longest preamble the limits allow, so that a full buffer always decides.
 const PEEK: usize = Limits::DEFAULT.preamble_octets();
@@ -82,29 +82,24 @@ pub(crate) fn look(shared: &Shared, connection: &OwnedFd, origin: Origin) -> Ste
 fn route(connection: &OwnedFd, origin: Origin, via: &Via<'_>, table: &Table) -> Step {
     // What a socket that listens on all addresses does not tell is asked of the kernel where it matters.
     let told = match origin {
-        Origin::Accepted(at) if !(table.literals && at.ip().is_unspecified()) => Some(at),
+        Origin::Accepted(at) => Some(at),
         _ => local_address(connection),
     };
-    let Some(local) = told else { return Step::End(Outcome::ClosedEarly, None) };
-    let found = match table.routes.lookup(via, local) {
-        Ok(found) => found,
-        Err(miss) => return Step::End(Outcome::EndpointNotFound, detail(|| miss.to_string())),
-    };
-    let mut choice = found.value.choose(local.ip());
-    let mut ip = local.ip();
-    if ip.is_unspecified() && !matches!(choice, Choice::Direct(_)) {
-        let Some(local) = local_address(connection) else { return Step::End(Outcome::ClosedEarly, None) };
-        ip = local.ip();
-        choice = found.value.choose(ip);
+    let Some(mut local) = told else { return Step::End(Outcome::ClosedEarly, None) };
+    let mut choice = table.choose(via, local);
+    if matches!(choice, Choice::Unknown) {
+        let Some(asked) = local_address(connection) else { return Step::End(Outcome::ClosedEarly, None) };
+        local = asked;
+        choice = table.choose(via, local);
     }
     match choice {
-        Choice::Direct(Way::HandOver(queue)) => Step::HandOver(Arc::clone(queue)),
-        Choice::Direct(Way::Relay(to)) => Step::Relay(Arc::clone(to)),
-        Choice::Bridge(queue, to) => Step::Bridge(Arc::clone(queue), SocketAddr::new(to, local.port())),
-        Choice::None => Step::End(
-            Outcome::EndpointNotFound,
-            detail(|| format!("{} is not bound to {ip}", found.prefix.address())),
-        ),
+        Choice::Direct(Target { way: Way::HandOver(queue), .. }, _) => Step::HandOver(Arc::clone(queue)),
+        Choice::Direct(Target { way: Way::Relay(to), .. }, _) => Step::Relay(Arc::clone(to)),
+        Choice::Bridge(Target { way: Way::HandOver(queue), .. }, to, _) => {
+            Step::Bridge(Arc::clone(queue), SocketAddr::new(to, local.port()))
+        }
+        Choice::None(miss) => Step::End(Outcome::EndpointNotFound, detail(|| miss.to_string())),
+        Choice::Bridge(..) | Choice::Unknown => Step::End(Outcome::EndpointNotFound, None),
     }
 }
 

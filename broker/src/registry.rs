@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use handoff::tokio::AsyncControlPeer;
 use handoff::{AcceptSender, AcceptSocket, PROTOCOL_VERSION, Refused, RefusedReason, Register, accept_pair};
-use router::{Host, HostNameComparison, Prefix, PrefixError, RouteTable};
+use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
 
-use crate::config::Route;
+use crate::config::{NO_PORT, Route};
 use crate::line::{Command, lock};
 use crate::listening::ListenError;
 use crate::owner::program_of;
 use crate::ports::Ports;
 use crate::queue::Queue;
 use crate::shared::Shared;
-use crate::table::{Bound, Endpoint, Table, Target, Way};
+use crate::table::{Bound, Table, Target, Way};
 
 /// The longest registered address, in octets, as in the original.
 const LONGEST_ADDRESS: usize = 2048;
@@ -34,8 +34,6 @@ pub(crate) struct Registry {
 struct State {
     ports: Ports,
     registrations: HashMap<u64, Registration>,
-    /// Registrations and routes with an IP literal.
-    literals: usize,
     last_id: u64,
 }
 
@@ -46,7 +44,6 @@ struct Registration {
     /// What it keeps open.
     open: Vec<SocketAddr>,
     holder: Arc<AsyncControlPeer>,
-    literal: bool,
 }
 
 /// A request whose members make sense.
@@ -59,7 +56,7 @@ struct Checked {
 
 impl Registry {
     pub(crate) fn new(shared: Arc<Shared>, ports: Ports) -> Self {
-        let state = State { ports, registrations: HashMap::new(), literals: 0, last_id: 0 };
+        let state = State { ports, registrations: HashMap::new(), last_id: 0 };
         Self { shared, state: Mutex::new(state) }
     }
 
@@ -82,17 +79,14 @@ impl Registry {
         state.last_id += 1;
         let id = state.last_id;
         let queue = Arc::new(Queue::new(id, sender, ours, per_message));
-        let mut routes = table.routes.clone();
-        let ended: Vec<Registration> = past.iter().filter_map(|id| state.forget(*id, &mut routes)).collect();
+        let mut table = Table::clone(&table);
+        let ended: Vec<Registration> = past.iter().filter_map(|id| state.forget(*id, &mut table)).collect();
         for prefix in &prefixes {
-            let target = Target { way: Way::HandOver(Arc::clone(&queue)), bound: bound.clone() };
-            insert(&mut routes, prefix, target);
+            table.insert(Target::new(prefix.clone(), Way::HandOver(Arc::clone(&queue)), &bound));
         }
-        let literal = prefixes.iter().any(is_literal);
-        state.literals += usize::from(literal);
-        let registration = Registration { queue, prefixes, open, holder: Arc::clone(holder), literal };
+        let registration = Registration { queue, prefixes, open, holder: Arc::clone(holder) };
         state.registrations.insert(id, registration);
-        self.publish(routes, state);
+        self.publish(table, state);
         // Only now: what these left behind finds the new registration.
         for registration in ended {
             self.end(registration, state);
@@ -106,15 +100,17 @@ impl Registry {
     pub(crate) fn unregister(&self, id: u64) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        let mut routes = self.shared.table.load().routes.clone();
-        let Some(registration) = state.forget(id, &mut routes) else { return };
-        self.publish(routes, state);
+        let mut table = Table::clone(&self.shared.table.load());
+        let Some(registration) = state.forget(id, &mut table) else { return };
+        self.publish(table, state);
         self.end(registration, state);
     }
 
     /// Where a connection would go.
     pub(crate) fn route(&self, route: &handoff::Route) -> handoff::Routed {
-        crate::route::route_here(&self.shared.table.load().routes, route)
+        crate::route::route_here(&self.shared.table.load(), route, |local| {
+            lock(&self.state).ports.listens_on(local)
+        })
     }
 
     /// Adds a static route, which stays. Its port is opened when all are there, by [`Registry::open_route`]: nobody finds
@@ -124,11 +120,10 @@ impl Registry {
         let state = &mut *guard;
         let table = self.shared.table.load_full();
         state.conflicts(&table, std::slice::from_ref(&route.prefix), &Bound::default())?;
-        let mut routes = table.routes.clone();
-        let target = Target { way: Way::Relay(Arc::new(route.relay.clone())), bound: Bound::default() };
-        insert(&mut routes, &route.prefix, target);
-        state.literals += usize::from(is_literal(&route.prefix));
-        self.publish(routes, state);
+        let mut table = Table::clone(&table);
+        let way = Way::Relay(Arc::new(route.relay.clone()));
+        table.insert(Target::new(route.prefix.clone(), way, &Bound::default()));
+        self.publish(table, state);
         Ok(())
     }
 
@@ -146,8 +141,8 @@ impl Registry {
     }
 
     /// First the table, then the sockets: whoever comes through a new one finds what it was opened for.
-    fn publish(&self, routes: RouteTable<Endpoint>, state: &mut State) {
-        self.shared.table.store(Arc::new(Table { routes, literals: state.literals > 0 }));
+    fn publish(&self, table: Table, state: &mut State) {
+        self.shared.table.store(Arc::new(table));
         state.ports.accept();
     }
 
@@ -187,13 +182,12 @@ impl State {
     fn conflicts(&self, table: &Table, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<u64>, Refused> {
         let mut past = Vec::new();
         for prefix in prefixes {
-            let Some((existing, endpoint)) = table.routes.get(prefix) else { continue };
-            for target in endpoint.targets.iter().filter(|target| target.bound.overlaps(bound)) {
+            for target in table.overlapping(prefix, bound) {
                 let holder =
                     target.id().and_then(|id| self.registrations.get(&id)).map(|other| &other.holder);
                 match (target.id(), holder) {
                     (Some(id), Some(holder)) if holder.has_ended() => past.push(id),
-                    (_, holder) => return Err(conflict(prefix, existing, holder)),
+                    (_, holder) => return Err(conflict(prefix, &target.prefix, holder)),
                 }
             }
         }
@@ -222,16 +216,11 @@ impl State {
         Ok(open)
     }
 
-    /// Takes a registration out of the books and out of `routes`.
-    fn forget(&mut self, id: u64, routes: &mut RouteTable<Endpoint>) -> Option<Registration> {
+    /// Takes a registration out of the books and out of `table`.
+    fn forget(&mut self, id: u64, table: &mut Table) -> Option<Registration> {
         let registration = self.registrations.remove(&id)?;
-        self.literals -= usize::from(registration.literal);
         for prefix in &registration.prefixes {
-            match routes.get(prefix).map(|(_, endpoint)| endpoint.without(id)) {
-                Some(Some(rest)) => drop(routes.replace(prefix, rest)),
-                Some(None) => drop(routes.unregister(prefix)),
-                None => {}
-            }
+            table.remove(prefix, id);
         }
         Some(registration)
     }
@@ -245,7 +234,8 @@ fn check(request: &Register) -> Result<Checked, Refused> {
         let message = format!("protocol {} is newer than {PROTOCOL_VERSION}, the broker's", request.protocol);
         return Err(refused(Reason::VersionUnsupported, None, message));
     }
-    let invalid = |address, message: String| Err(refused(Reason::InvalidArgument, address, message));
+    let invalid =
+        |address: Option<&str>, message: String| Err(refused(Reason::InvalidArgument, address, message));
     if request.protocol == 0 {
         return invalid(None, "protocol is 0; the first version is 1".to_owned());
     }
@@ -267,6 +257,9 @@ fn check(request: &Register) -> Result<Checked, Refused> {
     let mut seen = RouteTable::new();
     for address in &request.addresses {
         let prefix = parse(address, mode)?;
+        if prefix.port() == 0 {
+            return invalid(Some(address), format!("{address}: {NO_PORT}"));
+        }
         if seen.register(prefix.clone(), ()).is_err() {
             let message = format!("{address} is in the registration twice");
             return Err(refused(Reason::ConflictingRegistration, Some(address), message));
@@ -274,6 +267,13 @@ fn check(request: &Register) -> Result<Checked, Refused> {
         prefixes.push(prefix);
     }
     let bound = Bound(request.bound.as_ref().map(|bound| bound.iter().copied().collect()));
+    if let Some(prefix) = prefixes.iter().find(|prefix| bound.excludes(prefix)) {
+        let message = format!(
+            "no connection could be handed over: {} names an IP address that is not among those in bound",
+            prefix.address()
+        );
+        return invalid(Some(prefix.address()), message);
+    }
     Ok(Checked { prefixes, bound, per_message: request.sockets_per_message() })
 }
 
@@ -291,17 +291,6 @@ fn parse(address: &str, mode: HostNameComparison) -> Result<Prefix, Refused> {
         Ok(_) => format!("the address has {} octets, more than {LONGEST_ADDRESS}", address.len()),
     };
     Err(refused(reason, Some(address), message))
-}
-
-fn is_literal(prefix: &Prefix) -> bool {
-    matches!(prefix.host(), Host::Ip(ip) if !ip.is_unspecified())
-}
-
-fn insert(routes: &mut RouteTable<Endpoint>, prefix: &Prefix, target: Target) {
-    match routes.get(prefix).map(|(_, endpoint)| endpoint.with(target.clone())) {
-        Some(endpoint) => drop(routes.replace(prefix, endpoint)),
-        None => drop(routes.register(prefix.clone(), Endpoint::one(target))),
-    }
 }
 
 fn conflict(prefix: &Prefix, existing: &Prefix, holder: Option<&Arc<AsyncControlPeer>>) -> Refused {

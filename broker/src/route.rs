@@ -1,23 +1,29 @@
 //! `broker route`: which registration a Via belongs to, and why.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use handoff::{ControlConnection, Route, Routed};
-use router::{Match, RouteTable, Via};
+use router::{HostNameComparison, Via};
 
 use crate::config::Config;
-use crate::table::{Choice, Endpoint};
+use crate::ports::{covers, wanted};
+use crate::table::{Bound, Choice, Found, Table, Target, Way};
 
 /// A line that is longer than this is no Via, whatever is in it.
 const LONGEST_VIA: usize = 2048;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 if a registration gets the connection (with `-`: every one), 1 if none does, 2 if there is no \
+                        answer."
+)]
 pub(crate) struct RouteArguments {
     /// Look into the static routes of this configuration; without it, ask the running broker.
     #[arg(long, value_name = "FILE")]
@@ -25,9 +31,10 @@ pub(crate) struct RouteArguments {
     /// Where the running broker is [default: as for workers].
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     control: Option<PathBuf>,
-    /// The local address and port of the connection.
+    /// The local address and port that the connection comes to [default: where a client of this machine would connect to, the
+    /// port of the Via (808 if it has none) at its host if that is an IP address, else at 127.0.0.1].
     #[arg(long, value_name = "IP:PORT")]
-    local: SocketAddr,
+    local: Option<SocketAddr>,
     /// The Via, or `-` to read one a line from standard input and answer each with one line.
     #[arg(value_name = "VIA")]
     via: OsString,
@@ -35,13 +42,30 @@ pub(crate) struct RouteArguments {
 
 /// Who is asked.
 enum Source {
-    /// The routes of a configuration, each with its address as written there.
-    Routes(Box<RouteTable<()>>),
+    Configuration(Box<Configured>),
     Broker(ControlConnection),
 }
 
+/// The routes of a configuration, and what a broker with it listens on.
+struct Configured {
+    table: Table,
+    open: Vec<SocketAddr>,
+}
+
 /// The whole command.
-pub(crate) fn run(arguments: RouteArguments) -> Result<()> {
+pub(crate) fn run(arguments: RouteArguments) -> ExitCode {
+    match answer(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr().lock(), "broker route: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether every connection gets somewhere.
+fn answer(arguments: RouteArguments) -> Result<bool> {
     let RouteArguments { config, control, local, via } = arguments;
     let mut source = match config {
         Some(file) => {
@@ -49,7 +73,7 @@ pub(crate) fn run(arguments: RouteArguments) -> Result<()> {
                 .with_context(|| format!("the configuration {} cannot be read", file.display()))?;
             let config =
                 Config::from_toml(&text).with_context(|| format!("the configuration {}", file.display()))?;
-            Source::Routes(Box::new(table_of(&config)?))
+            Source::Configuration(Box::new(Configured::new(&config)))
         }
         None => {
             let path = control.unwrap_or_else(handoff::control_path);
@@ -64,24 +88,33 @@ pub(crate) fn run(arguments: RouteArguments) -> Result<()> {
     };
     match result.as_ref().map_err(|error| error.downcast_ref::<io::Error>()) {
         // Whoever read the answers has seen enough.
-        Err(Some(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(Some(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
         _ => result,
     }
 }
 
-fn table_of(config: &Config) -> Result<RouteTable<()>> {
-    let mut table = RouteTable::new();
-    for route in &config.routes {
-        if let Err(conflict) = table.register(route.prefix.clone(), ()) {
-            bail!("the route {:?}: {conflict}", route.prefix.address());
+impl Configured {
+    fn new(config: &Config) -> Self {
+        let mut table = Table::default();
+        let mut open = Vec::new();
+        for route in &config.routes {
+            let way = Way::Relay(Arc::new(route.relay.clone()));
+            table.insert(Target::new(route.prefix.clone(), way, &Bound::default()));
+            let wanted = wanted(&config.listen, &route.prefix, &Bound::default());
+            open.extend(wanted.iter().map(|wanted| wanted.address));
         }
+        Self { table, open }
     }
-    Ok(table)
 }
 
 /// One Via: the answer, and what led to it.
-fn explain(source: &mut Source, local: SocketAddr, via: &[u8], mut output: impl Write) -> Result<()> {
-    let routed = source.route(via, local)?;
+fn explain(
+    source: &mut Source,
+    local: Option<SocketAddr>,
+    via: &[u8],
+    mut output: impl Write,
+) -> Result<bool> {
+    let (local, routed) = source.route(via, local)?;
     writeln!(output, "{}", line(&routed))?;
     if let Some(via) = parse(via).ok().filter(Via::is_net_tcp) {
         writeln!(output, "  canonical Via: net.tcp://{}:{}{}", via.host(), via.port(), via.path())?;
@@ -91,25 +124,35 @@ fn explain(source: &mut Source, local: SocketAddr, via: &[u8], mut output: impl 
     }
     writeln!(output, "  accepted on: {local}")?;
     writeln!(output, "  because: {}", printable(&routed.message))?;
-    Ok(output.flush()?)
+    output.flush()?;
+    Ok(routed.address.is_some())
 }
 
 /// One Via a line, one answer a line.
 fn answer_lines(
     source: &mut Source,
-    local: SocketAddr,
+    local: Option<SocketAddr>,
     mut input: BufReader<impl io::Read>,
     mut output: impl Write,
-) -> Result<()> {
-    let mut via = Vec::new();
+) -> Result<bool> {
+    let (mut via, mut all) = (Vec::new(), true);
     while read_line(&mut input, &mut via)? {
-        writeln!(output, "{}", line(&source.route(&via, local)?))?;
+        let (_, routed) = source.route(&via, local)?;
+        all &= routed.address.is_some();
+        writeln!(output, "{}", line(&routed))?;
         if input.buffer().is_empty() {
             // Somebody may wait for the answer before asking again.
             output.flush()?;
         }
     }
-    Ok(output.flush()?)
+    output.flush()?;
+    Ok(all)
+}
+
+/// Where a client of this machine connects to for this Via.
+fn usual_local(via: &Via<'_>) -> SocketAddr {
+    let ip = via.host().trim_matches(['[', ']']).parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    SocketAddr::new(ip, via.port())
 }
 
 /// Reads a line without its line feed, of one that is too long only what shows it. `false` at the end.
@@ -146,59 +189,72 @@ fn parse(via: &[u8]) -> Result<Via<'_>, String> {
 }
 
 impl Source {
-    fn route(&mut self, via: &[u8], local: SocketAddr) -> Result<Routed> {
+    /// The answer, and for which local address it is.
+    fn route(&mut self, via: &[u8], local: Option<SocketAddr>) -> Result<(SocketAddr, Routed)> {
         let parsed = match parse(via) {
             Ok(parsed) => parsed,
-            Err(message) => return Ok(Routed { address: None, reset: true, message }),
+            Err(message) => {
+                let local = local.unwrap_or((Ipv4Addr::LOCALHOST, 808).into());
+                return Ok((local, Routed { reset: true, message, ..Routed::default() }));
+            }
         };
-        match self {
-            Self::Routes(table) => Ok(route_in(table, &parsed, local, |_| None)),
+        let local = local.unwrap_or_else(|| usual_local(&parsed));
+        let routed = match self {
+            Self::Configuration(of) => route_in(&of.table, &parsed, local, |at| covers(of.open.iter(), at)),
             Self::Broker(broker) => {
                 let via = String::from_utf8_lossy(via).into_owned();
-                Ok(broker.route(&Route { via, local })?)
+                broker.route(&Route { via, local })?
             }
-        }
+        };
+        Ok((local, routed))
     }
 }
 
 /// The running broker's answer.
-pub(crate) fn route_here(table: &RouteTable<Endpoint>, route: &Route) -> Routed {
-    let via = match parse(route.via.as_bytes()) {
-        Ok(via) => via,
-        Err(message) => return Routed { address: None, reset: true, message },
-    };
-    route_in(table, &via, route.local, |endpoint| match endpoint.choose(route.local.ip()) {
-        Choice::None => Some("its program listens on other local addresses only"),
-        _ => None,
-    })
+pub(crate) fn route_here(table: &Table, route: &Route, listens_on: impl Fn(SocketAddr) -> bool) -> Routed {
+    match parse(route.via.as_bytes()) {
+        Ok(via) => route_in(table, &via, route.local, listens_on),
+        Err(message) => Routed { reset: true, message, ..Routed::default() },
+    }
 }
 
-/// Looks a Via up; `unreachable` says why a match gets no connection after all.
-fn route_in<T>(
-    table: &RouteTable<T>,
+fn route_in(
+    table: &Table,
     via: &Via<'_>,
     local: SocketAddr,
-    unreachable: impl Fn(&T) -> Option<&'static str>,
+    listens_on: impl Fn(SocketAddr) -> bool,
 ) -> Routed {
-    let not_found = |message: String| Routed { address: None, reset: false, message };
-    match table.lookup(via, local) {
-        Err(miss) => not_found(miss.to_string()),
-        Ok(Match { prefix, value, mode, segments, .. }) => {
-            let host = match mode {
-                router::HostNameComparison::Exact => "host and port of the Via",
-                _ => "the port of the connection",
-            };
-            let plural = if segments == 1 { "" } else { "s" };
-            let mut message = format!("{mode}: {host} and {segments} segment{plural} of the path match");
-            match unreachable(value) {
-                Some(why) => {
-                    let _ = write!(message, " {}, but {why}", prefix.address());
-                    not_found(message)
-                }
-                None => Routed { address: Some(prefix.address().to_owned()), reset: false, message },
-            }
+    if !listens_on(local) {
+        let message = format!("the broker does not listen on {local}: no registration asks for it");
+        return Routed { not_listening: true, message, ..Routed::default() };
+    }
+    let to = |address: &str, message: String| Routed {
+        address: Some(address.to_owned()),
+        message,
+        ..Routed::default()
+    };
+    match table.choose(via, local) {
+        Choice::Direct(target, found) => to(target.prefix.address(), because(found)),
+        Choice::Bridge(target, at, found) => {
+            let at = SocketAddr::new(at, local.port());
+            let message = format!("{}, over a connection that the broker makes to {at}", because(found));
+            to(target.prefix.address(), message)
+        }
+        Choice::None(miss) => Routed { message: miss.to_string(), ..Routed::default() },
+        Choice::Unknown => {
+            let message = format!("it depends on the local address; {} stands for all", local.ip());
+            Routed { message, ..Routed::default() }
         }
     }
+}
+
+fn because(Found { mode, segments }: Found) -> String {
+    let host = match mode {
+        HostNameComparison::Exact => "host and port of the Via",
+        _ => "the port of the connection",
+    };
+    let plural = if segments == 1 { "" } else { "s" };
+    format!("{mode}: {host} and {segments} segment{plural} of the path match")
 }
 
 /// The answer as one line.
@@ -206,6 +262,7 @@ fn line(routed: &Routed) -> String {
     match &routed.address {
         Some(address) => printable(address),
         None if routed.reset => format!("reset: {}", printable(&routed.message)),
+        None if routed.not_listening => "connection refused".to_owned(),
         None => "EndpointNotFound".to_owned(),
     }
 }
@@ -232,13 +289,13 @@ mod tests {
 
     fn source(toml: &str) -> Source {
         let config = Config::from_toml(toml).expect("a configuration");
-        Source::Routes(Box::new(table_of(&config).expect("no conflict")))
+        Source::Configuration(Box::new(Configured::new(&config)))
     }
 
     fn answers(input: &[u8]) -> String {
         let mut output = Vec::new();
         let local = "192.0.2.9:9000".parse().expect("an address");
-        answer_lines(&mut source(ROUTES), local, BufReader::with_capacity(7, input), &mut output)
+        answer_lines(&mut source(ROUTES), Some(local), BufReader::with_capacity(7, input), &mut output)
             .expect("no input or output fails");
         String::from_utf8(output).expect("UTF-8")
     }
@@ -274,7 +331,7 @@ mod tests {
     fn a_decision_is_explained() {
         let explained = |via: &str, local: &str| {
             let mut output = Vec::new();
-            let local = local.parse().expect("an address");
+            let local = (!local.is_empty()).then(|| local.parse().expect("an address"));
             explain(&mut source(ROUTES), local, via.as_bytes(), &mut output).expect("no output fails");
             String::from_utf8(output).expect("UTF-8")
         };
@@ -296,20 +353,8 @@ mod tests {
     }
 
     #[test]
-    fn routes_that_exclude_each_other_are_named() {
-        let twice = "[[route]]\naddress = 'net.tcp://a:9000/x'\nrelay = '127.0.0.1:1'\n\
-            [[route]]\naddress = 'net.tcp://b:9000/X/'\nrelay = '127.0.0.1:2'\n";
-        let error = table_of(&Config::from_toml(twice).expect("a configuration")).expect_err("a conflict");
-        assert_eq!(
-            error.to_string(),
-            "the route \"net.tcp://b:9000/X/\": the address is already registered as net.tcp://a:9000/x (strong_wildcard)"
-        );
-    }
-
-    #[test]
     fn an_answer_is_one_line_whatever_was_registered() {
-        let routed =
-            Routed { address: Some("net.tcp://h/a\nb\u{1b}".into()), reset: false, message: String::new() };
+        let routed = Routed { address: Some("net.tcp://h/a\nb\u{1b}".into()), ..Routed::default() };
         assert_eq!(line(&routed), r"net.tcp://h/a\nb\u{1b}");
     }
 }

@@ -44,7 +44,7 @@ impl Shared {
     pub(crate) fn new(config: &Config, errands: UnboundedSender<Errand>) -> io::Result<Self> {
         let descriptors = Descriptors::raise();
         Ok(Self {
-            table: ArcSwap::from_pointee(Table::new()),
+            table: ArcSwap::from_pointee(Table::default()),
             counters: Counters::default(),
             tally: Tally::default(),
             bounds: Bounds::new(config.max_pending_connections, &descriptors),

@@ -55,6 +55,11 @@ fn every_reason() {
         (json!({"protocol": 1, "addresses": [good], "host_name_comparison": "loose"}), "invalid_argument"),
         (json!({"protocol": 1, "addresses": [good], "bound": []}), "invalid_argument"),
         (json!({"protocol": 1, "addresses": [good], "sockets_per_message": 0}), "invalid_argument"),
+        (json!({"protocol": 1, "addresses": ["net.tcp://localhost:0/x"]}), "invalid_argument"),
+        (
+            json!({"protocol": 1, "addresses": [format!("net.tcp://127.0.0.1:{port}/x")], "bound": ["127.0.0.2", "::"]}),
+            "invalid_argument",
+        ),
         (json!({"protocol": 1, "addresses": [good, address(port, "X/")]}), "conflicting_registration"),
         (json!({"protocol": 1, "addresses": ["net.tcp://203.0.113.7:9/x"]}), "failed_to_listen"),
     ] {

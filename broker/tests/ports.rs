@@ -382,3 +382,52 @@ fn the_default_port_is_808() {
         Err(error) => panic!("{error}"),
     }
 }
+
+/// Connects to a local address, asks for this Via, and is served by whom it belongs to.
+fn reaches(worker: &mut Worker, ip: &str, port: u16, via: &str) {
+    let mut client = connect_to(ip.parse().unwrap(), port);
+    client.write_all(&preamble(via)).unwrap();
+    serve(worker.accept(), &preamble(via), b'!');
+    assert_eq!(answer(&mut client), b'!');
+}
+
+#[test]
+fn one_path_of_one_port_on_two_local_addresses() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let register = |ip: &str, path: &str, bound: bool| {
+        let mut register = Register::new([format!("net.tcp://{ip}:{port}/{path}")]);
+        register.bound = bound.then(|| vec![ip.parse().unwrap()]);
+        Worker::register_as(&broker, register)
+    };
+    for bound in [true, false] {
+        let mut first = register("127.0.0.1", "svc", bound);
+        let mut second = register("127.0.0.2", "svc", bound);
+        for _ in 0..2 {
+            for (worker, ip) in [(&mut first, "127.0.0.1"), (&mut second, "127.0.0.2")] {
+                reaches(worker, ip, port, &format!("net.tcp://{ip}:{port}/svc/x"));
+            }
+        }
+        // The second stays what it is when the first has gone.
+        drop(first);
+        eventually(|| TcpStream::connect(("127.0.0.1", port)).is_err(), || broker.log());
+        reaches(&mut second, "127.0.0.2", port, &format!("net.tcp://127.0.0.2:{port}/svc"));
+        drop(second);
+        eventually(|| TcpStream::connect(("127.0.0.2", port)).is_err(), || broker.log());
+    }
+}
+
+#[test]
+fn a_longer_address_that_listens_elsewhere_hides_nothing() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let register = |path: &str, ip: &str| {
+        let mut register = Register::new([address(port, path)]);
+        register.bound = Some(vec![ip.parse().unwrap()]);
+        Worker::register_as(&broker, register)
+    };
+    let mut longer = register("a/b", "127.0.0.1");
+    let mut shorter = register("a", "127.0.0.2");
+    reaches(&mut longer, "127.0.0.1", port, &address(port, "a/b/c"));
+    reaches(&mut shorter, "127.0.0.2", port, &address(port, "a/b/c"));
+}

@@ -9,15 +9,16 @@ use handoff::{ControlConnection, Register};
 
 const BROKER: &str = env!("CARGO_BIN_EXE_broker");
 
-/// Standard output of `broker route`, which must succeed.
-fn route(arguments: &[&str], input: &[u8]) -> String {
+/// Standard output of `broker route`, and whether it found something for every Via.
+fn route(arguments: &[&str], input: &[u8]) -> (String, bool) {
     let mut command = Command::new(BROKER);
     command.arg("route").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = command.spawn().expect("the broker starts");
     process.stdin.take().expect("piped").write_all(input).expect("it reads");
     let output = process.wait_with_output().expect("it ends");
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).expect("UTF-8")
+    let found = output.status.success();
+    assert!(found || output.status.code() == Some(1));
+    (String::from_utf8(output.stdout).expect("UTF-8"), found)
 }
 
 struct Running(Child);
@@ -52,8 +53,17 @@ fn a_configuration_answers() {
     let vias = b"net.tcp://any/orders/7\nnet.tcp://srv1:808/a/b/c?q\nnet.tcp://srv1/a\n*\n";
     let answers = "net.tcp://LOCALHOST/Orders/\nnet.tcp://srv1/a/b\nEndpointNotFound\n\
         reset: the URI has no valid scheme\n";
-    assert_eq!(route(&arguments, vias), answers);
-    let explained = route(&[&arguments[..4], &["net.tcp://srv1/a/b"]].concat(), b"");
+    assert_eq!(route(&arguments, vias), (answers.to_owned(), false));
+    // Where a client of this machine would come from is the default.
+    for options in [&arguments[..4], &arguments[..2]] {
+        let (explained, found) = route(&[options, &["net.tcp://srv1/a/b"]].concat(), b"");
+        assert!(found && explained.contains("accepted on: 127.0.0.1:808\n"), "{explained}");
+    }
+    let (explained, found) = route(&[&arguments[..2], &["net.tcp://[::1]:99/a"]].concat(), b"");
+    assert!(!found && explained.starts_with("connection refused\n"), "{explained}");
+    assert!(explained.contains("because: the broker does not listen on [::1]:99: "), "{explained}");
+    let (explained, found) = route(&[&arguments[..4], &["net.tcp://srv1/a/b"]].concat(), b"");
+    assert!(found);
     assert!(
         explained.starts_with("net.tcp://srv1/a/b\n  canonical Via: net.tcp://srv1:808/a/b\n"),
         "{explained}"
@@ -73,8 +83,9 @@ fn a_running_broker_answers() {
     let (id, _accept_socket) = worker.register(&register).expect("registered");
 
     let control = control.to_str().expect("UTF-8");
-    let ask =
-        |ip: &str, vias: &[u8]| route(&["--control", control, "--local", &format!("{ip}:{port}"), "-"], vias);
+    let ask = |ip: &str, vias: &[u8]| {
+        route(&["--control", control, "--local", &format!("{ip}:{port}"), "-"], vias).0
+    };
     let vias = b"net.tcp://any/calc/add\nnet.tcp://any/\n\xFF\nnet.tcp://h/CALC";
     assert_eq!(
         ask("127.0.0.1", vias),
@@ -83,14 +94,37 @@ fn a_running_broker_answers() {
              net.tcp://localhost:{port}/Calc\n"
         )
     );
-    assert_eq!(
-        ask("192.0.2.5", b"net.tcp://any/calc/add\n"),
-        "EndpointNotFound\n",
-        "it is bound to loopback"
-    );
-    let explained =
+    for ip in ["192.0.2.5", "[::1]"] {
+        let refused = ask(ip, b"net.tcp://any/calc/add\n");
+        assert_eq!(refused, "connection refused\n", "nobody listens there");
+    }
+    // The port is open there for another registration.
+    let (other, _socket) =
+        worker.register(&Register::new([format!("net.tcp://localhost:{port}/x")])).expect("registered");
+    let (explained, found) =
         route(&["--control", control, "--local", &format!("192.0.2.5:{port}"), "net.tcp://any/calc"], b"");
-    assert!(explained.contains("but its program listens on other local addresses only"), "{explained}");
+    assert!(!found && explained.starts_with("EndpointNotFound\n"), "{explained}");
+    assert!(explained.contains("matches, but the connection came in on 192.0.2.5"), "{explained}");
+    let (explained, found) =
+        route(&["--control", control, "--local", &format!("[::1]:{port}"), "net.tcp://any/calc"], b"");
+    assert!(
+        found && explained.contains(&format!("over a connection that the broker makes to 127.0.0.1:{port}")),
+        "{explained}"
+    );
+    worker.unregister(other).expect("unregistered");
     worker.unregister(id).expect("unregistered");
-    assert_eq!(ask("127.0.0.1", b"net.tcp://any/calc/add\n"), "EndpointNotFound\n");
+    assert_eq!(ask("127.0.0.1", b"net.tcp://any/calc/add\n"), "connection refused\n");
+}
+
+#[test]
+fn no_answer_is_neither_yes_nor_no() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in
+        [&["--control", "nowhere", "net.tcp://h/"][..], &["--config", "nowhere", "net.tcp://h/"], &[]]
+    {
+        let output = Command::new(BROKER).arg("route").args(arguments).current_dir(folder.path()).output();
+        let output = output.expect("it ends");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{arguments:?}");
+        assert!(!output.stderr.is_empty());
+    }
 }

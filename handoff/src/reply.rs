@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::{Malformed, only_known, parse_id, parse_object};
 
 /// The body of a `routed` reply: what would become of the connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Routed {
     /// The registered address it would go to, as registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -14,6 +14,10 @@ pub struct Routed {
     /// an address the answer is EndpointNotFound.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub reset: bool,
+    /// Whether the broker listens on no such local address and port: there is no connection to begin with, unless another
+    /// program listens there.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub not_listening: bool,
     /// Why, for an operator.
     #[serde(default)]
     pub message: String,
@@ -156,12 +160,13 @@ mod tests {
             Reply::Refused(refused.clone()).to_json(),
             r#"{"refused":{"message":"m","reason":"access_denied"}}"#
         );
-        let routed = Routed { address: Some("net.tcp://h/a".into()), reset: false, message: "m".into() };
+        let routed =
+            Routed { address: Some("net.tcp://h/a".into()), message: "m".into(), ..Routed::default() };
         assert_eq!(
             Reply::Routed(routed.clone()).to_json(),
             r#"{"routed":{"address":"net.tcp://h/a","message":"m"}}"#
         );
-        let reset = Routed { address: None, reset: true, message: "m".into() };
+        let reset = Routed { reset: true, message: "m".into(), ..Routed::default() };
         for reply in [
             Reply::Registered { id: 0 },
             Reply::Refused(refused),

@@ -140,5 +140,5 @@ mod via;
 pub use error::{Conflict, Miss, PrefixError, ViaError};
 pub use mode::{HostNameComparison, UnknownMode};
 pub use prefix::{Host, Prefix};
-pub use table::{Match, RouteTable};
+pub use table::{Admission, Match, RouteTable};
 pub use via::Via;

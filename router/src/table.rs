@@ -59,6 +59,17 @@ pub struct Match<'t, T> {
     pub segments: usize,
 }
 
+/// Whether a registration that matches takes a connection: [`RouteTable::lookup_where`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It does.
+    Admit,
+    /// It does not; a shorter one may.
+    PassOver,
+    /// It does not, and no shorter one of its mode does.
+    EmptyMode,
+}
+
 impl<T> RouteTable<T> {
     /// A table without registrations.
     #[must_use]
@@ -111,6 +122,74 @@ impl<T> RouteTable<T> {
             .filter(&mut admitted)
             .or_else(|| self.exact.longest(via.port(), Some(via.host()), via.path()).filter(&mut admitted))
             .or_else(|| wildcard(&self.weak_wildcards).filter(&mut admitted));
+        match (found, failed) {
+            (Some(&Entry { ref prefix, ref value, mode, segments, .. }), _) => {
+                Ok(Match { prefix, value, mode, segments: segments.into() })
+            }
+            (None, Some(failed)) => {
+                Err(Miss::AddressCheckFailed { prefix: failed.prefix.clone(), local: local.ip() })
+            }
+            (None, None) => Err(Miss::NoRegistration),
+        }
+    }
+
+    /// Finds the registration that a connection belongs to, where the caller says which take it: for values that are more than
+    /// one registration, or registrations that listen on some local addresses only.
+    ///
+    /// The modes are asked in order, each for its longest registered prefix that is not passed over. `admit` may be asked about
+    /// shorter ones, too, in any order. [`RouteTable::lookup`] is this with [`Admission::EmptyMode`] for an IP literal other
+    /// than the local address.
+    ///
+    /// ```
+    /// use router::{Admission, HostNameComparison, Prefix, RouteTable, Via};
+    ///
+    /// let mut table = RouteTable::new();
+    /// for (address, closed) in [("net.tcp://h:9000/a", false), ("net.tcp://h:9000/a/b", true)] {
+    ///     table.register(Prefix::parse(address, HostNameComparison::default())?, closed).expect("another address");
+    /// }
+    /// let via = Via::parse("net.tcp://h:9000/a/b/c")?;
+    /// let found = table.lookup_where(&via, "192.0.2.5:9000".parse()?, |_, closed| match closed {
+    ///     true => Admission::PassOver,
+    ///     false => Admission::Admit,
+    /// })?;
+    /// assert_eq!(found.prefix.address(), "net.tcp://h:9000/a");
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Miss`] says why there is none; the address check is the caller's.
+    pub fn lookup_where<'t>(
+        &'t self,
+        via: &Via<'_>,
+        local: SocketAddr,
+        mut admit: impl FnMut(&'t Prefix, &'t T) -> Admission,
+    ) -> Result<Match<'t, T>, Miss> {
+        if !via.is_net_tcp() {
+            return Err(Miss::OtherScheme);
+        }
+        let mut failed: Option<&'t Entry<T>> = None;
+        let mut found = |tree: &'t Tree<Entry<T>>, port, host, path| {
+            let mut refused = None;
+            let found = tree.longest_where(port, host, path, |shorter, entry| {
+                match admit(&entry.prefix, &entry.value) {
+                    Admission::Admit => Some(entry),
+                    Admission::PassOver => {
+                        refused = Some(entry);
+                        shorter
+                    }
+                    Admission::EmptyMode => {
+                        refused = Some(entry);
+                        None
+                    }
+                }
+            });
+            failed = failed.or(refused);
+            found
+        };
+        let found = found(&self.strong_wildcards, local.port(), None, via.wildcard_path())
+            .or_else(|| found(&self.exact, via.port(), Some(via.host()), via.path()))
+            .or_else(|| found(&self.weak_wildcards, local.port(), None, via.wildcard_path()));
         match (found, failed) {
             (Some(&Entry { ref prefix, ref value, mode, segments, .. }), _) => {
                 Ok(Match { prefix, value, mode, segments: segments.into() })

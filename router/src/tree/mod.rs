@@ -45,16 +45,28 @@ struct Walk<'t, E> {
 impl<E> Tree<E> {
     /// The entry of the longest text that this one begins with: port, host if the tree goes by hosts, and path.
     pub(crate) fn longest(&self, port: u16, host: Option<&str>, path: &str) -> Option<&E> {
+        self.longest_where(port, host, path, |_, entry| Some(entry))
+    }
+
+    /// The same for whoever does not take any entry: `keep` is shown one after the other, from the shortest text on, with what
+    /// was kept until then.
+    pub(crate) fn longest_where<'t>(
+        &'t self,
+        port: u16,
+        host: Option<&str>,
+        path: &str,
+        mut keep: impl FnMut(Option<&'t E>, &'t E) -> Option<&'t E>,
+    ) -> Option<&'t E> {
         let root = self.root.as_ref()?;
         let mut walk = Walk { node: root, label: root.label(), found: None };
-        if !walk.read(Piece::port(port)) {
+        if !walk.read(Piece::port(port), &mut keep) {
             return None;
         }
         if let Some(host) = host {
-            walk = walk.read_host(host)?;
+            walk = walk.read_host(host, &mut keep)?;
         }
         for piece in Pieces::of(path) {
-            if !walk.read(piece) {
+            if !walk.read(piece, &mut keep) {
                 break;
             }
         }
@@ -65,7 +77,7 @@ impl<E> Tree<E> {
 impl<'t, E> Walk<'t, E> {
     /// Reads one piece more; `false` if no text of the tree goes on like this.
     #[inline(always)]
-    fn read(&mut self, piece: Piece) -> bool {
+    fn read(&mut self, piece: Piece, keep: &mut impl FnMut(Option<&'t E>, &'t E) -> Option<&'t E>) -> bool {
         match self.label.split_first() {
             Some((next, rest)) if *next == piece => self.label = rest,
             Some(_) => return false,
@@ -76,14 +88,18 @@ impl<'t, E> Walk<'t, E> {
             }
         }
         if let ([], Some(entry)) = (self.label, &self.node.entry) {
-            self.found = Some(entry);
+            self.found = keep(self.found, entry);
         }
         true
     }
 
     /// By value, so that it stays in registers where there is no host.
-    fn read_host(mut self, host: &str) -> Option<Self> {
-        piece::of_host(host, |piece| self.read(piece)).then_some(self)
+    fn read_host(
+        mut self,
+        host: &str,
+        keep: &mut impl FnMut(Option<&'t E>, &'t E) -> Option<&'t E>,
+    ) -> Option<Self> {
+        piece::of_host(host, |piece| self.read(piece, keep)).then_some(self)
     }
 }
 
