@@ -83,7 +83,8 @@
 //! of the .NET Framework has it, to its oddities: `router/tests/rules` compares both over a hundred thousand random Vias.
 //! Not followed are Mono's tables of letters and compositions where they are those of an old Unicode, and what exactly is
 //! lost at the end of a path with escapes or characters outside ASCII where the original miscounts: behind text between the
-//! bracket of an IPv6 address and the first slash. A Via that names a Unix file or a Windows share without a scheme is refused.
+//! bracket of an IPv6 address and the first slash. Characters that no IRI has are in a path as their escapes are, as .NET 10 has
+//! it (`router/tests/rules/dotnet.tsv`); the Framework brings replacement characters along. A Via that names a Unix file or a Windows share without a scheme is refused.
 //!
 //! No URI library is used: those for RFC 3986 and 3987 refuse what System.Uri takes (back-slashes, stray `%`, spaces, odd
 //! IPv4 and scopes of IPv6) and keep what it changes, so ours would have to read each Via first and leave them nothing to

@@ -137,8 +137,7 @@ impl<'a> Uri<'a> {
     ) -> Self {
         let (path, query, has_fragment) = split_path(scheme, rest, 0, trimmed);
         let rebuilt = is_rebuilt(rest);
-        let path =
-            Cow::Owned(path::escape(&path::unescape(path, |octet| rebuilt && path::is_safe(octet), false)));
+        let path = Cow::Owned(path::escape(&path::unescape(path, |octet| rebuilt && path::is_safe(octet))));
         let host = Cow::Borrowed("");
         Self { scheme, scheme_name, host, ip: None, port: None, path, query, has_fragment, rebuilt }
     }
@@ -184,7 +183,7 @@ impl<'a> Uri<'a> {
         if let Some(query) = self.query {
             glued.push('?');
             glued.push_str(&path::escape(&if self.rebuilt {
-                path::unescape(query, path::is_safe, true)
+                path::unescape(query, path::is_safe)
             } else {
                 query.into()
             }));
@@ -253,7 +252,7 @@ fn is_rebuilt(text: &str) -> bool {
 /// Whether the original writes the path of a URI anew: then it escapes what a path cannot hold.
 fn is_rewritten(scheme: &Scheme, path: &str) -> bool {
     let slashes = |octet| scheme.escaped_slashes && matches!(octet, b'/' | b'\\');
-    is_international(path) || path::escape(path) != path || path::unescape(path, slashes, false) != path
+    is_international(path) || path::escape(path) != path || path::unescape(path, slashes) != path
 }
 
 /// Whether a text has a character outside ASCII, written or escaped.
@@ -284,7 +283,7 @@ fn other_path<'a>(scheme: &Scheme, path: &str, rebuilt: bool) -> Option<Cow<'a, 
         return Some(Cow::Borrowed("/"));
     }
     let slashes = |octet| scheme.escaped_slashes && matches!(octet, b'/' | b'\\');
-    let unescaped = path::unescape(path, |octet| rebuilt && path::is_safe(octet) || slashes(octet), false);
+    let unescaped = path::unescape(path, |octet| rebuilt && path::is_safe(octet) || slashes(octet));
     if !scheme.hierarchical {
         return Some(Cow::Owned(path::escape(&unescaped)));
     }

@@ -102,7 +102,7 @@ pub(crate) fn canonical(path: &str, rebuilt: bool) -> Cow<'_, str> {
 
 /// Escapes taken out, and back-slashes made slashes.
 pub(super) fn with_slashes(path: &str, rebuilt: bool) -> String {
-    unescape(path, |octet| is_unescaped(octet, rebuilt), false).replace('\\', "/")
+    unescape(path, |octet| is_unescaped(octet, rebuilt)).replace('\\', "/")
 }
 
 /// The rest of [`canonical`], for an unescaped path that begins with something else than a slash.
@@ -157,47 +157,26 @@ fn is_unescaped(octet: u8, rebuilt: bool) -> bool {
 /// Replaces escapes of the octets that `wanted` names.
 ///
 /// A `%` takes the next two characters with it even if they are no digits: in `%%41` nothing is unescaped.
-///
-/// A character outside the basic multilingual plane that IRIs do not have brings a replacement character along.
-pub(crate) fn unescape(text: &str, wanted: impl Fn(u8) -> bool, is_query: bool) -> String {
+pub(crate) fn unescape(text: &str, wanted: impl Fn(u8) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(first) = chars.next() {
         let rest = chars.as_str();
-        let Some(end) = rest.char_indices().nth(2).map(|(end, _)| end).or_else(|| two_chars(rest)) else {
+        let end = rest.char_indices().nth(2).map(|(end, _)| end).or_else(|| two_chars(rest));
+        let (Some(end), '%') = (end, first) else {
             out.push(first);
-            if !is_iri(first, is_query) {
-                out.push('\u{FFFD}');
-            }
             continue;
         };
         match escaped(rest.as_bytes()) {
-            _ if first != '%' => {
-                out.push(first);
-                if !is_iri(first, is_query) {
-                    out.push('\u{FFFD}');
-                }
-            }
-            Some(octet) if octet.is_ascii() && wanted(octet) => {
-                out.push(char::from(octet));
-                chars = rest[end..].chars();
-            }
+            Some(octet) if octet.is_ascii() && wanted(octet) => out.push(char::from(octet)),
             _ => {
                 out.push('%');
                 out.push_str(&rest[..end]);
-                chars = rest[end..].chars();
             }
         }
+        chars = rest[end..].chars();
     }
     out
-}
-
-/// Whether IRIs have the character, for those outside the basic multilingual plane.
-fn is_iri(c: char, is_query: bool) -> bool {
-    let c = u32::from(c);
-    c < 0x1_0000
-        || c & 0xFFFE != 0xFFFE
-            && (is_query && c >= 0xF_0000 || c < 0xE_0000 || matches!(c, 0xE_1000..0xF_0000))
 }
 
 /// The length of a text of exactly two characters.

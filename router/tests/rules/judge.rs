@@ -140,7 +140,7 @@ fn a_hundred_thousand_random_vias_are_taken_apart_as_system_uri_does() {
     compare(&requests, &ours, is_same);
 }
 
-fn taken_apart(via: &str) -> String {
+pub(crate) fn taken_apart(via: &str) -> String {
     match Via::parse(via) {
         Err(_) => "reset".into(),
         Ok(via) if !via.is_net_tcp() => "other".into(),
@@ -148,7 +148,7 @@ fn taken_apart(via: &str) -> String {
     }
 }
 
-fn is_same(ours: &str, judged: &str) -> bool {
+pub(crate) fn is_same(ours: &str, judged: &str) -> bool {
     match ours {
         "reset" => judged == "reset",
         "other" => judged != "reset" && !judged.starts_with("net.tcp "),

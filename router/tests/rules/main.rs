@@ -1,6 +1,7 @@
 //! The rules of the Net.TCP Port Sharing Service: the published rows, a naive model, and System.Uri as judge.
 
 mod conflicts;
+mod dotnet;
 mod judge;
 mod model;
 mod naive;

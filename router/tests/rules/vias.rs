@@ -529,12 +529,16 @@ pub(crate) fn is_excluded(via: &str) -> bool {
     let white = via.starts_with([' ', '\t', '\r']) || via.ends_with([' ', '\t', '\r']);
     let trimmed = via.trim_start_matches([' ', '\t', '\r']);
     let stray = via.contains('%') && via.chars().any(|c| c.len_utf16() > 1);
+    // To .NET 10 these are like any other (dotnet.rs); Mono brings replacement characters along.
+    let is_iri = |c: u32| c & 0xFFFE != 0xFFFE && matches!(c, 0..0xE_0000 | 0xE_1000..0xF_0000);
+    let no_iri = via.chars().any(|c| c.len_utf16() > 1 && !is_iri(c.into()));
     let dash = !trimmed.to_ascii_lowercase().starts_with("net.tcp:") && via.contains("/-");
     via.chars().any(bidi)
         || via.to_ascii_lowercase().contains("%e2%80%8")
         || via.to_ascii_lowercase().contains("%e2%80%a")
         || white && !via.chars().all(plain)
         || stray
+        || no_iri
         || dash
         || trimmed.starts_with(['/', '\\'])
 }
