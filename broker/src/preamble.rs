@@ -6,12 +6,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use framing_core::preamble::{self, PreambleView};
-use framing_core::{Limits, Mode};
+use framing_core::{DecodeError, Field, Limits, Mode, Record};
 use router::Via;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use crate::config::RelayTo;
+use crate::config::{Compatibility, RelayTo};
 use crate::outcome::Outcome;
 use crate::queue::Queue;
 use crate::shared::Shared;
@@ -20,6 +20,9 @@ use crate::table::{Choice, Table, Target, Way};
 
 /// Holds the longest preamble the limits allow, so that a full buffer always decides.
 const PEEK: usize = Limits::DEFAULT.preamble_octets();
+
+/// Where the Via Record begins: behind a Version Record of three octets and a Mode Record of two.
+const VIA_RECORD: usize = 5;
 
 /// Where a connection comes from when it is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +67,37 @@ pub(crate) fn look(shared: &Shared, connection: &OwnedFd, origin: Origin) -> Ste
         Err(Errno::AGAIN | Errno::INTR) => return Step::Wait,
         Err(_) => return Step::End(Outcome::ClosedEarly, None),
     };
-    let via = match preamble::view(octets, &Limits::DEFAULT) {
+    match preamble::view(octets, &Limits::DEFAULT) {
+        Err(DecodeError::NotUtf8(Field::Via)) if shared.compatibility == Compatibility::Smsvchost => {
+            let replaced = with_replacement_characters(octets).unwrap_or_default();
+            let limits = Limits { via: replaced.len(), ..Limits::DEFAULT };
+            judge(shared, connection, origin, preamble::view(&replaced, &limits))
+        }
+        view => judge(shared, connection, origin, view),
+    }
+}
+
+/// The preamble with what is not UTF-8 in its Via as U+FFFD, which the original reads there. A Via that has more than 2048
+/// octets then is none.
+#[cold]
+fn with_replacement_characters(octets: &[u8]) -> Option<Vec<u8>> {
+    let via = preamble::via_octets(octets)?;
+    let text = String::from_utf8_lossy(octets.get(via.clone())?);
+    let record = Record::Via(&text);
+    let mut replaced = vec![0; record.encoded_len()];
+    record.encode(&mut replaced).ok()?;
+    // The records before it are of fixed sizes.
+    Some([octets.get(..VIA_RECORD)?, &replaced, octets.get(via.end..)?].concat())
+}
+
+#[inline]
+fn judge(
+    shared: &Shared,
+    connection: &OwnedFd,
+    origin: Origin,
+    view: Result<PreambleView<'_>, DecodeError>,
+) -> Step {
+    let via = match view {
         Ok(PreambleView::Encoding { via, .. }) => via,
         // Like the original: a singleton is routed by its Via, a duplex session when its encoding is there too.
         Ok(PreambleView::Via { via, mode: Mode::SINGLETON_UNSIZED, .. }) => via,

@@ -87,12 +87,36 @@ fn the_original_resets() {
         if what.ends_with("FIN") {
             finish(&client);
         }
-        let expected = if octets.is_empty() { Told::End } else { Told::Reset };
+        let expected = match what {
+            "nothing and FIN" => Told::End,
+            "Via that is not UTF-8" => fault("EndpointNotFound"),
+            _ => Told::Reset,
+        };
         assert_eq!(told(&mut client), expected, "{what}");
     }
     assert_eq!(tell(port, b"\0\x01"), Told::Reset, "the deadline");
     assert_eq!(told(&mut ask(port, "y")), fault("EndpointNotFound"));
     broker.settles_at(before);
+}
+
+#[test]
+fn the_original_reads_replacement_characters_where_a_via_is_not_utf8() {
+    let broker = Broker::configured("compatibility = 'smsvchost'", &[]);
+    let port = free_port();
+    let mut worker = Worker::register(&broker, &[address(port, "\u{FFFD}/x")]);
+    let via = [format!("net.tcp://h:{port}/").as_bytes(), b"\xFF/x"].concat();
+    let mut octets = b"\0\x01\0\x01\x02\x02".to_vec();
+    octets.push(u8::try_from(via.len()).unwrap());
+    octets.extend(via);
+    let mut client = connect(port);
+    client.write_all(&octets).unwrap();
+    // Without its encoding the preamble is not complete.
+    assert_eq!(told(&mut ask(port, "y")), fault("EndpointNotFound"));
+    assert!(worker.nothing_waits());
+    client.write_all(&[3, 8]).unwrap();
+    octets.extend([3, 8]);
+    serve(worker.accept(), &octets, b'!');
+    assert_eq!(answer(&mut client), b'!');
 }
 
 #[test]

@@ -194,7 +194,8 @@ pub enum DecodeError {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Original {
-    /// The port sharing service, `SMSvcHost`: it resets the connection, whatever is wrong.
+    /// The port sharing service, `SMSvcHost`: it resets the connection, whatever is wrong. To it a Via that is not UTF-8 is
+    /// not wrong: it reads U+FFFD there, and looks that up ([`preamble::via_octets`](crate::preamble::via_octets)).
     PortSharingService,
     /// A .NET Framework service that reads the preamble itself, also one that was handed a connection.
     Service,
@@ -266,6 +267,8 @@ impl DecodeError {
                 Field::UnsizedEnvelope => row(Fault::MAX_MESSAGE_SIZE_EXCEEDED, None),
                 Field::Fault => row(Fault::INVALID_RECORD_SEQUENCE, None),
             },
+            // The original reads U+FFFD in it, and has no such address, most likely.
+            Self::NotUtf8(Field::Via) => row(Fault::ENDPOINT_NOT_FOUND, Some(Fault::ENDPOINT_NOT_FOUND)),
             Self::Empty(field) | Self::NotUtf8(field) => match field {
                 Field::Via => row(Fault::ENDPOINT_NOT_FOUND, None),
                 Field::ContentType => row(Fault::CONTENT_TYPE_INVALID, Some(Fault::CONTENT_TYPE_INVALID)),

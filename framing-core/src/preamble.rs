@@ -5,6 +5,7 @@
 
 use core::fmt;
 use core::num::NonZeroUsize;
+use core::ops::Range;
 use core::str;
 
 use heapless::String;
@@ -231,6 +232,25 @@ pub(crate) fn view_modes<'a>(
             PreambleView::Via { mode, via, consumed: before(rest), at_least: parse::incomplete(error)? }
         }
     })
+}
+
+/// Where the Via is in a preamble that has it whole, be it UTF-8 or not: for those who, like the original, do not mind.
+///
+/// ```
+/// use framing_core::preamble::{via_octets, view};
+/// use framing_core::{DecodeError, Field, Limits};
+/// let octets = b"\x00\x01\x00\x01\x02\x02\x0Enet.tcp://h/a\xFF\x03\x08";
+/// assert_eq!(view(octets, &Limits::DEFAULT), Err(DecodeError::NotUtf8(Field::Via)));
+/// let via = via_octets(octets).expect("the Via is there");
+/// assert_eq!(String::from_utf8_lossy(&octets[via]), "net.tcp://h/a\u{FFFD}");
+/// ```
+#[must_use]
+pub fn via_octets(octets: &[u8]) -> Option<Range<usize>> {
+    let (rest, _) = parse::version_and_mode(octets).ok()?;
+    let (rest, size) = parse::size(rest.strip_prefix(&[RecordType::VIA.0])?).ok()?;
+    let start = octets.len().checked_sub(rest.len())?;
+    let end = start.checked_add(usize::try_from(size).ok()?)?;
+    octets.get(start..end).map(|_| start..end)
 }
 
 /// What a preamble lacks of which `octets` are all there is.
