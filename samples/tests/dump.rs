@@ -17,7 +17,7 @@ fn dump(capture: &str) -> String {
 /// What the library says of these octets.
 fn text(octets: &[u8]) -> String {
     let mut xml = Vec::new();
-    samples::dump::dump(octets, &mut xml).unwrap();
+    samples::dump::dump(octets, None, &mut xml).unwrap();
     String::from_utf8(xml).unwrap()
 }
 
@@ -85,7 +85,7 @@ fn what_is_wrong_is_said_at_its_place() {
     for (octets, said) in [
         (&b"\x0B\x06\x05\x00\x40"[..], "<error offset=\"3\">the stream ends inside an envelope</error>"),
         (b"\x0B\x06\x04\x00\x40\x01\x1B", "<refused>the document ends too early</refused>"),
-        (b"\x0B\x47", "<error offset=\"1\">"),
+        (b"\x0B\x07\x47", "<error offset=\"2\">no record has type 0x47</error>"),
         (b"\x08\x02\x1B\x3C", "<fault offset=\"0\">&#x1B;&lt;</fault>"),
     ] {
         let xml = text(octets);
@@ -143,4 +143,158 @@ fn what_is_printed_is_not_kept() {
         assert_eq!(read, 15_000_000, "{what}");
         assert!(kib < 12 * 1024, "{what}: {kib} KiB");
     }
+}
+
+/// The envelopes of a dump without their first lines: their offsets differ from file to file.
+fn envelopes(xml: &str) -> Vec<Vec<&str>> {
+    let begins = |line: &&str| line.starts_with("  <envelope");
+    let mut envelopes: Vec<Vec<&str>> = Vec::new();
+    for line in xml.lines() {
+        if begins(&line) {
+            envelopes.push(Vec::new());
+        } else if line.starts_with("    ")
+            && let Some(envelope) = envelopes.last_mut()
+        {
+            envelope.push(line);
+        }
+    }
+    envelopes
+}
+
+/// A session from its middle: what is shown is what the whole capture shows, or is shown as unknown under its right number.
+#[test]
+fn a_session_from_its_middle_shows_no_wrong_names() {
+    let (mut cuts, mut unknown, mut known) = (0, 0, 0);
+    for capture in ["mono/calc-20-calls", "corewcf/calc", "corewcf/duplex", "corewcf/oneway", "mono/duplex"] {
+        for direction in ["c2s.bin", "s2c.bin"] {
+            let octets = std::fs::read(captures().join(capture).join(direction)).unwrap();
+            let whole = text(&octets);
+            let whole_envelopes = envelopes(&whole);
+            let strings: Vec<(&str, &str)> = whole
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("<string id=\"")?.strip_suffix("</string>"))
+                .filter_map(|line| line.split_once("\">"))
+                .collect();
+            let offsets = whole.lines().filter_map(|line| {
+                line.strip_prefix("  <envelope offset=\"")?.split('"').next()?.parse::<usize>().ok()
+            });
+            for (number, offset) in offsets.enumerate() {
+                cuts += 1;
+                let mut xml = Vec::new();
+                let findings = samples::dump::dump(&octets[offset..], None, &mut xml).unwrap();
+                assert!(
+                    findings.warnings.iter().any(|warning| warning.contains("beginning")),
+                    "{findings:?}"
+                );
+                assert_eq!(findings.problem, None);
+                let xml = String::from_utf8(xml).unwrap();
+                unknown += xml.matches("unknown-string-").count();
+                known += xml.matches("<string id=").count();
+                for (mid, whole) in envelopes(&xml).iter().zip(&whole_envelopes[number..]) {
+                    let mut mid = mid.join("\n").replace("<string>", "<string id=\"?\">");
+                    let mut whole = whole.join("\n");
+                    for (id, string) in strings.iter().rev() {
+                        mid = mid.replace(&format!("unknown-string-{id}"), string);
+                        if !mid.contains(&format!("<string id=\"{id}\">")) {
+                            whole = whole.replace(&format!("<string id=\"{id}\">"), "<string id=\"?\">");
+                        }
+                    }
+                    assert_eq!(mid, whole, "{capture}/{direction} from {offset}");
+                }
+            }
+        }
+    }
+    assert!(cuts > 50 && unknown > 50 && known > 50, "{cuts} cuts, {unknown} unknown, {known} known");
+}
+
+/// What .NET's client with `CompressionFormat` GZip and Deflate sends, buffered and streamed, and its mirror image.
+#[test]
+fn compressed_envelopes_are_read() {
+    let xml = dump("dump/dotnet-compression.pcap");
+    for format in ["msbinsession1+gzip", "msbinsession1+deflate", "msbin1+gzip", "msbin1+deflate"] {
+        let encoding = format!("encoding=\"application/soap+{format}\"");
+        assert_eq!(xml.matches(&encoding).count(), 2, "{format}: {xml}");
+    }
+    assert_eq!(xml.matches("<n2>16.990000000000002</n2>").count(), 8, "{xml}");
+    assert!(!xml.contains("<refused"), "{xml}");
+}
+
+/// A file that is none of what is read: nothing but a line that says what it is, and exit status 1. Each of these gave 0.
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, octets: &[u8]| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, octets).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_wcf-dump")).arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (name, octets, said) in [
+        ("empty", &b""[..], "the file is empty"),
+        ("text", b"\nhello", "looks like text that begins with 0A 68 65"),
+        ("elf", b"\x7FELF\x02\x01\x01\x00\x00", "looks like something that begins with 7F 45 4C 46"),
+        ("http", b"POST /calc HTTP/1.1\r\nHost: h\r\n\r\n", "give the body alone"),
+        ("tls", b"\x16\x03\x01\x02\x00\x01", "TLS"),
+        ("zip", b"PK\x03\x04\x14\x00", "Fiddler"),
+        ("pcap without packets", &[0xD4, 0xC3, 0xB2, 0xA1], "the capture"),
+    ] {
+        let (printed, message) = run(name, octets);
+        assert_eq!(printed, "", "{name}");
+        assert!(message.contains(said), "{name}: {message}");
+    }
+    for (name, octets, said) in [
+        ("cut", &b"\x0B\x06\x05\x00\x40"[..], "offset 3: the stream ends inside an envelope"),
+        ("envelope", b"\x0B\x06\x04\x00\x40\x01\x1B", "the envelope at offset 1 cannot be read"),
+    ] {
+        let (printed, message) = run(name, octets);
+        assert!(printed.starts_with("<stream>\n"), "{name}: {printed}");
+        assert!(message.contains(said), "{name}: {message}");
+    }
+}
+
+/// An envelope without framing: the body of an HTTP message.
+#[test]
+fn bare_envelopes_are_read() {
+    use std::io::Write;
+
+    let binary = b"\x56\x02\x0B\x01\x73\x04\x56\x0E\x40\x01\x6E\x89\x2A\x01\x01";
+    let body = "<s:Body>\n        <n>42</n>";
+    let with_table = [&b"\x03\x02hi"[..], binary].concat();
+    let text_11 = br#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><n>42</n></s:Body></s:Envelope>"#;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(binary).unwrap();
+    let gzip = gzip.finish().unwrap();
+    for (octets, content_type) in [
+        (&binary[..], "application/soap+msbin1"),
+        (&with_table, "application/soap+msbinsession1"),
+        (&gzip, "application/soap+msbin1+gzip"),
+        (text_11, "text/xml; charset=utf-8"),
+    ] {
+        let mut xml = Vec::new();
+        let findings = samples::dump::dump(octets, None, &mut xml).unwrap();
+        let xml = String::from_utf8(xml).unwrap();
+        assert_eq!(findings.problem, None, "{xml}");
+        assert!(xml.contains(&format!("encoding=\"{content_type}\"")), "{content_type}: {xml}");
+        assert!(xml.contains(body), "{content_type}: {xml}");
+    }
+}
+
+/// A kilobyte that stands for a gigabyte is refused before it is one.
+#[test]
+fn decompression_is_bounded() {
+    use std::io::Write;
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..65 {
+        gzip.write_all(&[0x40; 1 << 20]).unwrap();
+    }
+    let payload = gzip.finish().unwrap();
+    let mut record = [0; 6];
+    let header =
+        framing_core::Record::SizedEnvelope { size: payload.len() as u32 }.encode(&mut record).unwrap();
+    let capture = [b"\x0B", &record[..header], &payload].concat();
+    let mut xml = Vec::new();
+    let findings = samples::dump::dump(&capture, None, &mut xml).unwrap();
+    assert!(findings.problem.unwrap().contains("over 67108864 octets"));
 }

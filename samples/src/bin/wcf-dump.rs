@@ -1,4 +1,4 @@
-//! Prints a captured net.tcp stream as XML: the framing and the envelopes, whatever they are encoded with.
+//! Prints captured net.tcp traffic as XML: the framing and the envelopes, whatever they are encoded with.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -7,33 +7,51 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Show a captured net.tcp stream as XML, framing and encoding together
+/// Show captured net.tcp traffic as XML, framing and encoding together
 ///
-/// FILE is one direction of a connection, from its first octet on, as `tcpflow` or Wireshark's "Follow TCP Stream" save it.
+/// FILE is a packet capture (pcap or pcapng, as tcpdump, tshark and Wireshark write them), one direction of a connection (as
+/// `tcpflow` or Wireshark's "Follow TCP Stream" save it), or one envelope (the body of an HTTP message of type
+/// application/soap+msbin1, as Fiddler saves it).
 ///
 /// The output is for people to read. It is not always well-formed XML: an envelope may be cut short or hold characters that
-/// XML has no way to write.
+/// XML has no way to write. The exit status is 1 if something could not be read; standard error says what.
 #[derive(Parser)]
 #[command(name = "wcf-dump", version)]
 struct Cli {
-    /// The octets that one side sent
-    #[arg(value_name = "FILE.bin", required = true)]
+    /// Of a packet capture, the connections from or to this port; without it those that speak net.tcp
+    #[arg(long)]
+    port: Option<u16>,
+    /// The files to show
+    #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let Cli { files } = Cli::parse();
+    let Cli { port, files } = Cli::parse();
+    let mut status = ExitCode::SUCCESS;
     for file in files {
         let mut out = BufWriter::new(io::stdout().lock());
-        let printed = fs::read(&file).and_then(|octets| samples::dump::dump(&octets, &mut out));
-        match printed.and_then(|()| out.flush()) {
-            Ok(()) => {}
+        let printed = fs::read(&file).and_then(|octets| samples::dump::dump(&octets, port, &mut out));
+        let findings = match printed.and_then(|findings| out.flush().map(|()| findings)) {
+            Ok(findings) => findings,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("wcf-dump: {}: {error}", file.display());
-                return ExitCode::FAILURE;
+                status = ExitCode::FAILURE;
+                continue;
             }
+        };
+        for warning in findings.warnings {
+            eprintln!("wcf-dump: {}: {warning}", file.display());
+        }
+        if let Some(problem) = findings.problem {
+            let more = match findings.problems {
+                0 | 1 => String::new(),
+                problems => format!(" (and {} more)", problems - 1),
+            };
+            eprintln!("wcf-dump: {}: {}{more}", file.display(), problem.escape_debug());
+            status = ExitCode::FAILURE;
         }
     }
-    ExitCode::SUCCESS
+    status
 }
