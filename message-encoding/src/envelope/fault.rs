@@ -12,7 +12,7 @@ use super::words::{
 };
 use super::{ADDRESSING, SoapVersion};
 use crate::Value;
-use crate::event::{ReadError, Reader, WriteError, Writer};
+use crate::event::{ReadError, Reader, Units, WriteError, Writer};
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -253,7 +253,7 @@ impl Code {
 /// A qualified name in a text: its namespace, as the prefix has it in the element, and its local name.
 fn read_name(reader: &mut Reader<'_, '_>) -> Result<(String, String), ReadError> {
     let mut text = String::new();
-    let mut units = 0;
+    let mut units = Units::new();
     let mut namespace = None;
     while let Some(value) = reader.next_counted_text(&mut units)? {
         let before = text.len();

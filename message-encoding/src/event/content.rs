@@ -5,7 +5,7 @@ use alloc::borrow::Cow;
 use super::octets::Octets;
 use super::reader::Found;
 use super::state::Next;
-use super::{Event, Name, ReadError, Reader};
+use super::{Event, Name, ReadError, Reader, Units};
 use crate::Value;
 use crate::value::Uuid;
 
@@ -80,7 +80,7 @@ impl<'a> Reader<'a, '_> {
     /// The text whose first part is `next`.
     fn text_from(&mut self, mut next: Option<Value<'a>>) -> Result<Cow<'a, str>, ReadError> {
         let mut whole = Cow::Borrowed("");
-        let mut units = 0;
+        let mut units = Units::new();
         while let Some(value) = next {
             self.count(value, &mut units)?;
             let text = value.text().map_err(|error| self.fail(error.into()))?;
@@ -94,8 +94,11 @@ impl<'a> Reader<'a, '_> {
         Ok(whole)
     }
 
-    /// The next text of an element, which has `units` UTF-16 units with it, or nothing at its end.
-    pub(crate) fn next_counted_text(&mut self, units: &mut usize) -> Result<Option<Value<'a>>, ReadError> {
+    /// The next text of an element, which is counted with those before, or nothing at its end.
+    pub(crate) fn next_counted_text(
+        &mut self,
+        units: &mut Units<'a>,
+    ) -> Result<Option<Value<'a>>, ReadError> {
         let next = self.next_text()?;
         if let Some(value) = next {
             self.count(value, units)?;
@@ -103,9 +106,9 @@ impl<'a> Reader<'a, '_> {
         Ok(next)
     }
 
-    fn count(&mut self, value: Value<'_>, units: &mut usize) -> Result<(), ReadError> {
+    fn count(&mut self, value: Value<'a>, units: &mut Units<'a>) -> Result<(), ReadError> {
         let quota = self.quotas.max_string_content_length;
-        value.count_units(units, quota).map_err(|error| self.fail(error))
+        units.add(value, quota).map_err(|error| self.fail(error))
     }
 
     /// Reads the text up to the end of the element that started last as one value: typed if it is one record, else a
@@ -195,15 +198,5 @@ impl<'a> Reader<'a, '_> {
                 Found::Refused => return Err(self.refusal()),
             }
         }
-    }
-}
-
-impl Value<'_> {
-    /// Counts a text that comes, before anything is made of it: `units` UTF-16 units with those before.
-    pub(crate) fn count_units(&self, units: &mut usize, quota: usize) -> Result<(), ReadError> {
-        // Most texts are one record, well below the quota; only others are counted exactly.
-        let bound = units.saturating_add(self.text_bound());
-        *units = if bound <= quota { bound } else { units.saturating_add(self.text_units()?) };
-        if *units > quota { Err(ReadError::StringTooLong(quota)) } else { Ok(()) }
     }
 }

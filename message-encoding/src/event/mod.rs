@@ -20,6 +20,7 @@ mod start_tag;
 mod state;
 mod stream;
 mod text_record;
+mod units;
 mod writer;
 
 pub use array::Array;
@@ -28,6 +29,7 @@ pub use error::ReadError;
 pub use reader::Reader;
 pub use state::ReaderState;
 pub use stream::{Progress, StreamReader};
+pub(crate) use units::Units;
 pub use writer::{ArrayItems, ListItem, Word, WriteError, Writer};
 
 use crate::Value;

@@ -336,34 +336,6 @@ impl<'a> Value<'a> {
         self.text()?.trim_matches(XML_SPACE).parse().map_err(|_| ValueError::NotOfType(wanted))
     }
 
-    /// How many UTF-16 units the text has at most; .NET counts its quotas in these.
-    pub(crate) fn text_bound(&self) -> usize {
-        match *self {
-            Self::Empty => 0,
-            Self::Chars(octets) => octets.len(),
-            Self::Unicode(octets) => octets.len() / 2,
-            Self::String(value) => value.len(),
-            Self::Bytes(octets) => octets.len().div_ceil(3).saturating_mul(4),
-            Self::QName(_, local) => local.len() + 2,
-            Self::List(list) => list.fold(0, |sum: usize, value| sum.saturating_add(value.text_bound() + 1)),
-            // A decimal with scale 255 has the longest text.
-            _ => 300,
-        }
-    }
-
-    /// How many UTF-16 units the text has. Nothing is allocated that the text does not need.
-    pub(crate) fn text_units(&self) -> Result<usize, ValueError> {
-        match *self {
-            Self::Chars(octets) => {
-                let text = core::str::from_utf8(octets).map_err(|_| ValueError::InvalidUtf8)?;
-                Ok(text.encode_utf16().count())
-            }
-            Self::String(value) => Ok(value.encode_utf16().count()),
-            Self::Unicode(_) | Self::Bytes(_) | Self::List(_) => Ok(self.text_bound()),
-            _ => Ok(self.text()?.len()),
-        }
-    }
-
     /// Whether the value is white space, as XML has it, or nothing.
     pub(crate) fn is_white_space(&self) -> bool {
         match *self {

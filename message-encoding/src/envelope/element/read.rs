@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::attributes::{Attribute, Attributes};
 use super::{Content, Element, Scalar};
-use crate::event::{Event, Name, ReadError, Reader, XMLNS_NAMESPACE, same};
+use crate::event::{Event, Name, ReadError, Reader, Units, XMLNS_NAMESPACE, same};
 use crate::{Quotas, Value};
 
 /// How many levels a tree has at most, whatever the quota of the reader is: a tree is taken down level by level on the
@@ -57,15 +57,14 @@ impl Element {
 }
 
 /// An element that is being read.
-struct Open {
+struct Open<'a> {
     namespace: Arc<str>,
     name: Arc<str>,
     attributes: Option<Box<Attributes>>,
     text: Texts,
     /// Whether there is no text but white space.
     blank: bool,
-    /// How many UTF-16 units the text has.
-    units: usize,
+    units: Units<'a>,
     children: Vec<Element>,
 }
 
@@ -78,20 +77,20 @@ enum Texts {
     Text(String),
 }
 
-impl Open {
-    fn new(shared: &mut Shared, name: Name<'_>, reader: &Reader<'_, '_>) -> Result<Self, ReadError> {
+impl<'a> Open<'a> {
+    fn new(shared: &mut Shared, name: Name<'_>, reader: &Reader<'a, '_>) -> Result<Self, ReadError> {
         Ok(Self {
             namespace: shared.get(name.namespace),
             name: shared.get(name.local),
             attributes: shared.attributes(reader)?,
             text: Texts::One(Scalar::Empty),
             blank: true,
-            units: 0,
+            units: Units::new(),
             children: Vec::new(),
         })
     }
 
-    fn text(&mut self, value: Value<'_>, shared: &mut Shared, quotas: &Quotas) -> Result<(), ReadError> {
+    fn text(&mut self, value: Value<'a>, shared: &mut Shared, quotas: &Quotas) -> Result<(), ReadError> {
         if !self.children.is_empty() {
             let blank = value.is_white_space();
             return if blank {
@@ -124,17 +123,18 @@ impl Open {
     }
 
     /// Counts a text that comes, before anything is made of it.
-    fn check_quotas(&mut self, value: Value<'_>, quotas: &Quotas) -> Result<(), ReadError> {
-        if let Value::Bytes(octets) = value {
-            let so_far = match &self.text {
-                Texts::Bytes(whole) => whole.len(),
-                Texts::One(Scalar::Bytes(first)) => first.len(),
-                _ => 0,
-            };
-            let exceeded = so_far.saturating_add(octets.len()) > quotas.max_array_length;
-            return if exceeded { Err(ReadError::ArrayTooLong(quotas.max_array_length)) } else { Ok(()) };
-        }
-        value.count_units(&mut self.units, quotas.max_string_content_length)
+    fn check_quotas(&mut self, value: Value<'a>, quotas: &Quotas) -> Result<(), ReadError> {
+        let so_far = match (value, &self.text) {
+            (Value::Bytes(_), Texts::Bytes(whole)) => whole.len(),
+            (Value::Bytes(_), Texts::One(Scalar::Bytes(first))) => first.len(),
+            (Value::Bytes(_), Texts::One(Scalar::Empty)) => 0,
+            _ => return self.units.add(value, quotas.max_string_content_length),
+        };
+        // Octets alone are an array. A text that may come behind them makes a text of them.
+        self.units.add(value, usize::MAX)?;
+        let Value::Bytes(octets) = value else { return Ok(()) };
+        let exceeded = so_far.saturating_add(octets.len()) > quotas.max_array_length;
+        if exceeded { Err(ReadError::ArrayTooLong(quotas.max_array_length)) } else { Ok(()) }
     }
 
     fn close(mut self) -> Element {
@@ -191,7 +191,7 @@ impl Shared {
         for attribute in
             reader.attributes().filter(|attribute| !same(attribute.name.namespace, XMLNS_NAMESPACE))
         {
-            attribute.value.count_units(&mut 0, reader.quotas().max_string_content_length)?;
+            Units::new().add(attribute.value, reader.quotas().max_string_content_length)?;
             attributes.push(Attribute {
                 namespace: self.get(attribute.name.namespace),
                 name: self.get(attribute.name.local),
