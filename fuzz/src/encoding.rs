@@ -86,7 +86,7 @@ fn read_pieces(document: &[u8], strings: Strings<'_>, quotas: Quotas, piece: usi
                 events.push(format!("Start{name}{attributes:?}"));
             }
             Ok(Progress::Event(event)) => events.push(show(event, std::iter::empty())),
-            Ok(Progress::NeedInput(_)) => match pieces.next() {
+            Ok(Progress::NeedMore(_)) => match pieces.next() {
                 Some(piece) => reader.push(piece),
                 None => reader.finish(),
             },

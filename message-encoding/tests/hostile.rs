@@ -4,7 +4,7 @@ mod support;
 
 use message_encoding::dictionary::Strings;
 use message_encoding::envelope::{DecodeError, Decoder, Encoding};
-use message_encoding::event::{Event, Reader, ReaderState, StreamReader};
+use message_encoding::event::{Event, Progress, Reader, ReaderState, StreamReader};
 use message_encoding::{Int31, Quotas, ReadError};
 
 fn count(document: &[u8]) -> Result<usize, ReadError> {
@@ -86,15 +86,13 @@ fn a_long_body_is_read_in_little_memory() {
     let mut pushed = 0;
     loop {
         match reader.next(Strings::STATIC).unwrap() {
-            message_encoding::event::Progress::NeedInput(_) if pushed < 1 << 22 => {
+            Progress::NeedMore(_) if pushed < 1 << 22 => {
                 assert!(reader.buffered() < 16_384);
                 reader.push(&[7; 4096]);
                 pushed += 4096;
             }
-            message_encoding::event::Progress::NeedInput(_) => break,
-            message_encoding::event::Progress::Event(Event::Text(value)) => {
-                octets += value.to_bytes().unwrap().len()
-            }
+            Progress::NeedMore(_) => break,
+            Progress::Event(Event::Text(value)) => octets += value.to_bytes().unwrap().len(),
             _ => {}
         }
     }
@@ -236,4 +234,50 @@ fn a_fault_code_has_a_quota() {
     assert_eq!(reply(Quotas::DEFAULT), Err(DecodeError::Read(ReadError::StringTooLong(8192))));
     let fault = reply(Quotas::MAX).unwrap().unwrap_err();
     assert_eq!(fault.subcode.unwrap().1.len(), 4 * 300_000);
+}
+
+/// All events of a stream reader that gets the document in pieces of `size` octets.
+fn count_pieces(document: &[u8], size: usize) -> Result<usize, ReadError> {
+    let mut reader = StreamReader::new(Quotas::MAX);
+    let (mut pieces, mut events) = (document.chunks(size), 0);
+    loop {
+        match reader.next(Strings::STATIC)? {
+            Progress::Event(_) => events += 1,
+            Progress::Done => return Ok(events),
+            Progress::NeedMore(_) => match pieces.next() {
+                Some(piece) => reader.push(piece),
+                None => reader.finish(),
+            },
+        }
+    }
+}
+
+/// An item has the name of the array, which is looked through once, whatever comes how late.
+#[test]
+fn a_stream_reads_long_item_names_in_linear_time() {
+    const MANY: usize = 300_000;
+    let mut document = Vec::from(&b"\x40\x01r\x03"[..]);
+    name(&mut document, 0x40, &"u".repeat(MANY));
+    document.extend_from_slice(b"\x01\xB5");
+    Int31::new(MANY as u32).unwrap().encode(&mut document);
+    document.extend(vec![1; MANY]);
+    document.push(0x01);
+    assert_eq!(count_pieces(&document, document.len()), Ok(2 + 3 * MANY));
+    assert_eq!(count_pieces(&document, 50_000), Ok(2 + 3 * MANY));
+}
+
+/// What stands before the innermost start tag is not kept, nor what any element around it contains.
+#[test]
+fn a_stream_keeps_start_tags_alone() {
+    let mut reader = StreamReader::new(Quotas::DEFAULT);
+    let level = [&b"\x40\x01i\x83".repeat(10_000)[..], b"\x40\x03pad\x09\x02pp\x01u"].concat();
+    for depth in 1..=20 {
+        reader.push(if depth == 1 { &level[level.len() - 11..] } else { &level });
+        while let Progress::Event(_) = reader.next(Strings::STATIC).unwrap() {}
+        reader.push(&[0xA8]);
+        // The octet behind a start tag tells that it is one.
+        while let Progress::Event(_) = reader.next(Strings::STATIC).unwrap() {}
+        reader.push(&[]);
+        assert!(reader.buffered() <= 11 * depth, "{} octets, {depth} open", reader.buffered());
+    }
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use message_encoding::dictionary::Strings;
-use message_encoding::event::{Reader, ReaderState};
-use message_encoding::{Quotas, ReadError, Value};
+use message_encoding::event::{Name, Progress, Reader, ReaderState, StreamReader, Writer};
+use message_encoding::{Quotas, ReadError, Value, ValueError};
 
 /// It compiles: what is read outlives the state it was read with.
 #[test]
@@ -14,14 +14,89 @@ fn texts_borrow_from_the_document_alone() {
         reader.next_child()?;
         reader.read_text()
     }
-    fn own(document: &[u8]) -> Result<Value<'_>, ReadError> {
-        let mut state = ReaderState::new();
-        let mut reader = Reader::new(&mut state, document, Strings::STATIC, Quotas::DEFAULT);
-        reader.next_child()?;
-        reader.read_value()
+    fn own(document: &[u8]) -> Result<Option<Name<'_>>, ReadError> {
+        Reader::from_slice(document).next_child()
     }
     let document = b"\x40\x01r\x99\x02hi";
-    let (text, value) = (lent(document, &mut ReaderState::new()), own(document));
+    let (text, name) = (lent(document, &mut ReaderState::new()), own(document));
     assert!(matches!(text, Ok(Cow::Borrowed("hi"))));
-    assert_eq!(value, Ok(Value::Chars(b"hi")));
+    assert_eq!(name.unwrap().unwrap().local, "r");
+}
+
+/// What the root, which contains these records, is as one value.
+fn value<T>(
+    records: &[u8],
+    quotas: Quotas,
+    of: impl FnOnce(&Value<'_>) -> Result<T, ValueError>,
+) -> Result<T, ReadError> {
+    let document = [b"\x40\x01r", records].concat();
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, &document, Strings::STATIC, quotas);
+    reader.next_child()?;
+    let value = reader.read_value(of)?;
+    assert_eq!(reader.next(), Ok(None));
+    Ok(value)
+}
+
+#[test]
+fn a_value_may_be_split_into_records() {
+    // Octets as .NET's writer and ours split them: groups of three, then the rest.
+    for length in 0..100 {
+        let octets: Vec<u8> = (0..length).collect();
+        let mut document = Vec::new();
+        let mut writer = Writer::new(&mut document, None);
+        writer.start("", "r").unwrap();
+        writer.text(Value::Bytes(&octets)).unwrap();
+        writer.end().unwrap();
+        let read = value(&document[3..], Quotas::DEFAULT, |value| value.to_bytes().map(Cow::into_owned));
+        assert_eq!(read, Ok(octets));
+    }
+    let text = |records: &[u8]| value(records, Quotas::DEFAULT, |value| value.to_text());
+    assert_eq!(
+        value(b"\x98\x01-\x82\x02\x01c\x8B\x2A\x00", Quotas::DEFAULT, |value| value.to_i64()),
+        Ok(-142)
+    );
+    assert_eq!(
+        text(b"\x9E\x01\x01\x9E\x01\x02\x98\x01x\x9E\x03\x01\x02\x03\x01").as_deref(),
+        Ok("AQI=xAQID")
+    );
+    assert_eq!(text(b"\x82\x9F\x03\x01\x02\x03").as_deref(), Ok("1AQID"));
+    assert_eq!(text(b"\x01").as_deref(), Ok(""));
+    assert_eq!(text(b"\x82\x40\x01e\x01\x01"), Err(ReadError::Unexpected("a text")));
+}
+
+#[test]
+fn a_value_that_is_split_has_the_quotas_of_its_kind() {
+    let quotas = Quotas { max_array_length: 4, max_string_content_length: 9, ..Quotas::DEFAULT };
+    let octets = |records| value(records, quotas, |value| value.to_bytes().map(|octets| octets.len()));
+    assert_eq!(octets(b"\x9E\x03\x01\x02\x03\x9F\x01\x04"), Ok(4));
+    assert_eq!(octets(b"\x9E\x03\x01\x02\x03\x9F\x02\x04\x05"), Err(ReadError::ArrayTooLong(4)));
+    let text = |records| value(records, quotas, |value| value.to_text());
+    assert_eq!(text(b"\x9E\x03\x01\x02\x03\x9E\x01\x04\x99\x01x").as_deref(), Ok("AQIDBA==x"));
+    assert_eq!(text(b"\x9E\x03\x01\x02\x03\x9E\x01\x04\x99\x02xy"), Err(ReadError::StringTooLong(9)));
+}
+
+/// A reader may look at the attributes of the outer element while an array behind it is not there as a whole.
+#[test]
+fn attributes_last_until_the_next_element_is_there() {
+    let document = b"\x40\x01r\x04\x01a\x82\x03\x40\x01i\x04\x01b\x80\x01\x8B\x02\x01\x00\x02\x00\x01";
+    let names = |reader: &StreamReader| -> Vec<String> {
+        reader.attributes(Strings::STATIC).map(|attribute| attribute.name.local.to_owned()).collect()
+    };
+    let (mut reader, mut octets) = (StreamReader::new(Quotas::DEFAULT), document.iter());
+    let mut shown = Vec::new();
+    loop {
+        match reader.next(Strings::STATIC).unwrap() {
+            Progress::NeedMore(_) => match octets.next() {
+                Some(octet) => reader.push(&[*octet]),
+                None => reader.finish(),
+            },
+            Progress::Done => break,
+            Progress::Event(_) => {}
+        }
+        shown.push(names(&reader).concat());
+    }
+    shown.dedup();
+    // Those of r, of i, and nothing from the end of i on, again for the second item.
+    assert_eq!(shown, ["", "a", "b", ""]);
 }

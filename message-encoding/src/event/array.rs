@@ -11,18 +11,16 @@ impl<'a> Reader<'a, '_> {
     /// is the first of them. The end of an element is the next event. Nothing if that is no item of an array.
     ///
     /// ```
-    /// use message_encoding::dictionary::Strings;
-    /// use message_encoding::event::{Event, Reader, ReaderState};
-    /// use message_encoding::{Quotas, Value};
+    /// use message_encoding::Value;
+    /// use message_encoding::event::{Event, Reader};
     ///
     /// // <r><i>1</i><i>2</i><i>3</i><i>4</i></r>
     /// let document = b"\x40\x01r\x03\x40\x01i\x01\x8B\x04\x01\0\x02\0\x03\0\x04\0\x01";
-    /// let mut state = ReaderState::new();
-    /// let mut reader = Reader::new(&mut state, document, Strings::STATIC, Quotas::default());
+    /// let mut reader = Reader::from_slice(document);
     /// reader.next()?;
     /// assert!(reader.array()?.is_none(), "r is no item");
     /// reader.next()?;
-    /// assert_eq!(reader.read_value()?, Value::Int(1));
+    /// assert_eq!(reader.read_value(|value| value.to_i64())?, 1);
     /// assert!(matches!(reader.next()?, Some(Event::Start(_))));
     /// let left = reader.array()?.unwrap();
     /// assert!(left.values().eq([2, 3, 4].map(Value::Int)));

@@ -1,13 +1,14 @@
 //! What stands between the start of an element and its end, read as a whole.
 
 use alloc::borrow::Cow;
+use alloc::string::String;
 
 use super::octets::Octets;
 use super::reader::Found;
 use super::state::Next;
 use super::{Event, Name, ReadError, Reader, Units};
-use crate::Value;
 use crate::value::Uuid;
+use crate::{Value, ValueError};
 
 impl<'a> Reader<'a, '_> {
     /// Reads the text up to the end of the element that started last. Comments in it are left out.
@@ -111,18 +112,64 @@ impl<'a> Reader<'a, '_> {
         units.add(value, quota).map_err(|error| self.fail(error))
     }
 
-    /// Reads the text up to the end of the element that started last as one value: typed if it is one record, else a
-    /// string is to be read by [`Reader::read_text`].
+    /// Reads the text up to the end of the element that started last as one value, and gives what `of` makes of it: the value as
+    /// it is if it is one record; if it is several, the octets if all are octets (writers split those), else the whole text.
+    ///
+    /// ```
+    /// use message_encoding::event::Reader;
+    ///
+    /// let mut reader = Reader::from_slice(b"\x40\x01r\x89\x2A"); // <r>42</r>
+    /// reader.next_child()?;
+    /// assert_eq!(reader.read_value(|value| value.to_i64())?, 42);
+    /// # Ok::<(), message_encoding::ReadError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`ReadError::Unexpected`] if there is an element, or more than one text.
-    pub fn read_value(&mut self) -> Result<Value<'a>, ReadError> {
-        let value = self.next_text()?.unwrap_or(Value::Empty);
-        match self.next_text()? {
-            None => Ok(value),
-            Some(_) => Err(self.fail(ReadError::Unexpected("a single value"))),
+    /// What `of` gives; [`ReadError::Unexpected`] if there is an element; for several records also the quotas of
+    /// [`Reader::read_text`] and [`Reader::read_bytes`].
+    pub fn read_value<T>(
+        &mut self,
+        of: impl FnOnce(&Value<'_>) -> Result<T, ValueError>,
+    ) -> Result<T, ReadError> {
+        let read = match self.next_text()? {
+            None => of(&Value::Empty).map_err(ReadError::from),
+            Some(first) => match self.next_text()? {
+                None => of(&first).map_err(ReadError::from),
+                Some(second) => self.joined(first, second, of),
+            },
+        };
+        read.map_err(|error| self.fail(error))
+    }
+
+    #[cold]
+    fn joined<T>(
+        &mut self,
+        first: Value<'a>,
+        second: Value<'a>,
+        of: impl FnOnce(&Value<'_>) -> Result<T, ValueError>,
+    ) -> Result<T, ReadError> {
+        let (mut next, mut after) = (Some(first), Some(second));
+        let mut octets = Octets::new(self.quotas.max_array_length);
+        while let Some(value @ Value::Bytes(_)) = next {
+            octets.push(value)?;
+            next = after;
+            after = if next.is_some() { self.next_text()? } else { None };
         }
+        let octets = octets.finish()?;
+        let Some(value) = next else { return Ok(of(&Value::Bytes(&octets))?) };
+        // Octets before a text are part of it as base64.
+        let (mut text, mut units) = (String::new(), Units::new());
+        for value in [Value::Bytes(&octets), value] {
+            units.add(value, self.quotas.max_string_content_length)?;
+            value.push_text(&mut text)?;
+        }
+        while let Some(value) = after {
+            units.add(value, self.quotas.max_string_content_length)?;
+            value.push_text(&mut text)?;
+            after = self.next_text()?;
+        }
+        Ok(of(&Value::String(&text))?)
     }
 
     /// Reads octets up to the end of the element that started last: borrowed if they are one record, put together else.
@@ -131,7 +178,7 @@ impl<'a> Reader<'a, '_> {
     /// # Errors
     ///
     /// [`ReadError::ArrayTooLong`] before octets are put together that exceed the quota; [`ReadError::Unexpected`] if an
-    /// element stands there; [`ValueError::NotOfType`](crate::ValueError::NotOfType) if a text is no base64.
+    /// element stands there; [`ValueError::NotOfType`] if a text is no base64.
     pub fn read_bytes(&mut self) -> Result<Cow<'a, [u8]>, ReadError> {
         let mut octets = Octets::new(self.quotas.max_array_length);
         while let Some(value) = self.next_text()? {

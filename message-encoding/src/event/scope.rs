@@ -9,7 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::ReadError;
-use super::source::{Ref, Source};
+use super::source::{Moved, Ref, Source};
 use crate::record::Prefix;
 
 const LETTERS: usize = 26;
@@ -184,6 +184,18 @@ impl Scopes {
             self.undo(open.bindings as usize, source);
         }
         true
+    }
+
+    /// The start tag of the innermost element has been moved.
+    pub(super) fn moved(&mut self, moved: Moved) {
+        let Some(open) = self.depth.checked_sub(1).and_then(|last| self.elements.get_mut(last)) else {
+            return;
+        };
+        open.tag_end = moved.place(open.tag_end);
+        for Binding { prefix, uri, .. } in &mut self.bindings[open.bindings as usize..] {
+            *prefix = (moved.place(prefix.0), moved.place(prefix.1));
+            *uri = moved.string(*uri);
+        }
     }
 
     /// Forgets the bindings made since there were `count`.

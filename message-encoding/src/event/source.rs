@@ -85,6 +85,28 @@ pub(super) fn span(inline: Inline<'_>, end: usize) -> Ref {
     Ref::Span((end - inline.octets().len()) as u32, end as u32)
 }
 
+/// What stood at `from` and behind has moved so far to the front.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moved {
+    pub(super) from: u32,
+    pub(super) by: u32,
+}
+
+impl Moved {
+    /// Where a place is now.
+    pub(super) const fn place(self, place: u32) -> u32 {
+        if place >= self.from { place - self.by } else { place }
+    }
+
+    /// Where a string is now.
+    pub(super) const fn string(self, string: Ref) -> Ref {
+        match string {
+            Ref::Span(start, end) if start >= self.from => Ref::Span(start - self.by, end - self.by),
+            other => other,
+        }
+    }
+}
+
 /// The name of the element that started last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tag {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
 use super::scope::{Known, Scopes};
-use super::source::{Ref, Source, Tag, skip_list};
+use super::source::{Moved, Ref, Source, Tag, skip_list};
 use super::{Event, ReadError};
 use crate::record::{ArrayType, Cursor, Record, Text};
 use crate::value::List;
@@ -245,7 +245,7 @@ impl ReaderState {
         quotas: &Quotas,
         known: &mut Known<'a>,
     ) -> Result<Option<Event<'a>>, ReadError> {
-        let at = self.position;
+        let (at, attributes_at, tag) = (self.position, self.attributes_at, self.tag);
         let name = self.start_tag(source, at + 1, quotas, known)?;
         let header = self.array_header(source);
         match header {
@@ -254,11 +254,24 @@ impl ReaderState {
                 // Everything as before, in case there will be more octets.
                 self.scopes.close(&source);
                 self.root_seen = self.scopes.depth() > 0;
-                self.position = at;
+                (self.position, self.attributes_at, self.tag) = (at, attributes_at, tag);
                 return Err(error);
             }
         }
         Ok(Some(Event::Start(name)))
+    }
+
+    /// The start tag read last, which begins at `from`, has been moved to `to`, where nothing else is any more.
+    pub(super) fn moved(&mut self, from: usize, to: usize) {
+        let moved = Moved { from: from as u32, by: (from - to) as u32 };
+        let Tag { prefix, local, namespace } = self.tag;
+        self.tag = Tag {
+            prefix: moved.string(prefix),
+            local: moved.string(local),
+            namespace: moved.string(namespace),
+        };
+        self.attributes_at -= from - to;
+        self.scopes.moved(moved);
     }
 
     fn array_header(&mut self, source: Source<'_>) -> Result<(ArrayType, u32), ReadError> {

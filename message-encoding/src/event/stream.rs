@@ -1,12 +1,13 @@
 //! A reader of documents that come in pieces: the body of a streamed message.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::attributes::Attributes;
 use super::scope::Known;
 use super::source::Source;
 use super::state::{Next, Piece, PieceKind, ReaderState};
-use super::{Event, ReadError};
+use super::{Event, Name, ReadError};
 use crate::dictionary::Strings;
 use crate::record::Width;
 use crate::{Quotas, RecordError, Value};
@@ -24,7 +25,7 @@ use crate::{Quotas, RecordError, Value};
 ///
 /// let mut reader = StreamReader::new(Quotas::default());
 /// reader.push(&[0x40, 0x01]);
-/// assert!(matches!(reader.next(Strings::STATIC)?, Progress::NeedInput(_)));
+/// assert!(matches!(reader.next(Strings::STATIC)?, Progress::NeedMore(_)));
 /// reader.push(&[b'r', 0x83]);
 /// reader.finish();
 /// assert!(matches!(reader.next(Strings::STATIC)?, Progress::Event(Event::Start(_))));
@@ -34,9 +35,36 @@ use crate::{Quotas, RecordError, Value};
 #[derive(Clone, Debug)]
 pub struct StreamReader {
     state: ReaderState,
+    /// The start tags of the open elements, what was read since the last octets came, and what was not read yet.
     octets: Vec<u8>,
+    item: ItemName,
     quotas: Quotas,
     finished: bool,
+}
+
+/// The name of the items of an array, which may be long, and the items many: looked through once.
+#[derive(Clone, Debug, Default)]
+struct ItemName {
+    prefix: String,
+    local: String,
+    namespace: String,
+}
+
+impl ItemName {
+    fn set(&mut self, name: Name<'_>) {
+        for (string, new) in [
+            (&mut self.prefix, name.prefix),
+            (&mut self.local, name.local),
+            (&mut self.namespace, name.namespace),
+        ] {
+            string.clear();
+            string.push_str(new);
+        }
+    }
+
+    fn name(&self) -> Name<'_> {
+        Name { prefix: &self.prefix, local: &self.local, namespace: &self.namespace }
+    }
 }
 
 /// What a [`StreamReader`] has to say.
@@ -45,7 +73,7 @@ pub enum Progress<'a> {
     /// An event.
     Event(Event<'a>),
     /// Nothing before at least so many more octets are there.
-    NeedInput(usize),
+    NeedMore(usize),
     /// The document is at its end.
     Done,
 }
@@ -56,7 +84,13 @@ const HEADER: usize = 5;
 impl StreamReader {
     /// A reader that keeps `quotas`. Pieces of texts have at least a few octets, however small the quota is.
     pub fn new(quotas: Quotas) -> Self {
-        Self { state: ReaderState::new(), octets: Vec::new(), quotas, finished: false }
+        Self {
+            state: ReaderState::new(),
+            octets: Vec::new(),
+            item: ItemName::default(),
+            quotas,
+            finished: false,
+        }
     }
 
     /// Adds the next octets of the document.
@@ -94,9 +128,22 @@ impl StreamReader {
         if let Some(error) = self.state.failed {
             return Err(error);
         }
+        match self.state.next {
+            Next::ItemStart(item, left) => {
+                self.state.next = Next::Item(item, left);
+                return Ok(Progress::Event(Event::Start(self.item.name())));
+            }
+            Next::Record if self.is_tag() => {
+                if let Some(more) = self.start(strings)? {
+                    return Ok(Progress::NeedMore(more));
+                }
+                let name = self.state.tag.name(Source { octets: &self.octets, strings })?;
+                return Ok(Progress::Event(Event::Start(name)));
+            }
+            _ => {}
+        }
         let source = Source { octets: &self.octets, strings };
-        let at = self.state.position;
-        let bound = self.at_once();
+        let (at, bound) = (self.state.position, self.at_once());
         let step = match piece(&mut self.state, source, &self.quotas) {
             Ok(Some(value)) => Ok(Some(Event::Text(value))),
             Ok(None) => self.state.step(source, &self.quotas, &mut Known::default()),
@@ -106,20 +153,62 @@ impl StreamReader {
             Ok(Some(_)) if self.state.position - at > bound => ReadError::StringTooLong(bound),
             Ok(Some(event)) => return Ok(Progress::Event(event)),
             Ok(None) if self.finished => return Ok(Progress::Done),
-            Ok(None) => return Ok(Progress::NeedInput(1)),
-            Err(ReadError::Record(RecordError::NeedMore(more))) if !self.finished => {
-                // What is there belongs to the record. The octet behind a start tag is looked at but not part of it.
-                let there = self.octets.len() - self.state.position;
-                if there.saturating_add(more) <= bound.saturating_add(1) {
-                    return Ok(Progress::NeedInput(more));
-                }
-                ReadError::StringTooLong(bound)
-            }
-            Err(ReadError::Record(RecordError::NeedMore(_))) => ReadError::UnexpectedEnd,
-            Err(error) => error,
+            Ok(None) => return Ok(Progress::NeedMore(1)),
+            Err(error) => match self.more(error) {
+                Ok(more) => return Ok(Progress::NeedMore(more)),
+                Err(error) => error,
+            },
         };
         self.state.fail(error);
         Err(error)
+    }
+
+    /// Whether the next record starts an element or an array.
+    fn is_tag(&self) -> bool {
+        matches!(self.octets.get(self.state.position), Some(0x03 | 0x40..=0x77))
+    }
+
+    /// Reads the start of an element or an array, and moves its start tag to those of the elements around it. Says how many
+    /// more octets it needs, if any.
+    fn start(&mut self, strings: Strings<'_>) -> Result<Option<usize>, ReadError> {
+        let source = Source { octets: &self.octets, strings };
+        let (at, to, bound) = (self.state.position, self.state.scopes.kept(), self.at_once());
+        let step = self.state.step(source, &self.quotas, &mut Known::default()).map(drop);
+        let error = match step {
+            Ok(()) if self.state.position - at > bound => ReadError::StringTooLong(bound),
+            Ok(()) => {
+                let array = matches!(self.state.next, Next::Item(..));
+                let (from, end) = (at + usize::from(array), self.state.scopes.kept());
+                self.octets.copy_within(from..end, to);
+                self.state.moved(from, to);
+                if array {
+                    self.item.set(self.state.tag.name(Source { octets: &self.octets, strings })?);
+                }
+                return Ok(None);
+            }
+            Err(error) => match self.more(error) {
+                Ok(more) => return Ok(Some(more)),
+                Err(error) => error,
+            },
+        };
+        self.state.fail(error);
+        Err(error)
+    }
+
+    /// How many more octets are needed, if that is all that is wrong.
+    fn more(&self, error: ReadError) -> Result<usize, ReadError> {
+        let ReadError::Record(RecordError::NeedMore(more)) = error else { return Err(error) };
+        if self.finished {
+            return Err(ReadError::UnexpectedEnd);
+        }
+        // What is there belongs to the record. The octet behind a start tag is looked at but not part of it.
+        let there = self.octets.len() - self.state.position;
+        let bound = self.at_once();
+        if there.saturating_add(more) <= bound.saturating_add(1) {
+            Ok(more)
+        } else {
+            Err(ReadError::StringTooLong(bound))
+        }
     }
 
     /// How many octets a start tag, a comment or a list may have, which have to be there as a whole. Other texts come in

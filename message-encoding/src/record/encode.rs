@@ -155,6 +155,15 @@ mod tests {
     }
 
     #[test]
+    fn an_array_has_as_many_items_as_it_says() {
+        let octets = [0x03, 0x40, 0x01, b'i', 0x01, 0x8B, 0x02, 1, 0, 2, 0];
+        for end in 1..=octets.len() {
+            let refused = Records::new(&octets[..end]).any(|record| record.is_err());
+            assert_eq!(refused, end < octets.len(), "{end} octets");
+        }
+    }
+
+    #[test]
     fn letters_are_a_to_z() {
         assert_eq!(Letter::of("z").map(Letter::as_str), Some("z"));
         for no_letter in ["", "A", "aa", "é"] {

@@ -236,8 +236,8 @@ impl core::error::Error for RecordError {}
 
 /// The records of a document, in order.
 ///
-/// It knows where it is in an array, and nothing else: any sequence of records is read, also one that is no document. After
-/// an error it ends.
+/// It knows where it is in an array, and nothing else: any sequence of records is read, also one that is no document. An array
+/// that is not there to its last item is an error. After one it ends.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     octets: &'a [u8],
@@ -298,7 +298,8 @@ impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed || (self.position == self.octets.len() && !matches!(self.array, ArrayState::Header)) {
+        let done = self.position == self.octets.len() && matches!(self.array, ArrayState::Outside);
+        if self.failed || done {
             return None;
         }
         let record = self.decode();

@@ -129,7 +129,7 @@ pub fn read_pieces<'p>(
     let mut events = Vec::new();
     loop {
         let shown = match reader.next(strings) {
-            Ok(Progress::NeedInput(_)) => {
+            Ok(Progress::NeedMore(_)) => {
                 match pieces.next() {
                     Some(piece) => reader.push(piece),
                     None => reader.finish(),
