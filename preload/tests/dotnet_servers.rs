@@ -32,6 +32,7 @@ macro_rules! each_style {
 
 each_style!(sessions_of_a_service_that_stops_and_starts);
 each_style!(a_broker_is_killed_and_started_again);
+each_style!(fifty_clients_reset);
 
 /// A server of some style that shares a port.
 struct Shared {
@@ -174,6 +175,43 @@ fn a_broker_is_killed_and_started_again(kind: &'static str) {
     succeeds(open, 0, 1);
     shared.answers(&["--channels", "2"], 8, 1);
     assert!(shared.server.is_running());
+}
+
+/// A client may be gone before the server accepts its connection: Linux hands it over all the same, and the server learns of it
+/// when it reads.
+fn fifty_clients_reset(kind: &'static str) {
+    let Some(mut shared) = Shared::start(kind) else { return };
+    let mut control = handoff::ControlConnection::connect(&shared.broker.control()).unwrap();
+    let (_, other) = control.register(&handoff::Register::new(vec![address(shared.port, "other")])).unwrap();
+    let mut other = handoff::AcceptReceiver::new(other);
+    let connect = |path: &str| {
+        let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.port)).unwrap();
+        client.write_all(&preamble(&address(shared.port, path))).unwrap();
+        client
+    };
+    let reset = |client: TcpStream| {
+        rustix::net::sockopt::set_socket_linger(&client, Some(std::time::Duration::ZERO)).unwrap();
+    };
+
+    shared.server.stop();
+    let clients: Vec<_> = (0..50).map(|_| connect(kind)).collect();
+    // When a later one has arrived elsewhere, and another one after that, these have left the broker.
+    for _ in 0..2 {
+        let marker = connect("other");
+        wait_until("the marker arrives", || other.try_accept().unwrap().is_some());
+        drop(marker);
+    }
+    clients.into_iter().for_each(reset);
+    shared.server.go_on();
+    shared.answers(&[], 4, 1);
+    // and while it accepts
+    (0..50).for_each(|_| reset(connect(kind)));
+    shared.answers(&["--channels", "2"], 8, 1);
+    assert!(shared.server.is_running());
+    shared.server.kill();
+    let (_, said, errors) = shared.server.finish();
+    assert!(!said.iter().any(|line| line.contains("accept failed")), "{said:#?}");
+    assert_eq!(errors, [""; 0]);
 }
 
 #[test]
