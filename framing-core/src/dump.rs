@@ -3,7 +3,7 @@
 //! One line a record: its offset in decimal, its name, its fields; a code is followed by its name. Chunks of an unsized envelope and their terminator are
 //! indented. Texts are quoted and escaped, octets that are not UTF-8 too, so nothing a peer sends reaches a terminal.
 //! Records are judged, not their order: a dump may begin at any record of either direction. Limits do not apply. What
-//! follows an upgrade record is no framing until it is decrypted, and gets one line.
+//! follows an upgrade record and begins as TLS and Negotiate do is no framing until it is decrypted, and gets one line.
 //!
 //! ```
 //! use framing_core::dump::Dump;
@@ -93,6 +93,8 @@ enum At {
     Chunk {
         left: u32,
     },
+    /// Behind an upgrade record, where what TLS and Negotiate send begins with an octet that is no record.
+    Upgrade,
     /// Up to the end of the stream: what follows an upgrade record, or the raw envelope of a singleton-sized session.
     Rest {
         upgraded: bool,
@@ -231,6 +233,11 @@ impl Dumper {
                     self.header(*first, out)?;
                     after
                 }
+                At::Upgrade => {
+                    let upgraded = matches!(first, 0x14..=0x17);
+                    self.at = if upgraded { At::Rest { upgraded } } else { At::Record };
+                    rest
+                }
                 At::ChunkSize => {
                     self.chunk_size(*first, out)?;
                     after
@@ -276,6 +283,7 @@ impl Dumper {
     pub fn finish<W: Write>(&mut self, out: &mut W) -> Result<(), DumpError> {
         match self.at {
             At::Record if self.head.is_empty() => return Ok(()),
+            At::Upgrade => return Ok(()),
             At::Rest { upgraded } => {
                 let octets = self.offset.saturating_sub(self.began);
                 let what = if upgraded { "Upgraded" } else { "Envelope" };
@@ -388,7 +396,7 @@ impl Dumper {
             RecordType::UNSIZED_ENVELOPE => At::ChunkSize,
             RecordType::UPGRADE_REQUEST | RecordType::UPGRADE_RESPONSE => {
                 self.began = self.offset;
-                At::Rest { upgraded: true }
+                At::Upgrade
             }
             _ => At::Record,
         };

@@ -35,6 +35,10 @@ const CASES: &[(&str, &str, Option<u64>)] = &[
     ("09 03 \"tls\"", "0 UpgradeRequest \"tls\"\n", None),
     ("09 03 \"tls\" 16 03 01", "0 UpgradeRequest \"tls\"\n5 Upgraded 3 octets\n", None),
     ("0A 16 03", "0 UpgradeResponse\n1 Upgraded 2 octets\n", None),
+    // An upgrade that is none of the two leaves the stream as it is; and a pcapng file begins as a stream might.
+    ("0A 0B 07", "0 UpgradeResponse\n1 PreambleAck\n2 End\n", None),
+    ("0A 0D 0D 0A", "0 UpgradeResponse\n1 error: octet 0x0D is no record\n", Some(1)),
+    ("0A \"hello\"", "0 UpgradeResponse\n1 error: octet 0x68 is no record\n", Some(1)),
     ("0B 0C 07", "0 PreambleAck\n1 PreambleEnd\n2 End\n", None),
     (
         "01 04 02 01 61 03 03 3C 3E",
