@@ -247,6 +247,12 @@ impl AsyncAcceptSocket {
         let next = || left.next(stream.as_fd())?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
         stream.async_io(Interest::READABLE, next).await
     }
+
+    /// Closes the socket; gives what came in a message with others and was not accepted. What is still queued is the
+    /// broker's to take back.
+    pub fn into_received(self) -> impl Iterator<Item = OwnedFd> {
+        self.left.0.into_iter()
+    }
 }
 
 impl AsFd for AsyncAcceptSocket {

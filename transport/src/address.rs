@@ -1,18 +1,17 @@
-//! A net.tcp address: where to listen or whom to call, and which Vias lie below it.
+//! A net.tcp address: where to listen or whom to call, and which Vias lie below it. What an address is, and which Via belongs
+//! to one, is the router's to say: on a port of its own a service judges as the port sharing service does.
 
 use core::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The port of an address that names none ([MS-NMFTB] 2.1, WCF's default).
-const DEFAULT_PORT: u16 = 808;
+use router::{HostNameComparison, Prefix, RouteTable, Via};
 
-/// An address of the scheme `net.tcp`, taken apart.
+/// An address to listen on.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
-    text: String,
-    host: Host,
-    port: u16,
-    segments: Vec<String>,
+    prefix: Prefix,
+    /// Just this one.
+    table: RouteTable<()>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,99 +22,61 @@ pub(crate) enum Host {
 
 impl Address {
     /// Gives what is wrong with an address that is none.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
-        let scheme = text.get(..SCHEME.len()).filter(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
-        let rest = scheme.and_then(|scheme| text.get(scheme.len()..));
-        let rest = rest.ok_or("an address of this transport starts with net.tcp://")?;
-        let (authority, path) = rest.split_at(rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len()));
-        let (host, port) = parse_authority(authority)?;
-        Ok(Self { text: text.to_owned(), host, port, segments: segments(path) })
+    pub(crate) fn parse(text: &str, comparison: HostNameComparison) -> Result<Self, String> {
+        let prefix = Prefix::parse(text, comparison).map_err(|error| error.to_string())?;
+        let mut table = RouteTable::new();
+        table.register(prefix.clone(), ()).map_err(|conflict| conflict.to_string())?;
+        Ok(Self { prefix, table })
     }
 
-    pub(crate) fn host(&self) -> &Host {
-        &self.host
+    /// The address with the port that was found for it, where it names port 0.
+    pub(crate) fn at_port(&self, port: u16) -> Result<Self, String> {
+        let host = match self.host() {
+            Host::Name(name) => name,
+            Host::Ip(ip) => SocketAddr::new(ip, 0).to_string().trim_end_matches(":0").to_owned(),
+        };
+        Self::parse(&format!("net.tcp://{host}:{port}{}", self.prefix.path()), self.prefix.mode())
+    }
+
+    pub(crate) fn host(&self) -> Host {
+        match self.prefix.host() {
+            router::Host::Name(name) => Host::Name(name.to_owned()),
+            router::Host::Ip(ip) => Host::Ip(ip),
+        }
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.prefix.port()
     }
 
-    /// Whether a Via names this address or something below it: by whole path segments, host and port not compared, as a
-    /// WCF service looks among its own endpoints.
+    /// Whether a Via belongs to this address, for a connection that a listener there has accepted.
     pub(crate) fn covers(&self, via: &str) -> bool {
-        Self::parse(via).is_ok_and(|via| via.segments.starts_with(&self.segments))
+        // A literal's listener accepts for that address only, and all others match any.
+        let ip = match self.prefix.host() {
+            router::Host::Ip(ip) => ip,
+            router::Host::Name(_) => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let local = SocketAddr::new(ip, self.port());
+        Via::parse(via).is_ok_and(|via| self.table.lookup(&via, local).is_ok())
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.text.escape_debug().fmt(f)
+        self.prefix.address().escape_debug().fmt(f)
     }
 }
 
-const SCHEME: &str = "net.tcp://";
-
-fn parse_authority(authority: &str) -> Result<(Host, u16), &'static str> {
-    if authority.contains('@') {
-        return Err("an address of the scheme net.tcp names no user");
+/// Host and port of a service to call.
+pub(crate) fn target(via: &str) -> Result<(Host, u16), String> {
+    let parsed = Via::parse(via).map_err(|error| error.to_string())?;
+    if !parsed.is_net_tcp() {
+        return Err("the scheme is not net.tcp".into());
     }
-    let (host, port) = match authority.strip_prefix('[').map(|rest| rest.split_once(']')) {
-        Some(Some((literal, port))) => {
-            let literal = literal.parse().map_err(|_| "no IPv6 address between the brackets")?;
-            (Host::Ip(IpAddr::V6(literal)), port)
-        }
-        Some(None) => return Err("the bracket is not closed"),
-        None => {
-            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-            let ip = host.parse().map(|ip| Host::Ip(IpAddr::V4(ip)));
-            (ip.unwrap_or_else(|_| Host::Name(host.to_owned())), port)
-        }
-    };
-    if host == Host::Name(String::new()) {
-        return Err("the address names no host");
-    }
-    let port = match port.strip_prefix(':') {
-        None if port.is_empty() => DEFAULT_PORT,
-        Some("") => DEFAULT_PORT,
-        Some(port) if port.bytes().all(|octet| octet.is_ascii_digit()) => {
-            port.parse().map_err(|_| "the port is over 65535")?
-        }
-        _ => return Err("the port is no number"),
-    };
-    Ok((host, port))
-}
-
-/// The path's segments without escapes and case, so that what Microsoft's client writes (`a%20b`) equals what Mono's
-/// does (`a b`).
-fn segments(path: &str) -> Vec<String> {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let mut segments = Vec::new();
-    for segment in unescape(path).split(['/', '\\']) {
-        match segment {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            segment => segments.push(segment.to_lowercase()),
-        }
-    }
-    segments
-}
-
-fn unescape(path: &str) -> String {
-    let mut octets = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = tail.get(..2).filter(|_| first == b'%').and_then(hex_octet);
-        octets.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
-    }
-    String::from_utf8_lossy(&octets).into_owned()
-}
-
-fn hex_octet(digits: &[u8]) -> Option<u8> {
-    digits.iter().try_fold(0, |octet: u8, &digit| {
-        let digit = char::from(digit).to_digit(16)?;
-        Some(octet << 4 | u8::try_from(digit).ok()?)
-    })
+    let host = parsed.host();
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let host = literal.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Ip);
+    Ok((host, parsed.port()))
 }
 
 #[cfg(test)]
@@ -131,11 +92,14 @@ mod tests {
             ("NET.TCP://srv1", name("srv1"), 808),
             ("net.tcp://srv1:/x", name("srv1"), 808),
             ("net.tcp://127.0.0.1:1/", ip("127.0.0.1"), 1),
-            ("net.tcp://[::1]:65535?q", ip("::1"), 65535),
+            ("net.tcp://[::1]:65535", ip("::1"), 65535),
             ("net.tcp://[::]", ip("::"), 808),
         ] {
-            let address = Address::parse(text).unwrap();
-            assert_eq!((address.host(), address.port()), (&host, port), "{text}");
+            let address = Address::parse(text, HostNameComparison::default()).unwrap();
+            assert_eq!((address.host(), address.port()), (host.clone(), port), "{text}");
+            assert_eq!(target(text), Ok((host, port)), "{text}");
+            let moved = address.at_port(7).unwrap();
+            assert_eq!((moved.host(), moved.port()), (address.host(), 7), "{text}");
         }
         for text in [
             "",
@@ -148,34 +112,10 @@ mod tests {
             "net.tcp://h:+1/",
             "net.tcp://[::1/",
             "net.tcp://[h]/",
-            "net.tcp://[::1]9/",
             "net.tcﬀ://h/",
         ] {
-            assert!(Address::parse(text).is_err(), "{text}");
+            assert!(Address::parse(text, HostNameComparison::default()).is_err(), "{text}");
+            assert!(target(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn vias_below_an_address() {
-        let address = Address::parse("net.tcp://localhost:9000/a%20b/Calc/").unwrap();
-        for via in [
-            "net.tcp://h/a b/calc",
-            "net.tcp://h:1/A%20B//calc/x",
-            "net.tcp://h/x/../a b\\calc?q",
-            "net.tcp://h/a%20b%2fcalc",
-        ] {
-            assert!(address.covers(via), "{via}");
-        }
-        for via in [
-            "net.tcp://h/a b",
-            "net.tcp://h/a b/calculator",
-            "net.tcp://h/",
-            "http://h/a b/calc",
-            "",
-            "net.tcp://h/a%2/%",
-        ] {
-            assert!(!address.covers(via), "{via}");
-        }
-        assert!(Address::parse("net.tcp://h").unwrap().covers("net.tcp://h/anything"));
     }
 }

@@ -4,12 +4,13 @@ use core::time::Duration;
 use std::net::SocketAddr;
 
 use framing_core::{ApiMisuse, DecodeError, Field, Initiator, Limits, Mode, Receiver, Record, Step};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::connection::Connection;
 use crate::error::TransportError;
 use crate::home::Home;
 use crate::machine::{Incoming, Machine};
+use crate::options::RECEIVE_TIMEOUT;
 
 /// How long the peer may take to end the session too: WCF's default close timeout.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,6 +42,9 @@ pub struct Channel {
     machine: Machine,
     session: Session,
     limits: Limits,
+    receive_timeout: Duration,
+    /// Since when the next envelope is waited for.
+    waiting: Option<Instant>,
     /// The envelope that is coming in. Grows with what really arrives.
     incoming: Vec<u8>,
     input_ended: bool,
@@ -79,6 +83,8 @@ impl Channel {
             machine,
             session,
             limits,
+            receive_timeout: RECEIVE_TIMEOUT,
+            waiting: None,
             incoming: Vec::new(),
             input_ended: false,
             output_ended: false,
@@ -86,6 +92,10 @@ impl Channel {
             sending: false,
             home: None,
         }
+    }
+
+    pub(crate) fn with_receive_timeout(self, receive_timeout: Duration) -> Self {
+        Self { receive_timeout, ..self }
     }
 
     /// The Via of the preamble: the address that the initiator called.
@@ -119,9 +129,13 @@ impl Channel {
         self.connection.stream().local_addr()
     }
 
-    /// Waits for the peer's next envelope; `None` when the peer has ended its half of the session.
+    /// Waits for the peer's next envelope; `None` when the peer has ended its half of the session. It waits no longer than the
+    /// receive timeout of [`ListenOptions`](crate::ListenOptions::receive_timeout) or
+    /// [`ConnectOptions`](crate::ConnectOptions::receive_timeout), over calls that are cancelled too; an envelope that is sent
+    /// meanwhile begins it anew.
     ///
     /// # Errors
+    /// [`TimedOut`](TransportError::TimedOut): the whole envelope did not come in time, and the session is broken off.
     /// [`Fault`](TransportError::Fault): the receiver broke the session off. [`EnvelopeTooLarge`]: an initiator is told so
     /// with a fault. [`Protocol`](TransportError::Protocol), [`Closed`](TransportError::Closed),
     /// [`Io`](TransportError::Io): nothing more can come of this session.
@@ -131,6 +145,17 @@ impl Channel {
     ///
     /// [`EnvelopeTooLarge`]: TransportError::EnvelopeTooLarge
     pub async fn receive(&mut self) -> Result<Option<Envelope>, TransportError> {
+        let since = *self.waiting.get_or_insert_with(Instant::now);
+        let left = self.receive_timeout.saturating_sub(since.elapsed());
+        let Ok(received) = timeout(left, self.receive_some_time()).await else {
+            self.spent = true;
+            return Err(TransportError::TimedOut(self.receive_timeout));
+        };
+        self.waiting = None;
+        received
+    }
+
+    async fn receive_some_time(&mut self) -> Result<Option<Envelope>, TransportError> {
         while !self.input_ended {
             if self.spent {
                 return Err(TransportError::Closed);
@@ -222,6 +247,7 @@ impl Channel {
         self.sending = true;
         self.connection.write([header.get(..written).unwrap_or_default(), octets, terminator]).await?;
         self.sending = false;
+        self.waiting = None;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::io::{self, IoSlice};
 
 use framing_core::{Fault, Record};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -30,6 +30,12 @@ impl Connection {
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
         // A session's records are answered at once or not at all; waiting for more to send would only delay them.
         stream.set_nodelay(true)?;
+        // A peer that has vanished without a word is noticed after two minutes.
+        let keep_alive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15))
+            .with_retries(4);
+        SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
         Ok(Self { stream, input: Vec::new(), used: 0 })
     }
 
@@ -113,5 +119,18 @@ impl Connection {
     /// Closes with a reset, as the original does where its clients try again by themselves.
     pub(crate) fn reset(self) {
         drop(SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_has_vanished_is_noticed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let connection = Connection::new(stream).unwrap();
+        assert!(SockRef::from(connection.stream()).keepalive().unwrap());
     }
 }

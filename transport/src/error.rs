@@ -17,7 +17,7 @@ pub enum RegisterError {
         /// What was asked for, escaped.
         address: String,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: String,
     },
     /// Another listener has the address, or another program the port.
     #[error("address already in use: {address}: {holder}")]
@@ -99,6 +99,9 @@ pub enum AcceptError {
     /// The listening socket failed.
     #[error("the listening socket failed")]
     Io(#[source] io::Error),
+    /// The listener was stopped, and nothing is left to accept.
+    #[error("the listener was stopped")]
+    Stopped,
 }
 
 impl AcceptError {
@@ -149,8 +152,8 @@ pub enum TransportError {
     /// The connection broke.
     #[error("the connection broke")]
     Io(#[from] io::Error),
-    /// The peer did not answer in time.
-    #[error("the peer did not answer within {} s", .0.as_secs())]
+    /// The peer did not answer in time, or sent nothing for as long as a session waits.
+    #[error("the peer did not answer within {0:?}")]
     TimedOut(core::time::Duration),
     /// This program asked for what the session does not allow: to send after the end, a second or an empty envelope where
     /// the mode has no place for it, or to go on after a `send` that was cancelled.

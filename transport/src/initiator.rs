@@ -2,17 +2,18 @@
 
 use framing_core::initiator::Event;
 use framing_core::{Encoding, Initiator, Preamble, Step};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::address::{Address, Host};
+use crate::address::target;
 use crate::channel::{Channel, Session};
 use crate::connection::Connection;
+use crate::dial::dial;
 use crate::error::TransportError;
 use crate::options::ConnectOptions;
 
 /// Opens a session with the service at `via`, `net.tcp://HOST[:PORT]/PATH`: connects, sends the preamble, waits for the
-/// answer. The addresses of a host name are tried one after the other.
+/// answer. Of a host name's addresses the next is tried when one has failed, or says nothing for 250 ms ([RFC 8305]); the
+/// first connection that is made is used.
 ///
 /// # Errors
 /// [`InvalidVia`](TransportError::InvalidVia); [`Unreachable`](TransportError::Unreachable): nobody listens there, or the
@@ -22,6 +23,8 @@ use crate::options::ConnectOptions;
 ///
 /// # Cancel safety
 /// Cancelled, there is no connection.
+///
+/// [RFC 8305]: https://www.rfc-editor.org/rfc/rfc8305
 pub async fn connect(via: &str, options: ConnectOptions) -> Result<Channel, TransportError> {
     let time = options.open_timeout;
     timeout(time, open(via, options)).await.unwrap_or(Err(TransportError::TimedOut(time)))
@@ -32,7 +35,7 @@ async fn open(via: &str, options: ConnectOptions) -> Result<Channel, TransportEr
     if !options.mode.has_back_channel() {
         return Err(TransportError::Misuse("over TCP a session is duplex or singleton-unsized"));
     }
-    let address = Address::parse(via).map_err(|reason| invalid(reason.into()))?;
+    let (host, port) = target(via).map_err(invalid)?;
     let encoding = Encoding::from_content_type(&options.content_type);
     let preamble = Preamble { mode: options.mode, via, encoding };
     let mut machine = Initiator::new(options.limits);
@@ -43,20 +46,14 @@ async fn open(via: &str, options: ConnectOptions) -> Result<Channel, TransportEr
         .preamble_end(octets.get_mut(written..).unwrap_or_default())
         .map_err(|error| invalid(error.to_string()))?;
 
-    let stream = dial(&address).await;
-    let stream = stream.map_err(|source| TransportError::Unreachable { via: address.to_string(), source })?;
+    let unreachable = |source| TransportError::Unreachable { via: via.escape_debug().to_string(), source };
+    let stream = dial(&host, port).await.map_err(unreachable)?;
     let mut connection = Connection::new(stream)?;
     connection.write([&octets]).await?;
     await_answer(&mut connection, &mut machine).await?;
     let session = Session { mode: options.mode, via: via.to_owned(), content_type: options.content_type };
-    Ok(Channel::connected(connection, machine, session, options.limits))
-}
-
-async fn dial(address: &Address) -> std::io::Result<TcpStream> {
-    match address.host() {
-        Host::Name(name) => TcpStream::connect((name.as_str(), address.port())).await,
-        Host::Ip(ip) => TcpStream::connect((*ip, address.port())).await,
-    }
+    let channel = Channel::connected(connection, machine, session, options.limits);
+    Ok(channel.with_receive_timeout(options.receive_timeout))
 }
 
 async fn await_answer(connection: &mut Connection, machine: &mut Initiator) -> Result<(), TransportError> {

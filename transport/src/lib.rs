@@ -37,13 +37,14 @@
 //! # Modules
 //!
 //! `listener` takes connections from `own_port` or `shared_port` and gives each to the `receiver`'s side of a preamble;
-//! `initiator` is the other side of that. Both end in a `channel` over a `connection`.
+//! `initiator` is the other side of that, over a connection that `dial` makes. Both end in a `channel` over a `connection`.
 //!
 //! [MC-NMF]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nmf/
 
 mod address;
 mod channel;
 mod connection;
+mod dial;
 mod error;
 mod home;
 mod initiator;
@@ -59,4 +60,5 @@ pub use error::{AcceptError, RegisterError, TransportError};
 pub use framing_core::{Fault, Limits, Mode};
 pub use initiator::connect;
 pub use listener::Listener;
-pub use options::{ConnectOptions, HostNameComparison, ListenOptions};
+pub use options::{ConnectOptions, ListenOptions};
+pub use router::HostNameComparison;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use handoff::Register;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::address::Address;
@@ -16,20 +17,26 @@ use crate::error::{AcceptError, RegisterError};
 use crate::home::{Home, Returned};
 use crate::options::ListenOptions;
 use crate::own_port::OwnPort;
-use crate::receiver::{Rules, open_session};
+use crate::receiver::{Rules, Stage, open_session};
 use crate::shared_port::{SharedPort, is_at_limit};
 
 /// Accepts the sessions that initiators open at an address.
 ///
 /// Preambles are read by tasks of their own, so a slow or hostile peer delays nobody. Connections are taken in while
-/// [`accept`](Self::accept) is waited for; otherwise they wait where a TCP listener's do. Dropped, it stops listening:
-/// connections without a complete preamble are closed, open sessions go on.
+/// [`accept`](Self::accept) is waited for; otherwise they wait where a TCP listener's do.
+///
+/// A service that ends [stops](Self::stop) first and accepts what is left. Dropped, a listener stops at once: initiators whose
+/// session was not opened yet are told EndpointUnavailable (as long as the runtime goes on), acknowledged sessions that
+/// nobody accepted break off, accepted ones go on.
 #[derive(Debug)]
 pub struct Listener {
-    port: Port,
+    /// Nothing when it has stopped.
+    port: Option<Port>,
     rules: Arc<Rules>,
     preambles: JoinSet<Option<Channel>>,
-    max_preambles: usize,
+    /// Who may be taken in before a preamble is complete.
+    pending: Arc<Semaphore>,
+    stage: watch::Sender<Stage>,
     home: Home,
     returned: mpsc::UnboundedReceiver<Returned>,
 }
@@ -54,14 +61,22 @@ impl Listener {
     /// # Cancel safety
     /// Cancelled, nothing is listened on.
     pub async fn bind(options: ListenOptions) -> Result<Self, RegisterError> {
-        let address = Address::parse(&options.address).map_err(|reason| {
+        let invalid = |reason: String| {
             let address = options.address.escape_debug().to_string();
             RegisterError::InvalidAddress { address, reason }
-        })?;
+        };
+        let mut address = Address::parse(&options.address, options.host_name_comparison).map_err(invalid)?;
         let port = if options.port_sharing {
+            if address.port() == 0 {
+                return Err(invalid("a shared port is one that clients know, 0 is none".into()));
+            }
             Port::Shared(Box::new(register(&address, &options).await?))
         } else {
-            Port::Own(OwnPort::bind(&address).map_err(|error| RegisterError::own_port(&address, error))?)
+            let port = OwnPort::bind(&address).map_err(|error| RegisterError::own_port(&address, error))?;
+            if let (0, Some(local)) = (address.port(), port.local_addrs().first()) {
+                address = address.at_port(local.port()).map_err(invalid)?;
+            }
+            Port::Own(port)
         };
         let (home, returned) = Home::new(options.max_idle_connections);
         let rules = Rules {
@@ -72,12 +87,14 @@ impl Listener {
             limits: options.limits,
             preamble_timeout: options.preamble_timeout,
             idle_timeout: options.idle_timeout,
+            receive_timeout: options.receive_timeout,
         };
         Ok(Self {
-            port,
+            port: Some(port),
             rules: Arc::new(rules),
             preambles: JoinSet::new(),
-            max_preambles: options.max_pending_connections.saturating_add(options.max_idle_connections),
+            pending: Arc::new(Semaphore::new(options.max_pending_connections.min(Semaphore::MAX_PERMITS))),
+            stage: watch::Sender::new(Stage::Listening),
             home,
             returned,
         })
@@ -87,18 +104,24 @@ impl Listener {
     ///
     /// # Errors
     /// [`AtLimit`](AcceptError::AtLimit): out of descriptors; nothing is lost, pause and go on.
-    /// [`Io`](AcceptError::Io): the listening socket failed. Whatever a single peer does is no error.
+    /// [`Io`](AcceptError::Io): the listening socket failed. [`Stopped`](AcceptError::Stopped): after [`stop`](Self::stop), when
+    /// nothing is left. Whatever a single peer does is no error.
     ///
     /// # Cancel safety
     /// Cancelled, no connection and no session is lost.
     pub async fn accept(&mut self) -> Result<Channel, AcceptError> {
         loop {
+            if self.port.is_none() && self.preambles.is_empty() {
+                return Err(AcceptError::Stopped);
+            }
+            let room = self.pending.available_permits() > 0;
             tokio::select! {
+                biased;
                 Some(done) = self.preambles.join_next() => if let Ok(Some(channel)) = done {
                     return Ok(channel);
                 },
                 Some(returned) = self.returned.recv() => self.open_again(returned),
-                accepted = self.port.accept(), if self.preambles.len() < self.max_preambles => match accepted {
+                accepted = accept(self.port.as_mut()), if room => match accepted {
                     Ok(stream) => self.open(stream),
                     Err(error) if is_at_limit(&error) => return Err(AcceptError::AtLimit(error)),
                     Err(error) => return Err(AcceptError::Io(error)),
@@ -110,22 +133,55 @@ impl Listener {
     /// Where an own port is listened on; nothing for a shared one, which is the broker's.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         match &self.port {
-            Port::Own(port) => port.local_addrs(),
-            Port::Shared(_) => Vec::new(),
+            Some(Port::Own(port)) => port.local_addrs(),
+            Some(Port::Shared(_)) | None => Vec::new(),
         }
+    }
+
+    /// Stops listening: the port is closed, or the registration ended, and the address is free for others. Connections that
+    /// this process has already taken are served: [`accept`](Self::accept) gives their sessions, then
+    /// [`Stopped`](AcceptError::Stopped). What waits in the broker goes to another worker of the address, or is answered there;
+    /// connections that wait for another session are closed, as their initiators expect.
+    ///
+    /// ```
+    /// # use transport::{AcceptError, ListenOptions, Listener};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut listener = Listener::bind(ListenOptions::new("net.tcp://127.0.0.1:0/")).await?;
+    /// listener.stop();
+    /// assert!(matches!(listener.accept().await, Err(AcceptError::Stopped)));
+    /// # Ok(()) }
+    /// ```
+    pub fn stop(&mut self) {
+        self.leave(Stage::Stopping);
+    }
+
+    fn leave(&mut self, stage: Stage) {
+        self.stage.send_replace(stage);
+        let taken = match self.port.take() {
+            Some(Port::Own(port)) => port.into_taken(),
+            Some(Port::Shared(port)) => port.into_taken(),
+            None => Vec::new(),
+        };
+        taken.into_iter().for_each(|stream| self.open(stream));
     }
 
     /// A connection that broke before it could be set up concerns nobody.
     fn open(&mut self, stream: TcpStream) {
         let Ok(connection) = Connection::new(stream) else { return };
-        let (rules, home) = (Arc::clone(&self.rules), self.home.clone());
-        self.preambles.spawn(async move { open_session(connection, None, &rules, home).await });
+        // Those that were taken already when it stopped may be more.
+        let pending = Arc::clone(&self.pending).try_acquire_owned().ok();
+        let (rules, home, stage) = (Arc::clone(&self.rules), self.home.clone(), self.stage.subscribe());
+        self.preambles.spawn(async move {
+            let channel = open_session(connection, None, &rules, home, stage).await;
+            drop(pending);
+            channel
+        });
     }
 
     fn open_again(&mut self, Returned { connection, via, room }: Returned) {
-        let (rules, home) = (Arc::clone(&self.rules), self.home.clone());
+        let (rules, home, stage) = (Arc::clone(&self.rules), self.home.clone(), self.stage.subscribe());
         self.preambles.spawn(async move {
-            let channel = open_session(connection, Some(via), &rules, home).await;
+            let channel = open_session(connection, Some(via), &rules, home, stage).await;
             drop(room);
             channel
         });
@@ -140,11 +196,20 @@ async fn register(address: &Address, options: &ListenOptions) -> Result<SharedPo
     shared.map_err(|error| RegisterError::shared_port(address, error))
 }
 
-impl Port {
-    async fn accept(&mut self) -> io::Result<TcpStream> {
-        match self {
-            Self::Own(port) => port.accept().await,
-            Self::Shared(port) => port.accept().await,
+/// Waits for ever when there is no port any more.
+async fn accept(port: Option<&mut Port>) -> io::Result<TcpStream> {
+    match port {
+        Some(Port::Own(port)) => port.accept().await,
+        Some(Port::Shared(port)) => port.accept().await,
+        None => core::future::pending().await,
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if Handle::try_current().is_ok() {
+            self.leave(Stage::Gone);
+            self.preambles.detach_all();
         }
     }
 }

@@ -1,35 +1,15 @@
 //! How to listen and how to connect.
 
-use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 
 use framing_core::{Limits, Mode};
+use router::HostNameComparison;
 
-/// Which of several registered addresses a Via belongs to when their host names differ (WCF's `HostNameComparisonMode`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum HostNameComparison {
-    /// Any host name in the Via will do. Asked first.
-    #[default]
-    StrongWildcard,
-    /// The Via's host name must be the address's. Asked second.
-    Exact,
-    /// Any host name will do. Asked last.
-    WeakWildcard,
-}
+/// WCF's `receiveTimeout`.
+pub(crate) const RECEIVE_TIMEOUT: Duration = Duration::from_secs(600);
 
-impl fmt::Display for HostNameComparison {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::StrongWildcard => "strong_wildcard",
-            Self::Exact => "exact",
-            Self::WeakWildcard => "weak_wildcard",
-        })
-    }
-}
-
-/// Where and how to listen. Everything has WCF's default, port sharing included: off.
+/// Where and how to listen. Everything has WCF's default unless it says otherwise, port sharing included: off.
 ///
 /// ```
 /// use transport::ListenOptions;
@@ -47,13 +27,16 @@ pub struct ListenOptions {
     pub(crate) limits: Limits,
     pub(crate) preamble_timeout: Duration,
     pub(crate) idle_timeout: Duration,
+    pub(crate) receive_timeout: Duration,
     pub(crate) max_pending_connections: usize,
     pub(crate) max_idle_connections: usize,
 }
 
 impl ListenOptions {
     /// Listens on `address`, `net.tcp://HOST[:PORT]/PATH`. An IP literal as the host means that local address, a name
-    /// (`localhost` too) all of them; the port is 808 if there is none.
+    /// (`localhost` too) all of them; the port is 808 if there is none. Port 0 is a free one, which
+    /// [`local_addrs`](crate::Listener::local_addrs) tells and which the service's address then has; on a shared port it is
+    /// refused, for nobody could know which it is.
     pub fn new(address: impl Into<String>) -> Self {
         Self {
             address: address.into(),
@@ -65,6 +48,7 @@ impl ListenOptions {
             limits: Limits::default(),
             preamble_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(120),
+            receive_timeout: RECEIVE_TIMEOUT,
             max_pending_connections: 512,
             max_idle_connections: 128,
         }
@@ -84,7 +68,7 @@ impl ListenOptions {
         self
     }
 
-    /// What the host name of the address means on a shared port.
+    /// What the host name of the address means: whether the one in a Via must be the same.
     #[must_use]
     pub fn host_name_comparison(mut self, comparison: HostNameComparison) -> Self {
         self.host_name_comparison = comparison;
@@ -128,7 +112,19 @@ impl ListenOptions {
         self
     }
 
-    /// Accepted connections whose preamble is not yet complete; 512 by default. Further ones wait unaccepted.
+    /// How long [`Channel::receive`](crate::Channel::receive) waits for an envelope before it breaks the session off; 10 minutes
+    /// by default, WCF's `receiveTimeout`. [`Duration::MAX`] is for ever. A peer that has vanished is noticed sooner, by TCP's
+    /// keepalive.
+    #[must_use]
+    pub fn receive_timeout(mut self, timeout: Duration) -> Self {
+        self.receive_timeout = timeout;
+        self
+    }
+
+    /// Accepted connections whose preamble is not yet complete and that carried no session before; 512 by default, because one
+    /// that says nothing counts for the whole [`preamble_timeout`](Self::preamble_timeout) (WCF: 12 a processor). Further ones
+    /// wait unaccepted: on an own port in the kernel, up to 4096; on a shared one up to 31 that came in one message with others,
+    /// and then where `max_pending_connections` of the broker bounds them.
     #[must_use]
     pub fn max_pending_connections(mut self, connections: usize) -> Self {
         self.max_pending_connections = connections.max(1);
@@ -150,6 +146,7 @@ pub struct ConnectOptions {
     pub(crate) mode: Mode,
     pub(crate) limits: Limits,
     pub(crate) open_timeout: Duration,
+    pub(crate) receive_timeout: Duration,
 }
 
 impl ConnectOptions {
@@ -160,6 +157,7 @@ impl ConnectOptions {
             mode: Mode::DUPLEX,
             limits: Limits::default(),
             open_timeout: Duration::from_secs(60),
+            receive_timeout: RECEIVE_TIMEOUT,
         }
     }
 
@@ -174,6 +172,15 @@ impl ConnectOptions {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// How long [`Channel::receive`](crate::Channel::receive) waits for an envelope before it breaks the session off; 10 minutes
+    /// by default, WCF's `receiveTimeout`. [`Duration::MAX`] is for ever. A peer that has vanished is noticed sooner, by TCP's
+    /// keepalive.
+    #[must_use]
+    pub fn receive_timeout(mut self, timeout: Duration) -> Self {
+        self.receive_timeout = timeout;
         self
     }
 

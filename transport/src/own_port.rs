@@ -13,6 +13,9 @@ use crate::address::{Address, Host};
 /// Connections that the kernel keeps while nobody accepts them; it takes its own maximum if that is less.
 const BACKLOG: i32 = 4096;
 
+/// How many free ports are tried where a host name asks for one.
+const FREE_PORTS: usize = 16;
+
 /// One socket for an IP literal; one for each family for a host name, which means all addresses.
 #[derive(Debug)]
 pub(crate) struct OwnPort {
@@ -23,14 +26,13 @@ pub(crate) struct OwnPort {
 impl OwnPort {
     pub(crate) fn bind(address: &Address) -> io::Result<Self> {
         let port = address.port();
-        let listeners = match *address.host() {
+        let listeners = match address.host() {
             Host::Ip(ip) => vec![listen(SocketAddr::new(ip, port))?],
-            Host::Name(_) => {
-                let v4 = unless_missing(listen((Ipv4Addr::UNSPECIFIED, port).into()))?;
-                let port = v4.as_ref().map_or(Ok(port), |v4| v4.local_addr().map(|local| local.port()))?;
-                let v6 = unless_missing(listen((Ipv6Addr::UNSPECIFIED, port).into()))?;
-                v4.into_iter().chain(v6).collect()
+            // A port that is free for one family may be taken for the other.
+            Host::Name(_) if port == 0 => {
+                (0..FREE_PORTS).find_map(|_| listen_on_all(0).ok()).map_or_else(|| listen_on_all(0), Ok)?
             }
+            Host::Name(_) => listen_on_all(port)?,
         };
         if listeners.is_empty() {
             return Err(Errno::AFNOSUPPORT.into());
@@ -41,6 +43,16 @@ impl OwnPort {
     /// Where it listens.
     pub(crate) fn local_addrs(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Stops listening; gives the connections that were made and not accepted.
+    pub(crate) fn into_taken(self) -> Vec<TcpStream> {
+        let listeners = self.listeners.into_iter().filter_map(|listener| listener.into_std().ok());
+        let taken = listeners.flat_map(|listener| {
+            core::iter::from_fn(move || listener.accept().ok())
+                .filter_map(|(stream, _)| from_std(stream).ok())
+        });
+        taken.collect()
     }
 
     /// Waits for a connection. Those that failed before they were accepted are passed over.
@@ -67,6 +79,19 @@ impl OwnPort {
         }
         Poll::Pending
     }
+}
+
+/// Accepted sockets do not inherit that they must not block.
+pub(crate) fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
+}
+
+fn listen_on_all(port: u16) -> io::Result<Vec<TcpListener>> {
+    let v4 = unless_missing(listen((Ipv4Addr::UNSPECIFIED, port).into()))?;
+    let port = v4.as_ref().map_or(Ok(port), |v4| v4.local_addr().map(|local| local.port()))?;
+    let v6 = unless_missing(listen((Ipv6Addr::UNSPECIFIED, port).into()))?;
+    Ok(v4.into_iter().chain(v6).collect())
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use framing_core::receiver::Event;
 use framing_core::{DecodeError, Encoding, Fault, KnownEncoding, Limits, Mode, Preamble, Receiver, Step};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::address::Address;
@@ -21,6 +22,23 @@ pub(crate) struct Rules {
     pub(crate) limits: Limits,
     pub(crate) preamble_timeout: Duration,
     pub(crate) idle_timeout: Duration,
+    pub(crate) receive_timeout: Duration,
+}
+
+/// How far a listener's end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Listening,
+    /// No session is begun on a connection that carried one.
+    Stopping,
+    /// No session is begun.
+    Gone,
+}
+
+/// Waits until a listener is at this stage of its end.
+async fn reached(mut at: watch::Receiver<Stage>, stage: Stage) {
+    // An error says that it is gone.
+    drop(at.wait_for(|at| *at >= stage).await);
 }
 
 /// Why no session was opened, and what the initiator gets to know.
@@ -52,14 +70,27 @@ pub(crate) async fn open_session(
     earlier: Option<String>,
     rules: &Rules,
     home: Home,
+    stage: watch::Receiver<Stage>,
 ) -> Option<Channel> {
     if earlier.is_some() {
-        wait_for_another(&mut connection, rules.idle_timeout).await?;
+        tokio::select! {
+            biased;
+            () = reached(stage.clone(), Stage::Stopping) => return None,
+            another = wait_for_another(&mut connection, rules.idle_timeout) => another?,
+        }
     }
     let mut machine = Receiver::new(rules.limits);
     let opened = open(&mut connection, &mut machine, earlier.as_deref(), rules);
-    match timeout(rules.preamble_timeout, opened).await.unwrap_or(Err(Refusal::Close)) {
-        Ok(session) => return Some(Channel::accepted(connection, machine, session, rules.limits, home)),
+    let opened = tokio::select! {
+        biased;
+        () = reached(stage, Stage::Gone) => Err(Refusal::Fault(Fault::ENDPOINT_UNAVAILABLE)),
+        opened = timeout(rules.preamble_timeout, opened) => opened.unwrap_or(Err(Refusal::Close)),
+    };
+    match opened {
+        Ok(session) => {
+            let channel = Channel::accepted(connection, machine, session, rules.limits, home);
+            return Some(channel.with_receive_timeout(rules.receive_timeout));
+        }
         Err(Refusal::Fault(fault)) => connection.refuse(Some(fault)).await,
         Err(Refusal::Silence) => connection.refuse(None).await,
         Err(Refusal::Reset) => connection.reset(),

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::own_port::from_std;
+
 /// The broker answers a registration at once; one that is stopped must not hold up the worker's start for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pauses between attempts to register again grow from this …
@@ -31,7 +33,7 @@ pub(crate) struct SharedPort {
 struct Registration {
     accept_socket: AsyncAcceptSocket,
     /// Closing it ends the registration.
-    _control: AsyncControlConnection,
+    control: AsyncControlConnection,
 }
 
 impl SharedPort {
@@ -51,15 +53,19 @@ impl SharedPort {
                 continue;
             };
             match registration.accept_socket.accept().await {
-                Ok(socket) => {
-                    let socket = std::net::TcpStream::from(socket);
-                    socket.set_nonblocking(true)?;
-                    return TcpStream::from_std(socket);
-                }
+                Ok(socket) => return from_std(socket.into()),
                 Err(error) if is_at_limit(&error) => return Err(error),
                 Err(_) => self.registration = None,
             }
         }
+    }
+
+    /// Ends the registration; gives the connections that came with others in a message and were not accepted. What is still
+    /// queued the broker takes back.
+    pub(crate) fn into_taken(self) -> Vec<TcpStream> {
+        let Some(Registration { accept_socket, control }) = self.registration else { return Vec::new() };
+        drop(control);
+        accept_socket.into_received().filter_map(|socket| from_std(socket.into()).ok()).collect()
     }
 
     async fn register_again(&mut self) -> Option<Registration> {
@@ -75,7 +81,7 @@ impl Registration {
         let registered = async {
             let mut control = AsyncControlConnection::connect(control).await?;
             let (_id, accept_socket) = control.register(register).await?;
-            Ok(Self { accept_socket, _control: control })
+            Ok(Self { accept_socket, control })
         };
         timeout(ANSWER_TIMEOUT, registered)
             .await

@@ -5,7 +5,8 @@ mod common;
 use common::{BINARY, DUPLEX, Raw, SINGLETON, TEXT, TEXT_END, echo, fault, peer, preamble, serve, via};
 use std::time::Duration;
 use transport::{
-    ConnectOptions, Fault, Limits, ListenOptions, Listener, Mode, RegisterError, TransportError, connect,
+    AcceptError, Channel, ConnectOptions, Fault, Limits, ListenOptions, Listener, Mode, RegisterError,
+    TransportError, connect,
 };
 
 #[tokio::test]
@@ -212,4 +213,101 @@ async fn limits_are_the_listeners() {
     assert_eq!(error.fault(), Some(Fault::MAX_MESSAGE_SIZE_EXCEEDED));
     assert!(!error.retry_helps());
     assert!(matches!(client.receive().await, Err(TransportError::Closed)));
+}
+
+/// A listener at `/echo`, and a session that it has accepted.
+async fn accepted(options: impl FnOnce(ListenOptions) -> ListenOptions) -> (Channel, Channel) {
+    let mut listener =
+        Listener::bind(options(ListenOptions::new("net.tcp://127.0.0.1:0/echo"))).await.unwrap();
+    let via = via(listener.local_addrs()[0]);
+    let (accepted, connected) = tokio::join!(listener.accept(), connect(&via, ConnectOptions::new(TEXT)));
+    (accepted.unwrap(), connected.unwrap())
+}
+
+#[tokio::test]
+async fn a_session_in_which_nothing_comes_is_broken_off() {
+    let time = Duration::from_millis(100);
+    let (mut silent, mut peer) = accepted(|options| options.receive_timeout(time)).await;
+    // Also if whoever waits does something else now and then.
+    let waited = async {
+        loop {
+            tokio::select! {
+                biased;
+                received = silent.receive() => return received,
+                () = tokio::time::sleep(time / 10) => {}
+            }
+        }
+    };
+    let received = tokio::time::timeout(common::DEADLINE, waited).await.expect("it ends");
+    assert!(matches!(received, Err(TransportError::TimedOut(after)) if after == time), "{received:?}");
+    assert!(matches!(silent.receive().await, Err(TransportError::Closed)));
+    drop(silent);
+    assert!(peer.receive().await.is_err());
+}
+
+#[tokio::test]
+async fn what_has_come_is_received_however_late() {
+    let time = Duration::from_millis(50);
+    let (mut service, mut client) = accepted(|options| options.receive_timeout(time)).await;
+    for octet in [b"1", b"2"] {
+        client.send(octet).await.unwrap();
+        tokio::time::sleep(3 * time).await;
+        assert_eq!(service.receive().await.unwrap().unwrap().octets, octet);
+    }
+    // What is sent begins the time anew: a service that is asked waits for the next question.
+    let cancelled = tokio::time::timeout(time / 5, service.receive()).await;
+    assert!(cancelled.is_err());
+    client.send(b"3").await.unwrap();
+    tokio::time::sleep(3 * time).await;
+    assert_eq!(service.receive().await.unwrap().unwrap().octets, b"3");
+}
+
+#[tokio::test]
+async fn an_initiator_waits_for_a_reply_no_longer_than_it_likes() {
+    let mut listener = Listener::bind(ListenOptions::new("net.tcp://127.0.0.1:0/echo")).await.unwrap();
+    let via = via(listener.local_addrs()[0]);
+    let options = ConnectOptions::new(TEXT).receive_timeout(Duration::from_millis(50));
+    let (_silent, client) = tokio::join!(listener.accept(), connect(&via, options));
+    let mut client = client.unwrap();
+    client.send(b"?").await.unwrap();
+    let received = tokio::time::timeout(common::DEADLINE, client.receive()).await.expect("it ends");
+    assert!(matches!(received, Err(TransportError::TimedOut(_))), "{received:?}");
+}
+
+#[tokio::test]
+async fn a_listener_on_an_own_port_stops_without_a_reset() {
+    for graceful in [true, false] {
+        let mut listener = Listener::bind(ListenOptions::new("net.tcp://127.0.0.1:0/echo")).await.unwrap();
+        let address = listener.local_addrs()[0];
+        let mut peers = peer(move || {
+            let connect = |_| {
+                let mut raw = Raw::connect(address);
+                raw.write(&preamble(DUPLEX, &via(address), TEXT_END));
+                raw
+            };
+            (0..4).map(connect).collect::<Vec<_>>()
+        })
+        .await;
+        if graceful {
+            listener.stop();
+            assert!(listener.local_addrs().is_empty());
+            for _ in 0..4 {
+                tokio::spawn(common::answer(listener.accept().await.unwrap()));
+            }
+            assert!(matches!(listener.accept().await, Err(AcceptError::Stopped)));
+        }
+        drop(listener);
+        peer(move || {
+            for raw in &mut peers {
+                if graceful {
+                    raw.write(&[6, 1, 1, 7]);
+                    raw.expect(&[11, 6, 1, 1, 7]);
+                } else {
+                    raw.expect(&fault(Fault::ENDPOINT_UNAVAILABLE));
+                }
+                raw.expect_fin();
+            }
+        })
+        .await;
+    }
 }

@@ -2,17 +2,17 @@
 
 mod common;
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{DUPLEX, Raw, TEXT_END, peer, preamble, serve};
+use common::{DUPLEX, Raw, TEXT_END, fault, peer, preamble, serve};
 use handoff::{
     AcceptSender, ControlListener, ControlOptions, ControlPeer, Refused, RefusedReason, Register, Reply,
     Request, accept_pair,
 };
-use transport::{HostNameComparison, ListenOptions, Listener, RegisterError};
+use transport::{AcceptError, Fault, HostNameComparison, ListenOptions, Listener, RegisterError};
 
 const ADDRESS: &str = "net.tcp://localhost:9000/echo";
 const VIA: &str = "net.tcp://h:9000/Echo/x";
@@ -39,6 +39,20 @@ impl Broker {
         Self { _control: control, _worker: worker, sender, port, register }
     }
 
+    /// New connections, accepted by the broker, that come in one message and have sent their preambles.
+    fn connections(&self, count: usize) -> Vec<Raw> {
+        let connect = |_| {
+            let mut raw = Raw::connect(self.port.local_addr().unwrap());
+            raw.write(&preamble(DUPLEX, VIA, TEXT_END));
+            let (socket, _) = self.port.accept().unwrap();
+            socket.set_nonblocking(true).unwrap();
+            (raw, socket)
+        };
+        let (peers, sockets): (Vec<Raw>, Vec<TcpStream>) = (0..count).map(connect).unzip();
+        self.sender.send(&sockets.iter().map(AsFd::as_fd).collect::<Vec<_>>()).unwrap();
+        peers
+    }
+
     /// A new connection, accepted by the broker and now the worker's.
     fn connection(&self) -> Raw {
         let raw = Raw::connect(self.port.local_addr().unwrap());
@@ -54,12 +68,19 @@ fn options(control: &Path) -> ListenOptions {
 }
 
 async fn bound(control: PathBuf) -> (Listener, Broker) {
+    bound_with(control, |options| options).await
+}
+
+async fn bound_with(
+    control: PathBuf,
+    configure: impl FnOnce(ListenOptions) -> ListenOptions,
+) -> (Listener, Broker) {
     let path = control.clone();
     let broker = tokio::task::spawn_blocking(move || Broker::start(&path));
     while !control.exists() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let listener = Listener::bind(options(&control)).await.unwrap();
+    let listener = Listener::bind(configure(options(&control))).await.unwrap();
     (listener, broker.await.unwrap())
 }
 
@@ -144,6 +165,67 @@ async fn a_dropped_listener_leaves_and_its_sessions_stay() {
     })
     .await;
     session.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_came_in_one_message_is_served_by_a_listener_that_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut listener, broker) = bound(folder.path().join("control")).await;
+    let (broker, mut peers) = peer(move || {
+        let peers = broker.connections(8);
+        (broker, peers)
+    })
+    .await;
+    tokio::spawn(common::answer(listener.accept().await.unwrap()));
+    listener.stop();
+    peer(move || assert!(broker._worker.receive().unwrap().is_none(), "the registration has ended")).await;
+    for _ in 1..8 {
+        tokio::spawn(common::answer(listener.accept().await.unwrap()));
+    }
+    assert!(matches!(listener.accept().await, Err(AcceptError::Stopped)));
+    drop(listener);
+    peer(move || {
+        for raw in &mut peers {
+            raw.write(&[6, 1, 1, 7]);
+            raw.expect(&[11, 6, 1, 1, 7]);
+            raw.expect_fin();
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_came_in_one_message_is_refused_by_a_listener_that_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    // One preamble at a time, so that what the first session leaves is known.
+    let one = |options: ListenOptions| options.max_pending_connections(1);
+    let (mut listener, broker) = bound_with(folder.path().join("control"), one).await;
+    let (_broker, mut peers) = peer(move || {
+        let peers = broker.connections(8);
+        (broker, peers)
+    })
+    .await;
+    let session = tokio::spawn(common::answer(listener.accept().await.unwrap()));
+    drop(listener);
+    peer(move || {
+        for raw in &mut peers[1..] {
+            raw.expect(&fault(Fault::ENDPOINT_UNAVAILABLE));
+            raw.expect_fin();
+        }
+        peers[0].write(&[6, 1, 1, 7]);
+        peers[0].expect(&[11, 6, 1, 1, 7]);
+    })
+    .await;
+    session.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn port_0_cannot_be_shared() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ListenOptions::new("net.tcp://localhost:0/echo").port_sharing(true);
+    let error = Listener::bind(options.control(folder.path().join("control"))).await.unwrap_err();
+    assert!(matches!(error, RegisterError::InvalidAddress { .. }) && !error.retry_helps(), "{error:?}");
+    assert!(error.to_string().contains("a shared port is one that clients know"), "{error}");
 }
 
 #[tokio::test]
