@@ -19,16 +19,18 @@ use tracing::Level;
 
 use crate::back_end;
 use crate::batch::{Batch, Batches};
+use crate::connection::{Connection, Whom};
+use crate::failure::Part;
 use crate::held::{Held, Next};
 use crate::help::Help;
 use crate::line::Command;
 use crate::listeners::Listeners;
 use crate::listening::{BACKLOG, Listening, TURN};
 use crate::outcome::Outcome;
-use crate::parked::{ParkingLot, Stage};
+use crate::parked::{ParkingLot, Stage, Waits};
 use crate::preamble::{self, Origin, Step};
 use crate::queue::{Queue, Refusal};
-use crate::refuse::{self, DRAIN_TIME};
+use crate::refuse::{self, DRAIN_TIME, too_late};
 use crate::shared::Shared;
 use crate::tally::Kind;
 use crate::token::{Place, Token};
@@ -59,8 +61,26 @@ struct Loop {
 
 /// Starts the thread. It ends after [`Command::Stop`].
 pub(crate) fn start(shared: Arc<Shared>, help: Arc<Help>) -> io::Result<thread::JoinHandle<()>> {
+    let part = Part::new(&shared.failures, "the accept thread");
+    let closed = Closed(Arc::clone(&shared));
     let accept_loop = Loop::new(shared, help)?;
-    thread::Builder::new().name("accept".to_owned()).spawn(move || accept_loop.run())
+    thread::Builder::new().name("accept".to_owned()).spawn(move || {
+        let (part, _closed) = (part, closed);
+        if let Err(error) = accept_loop.run() {
+            part.failed(&error);
+        }
+    })
+}
+
+/// Closes the line with the loop, however that ends: whoever waits for it would wait for ever.
+#[derive(Debug)]
+struct Closed(Arc<Shared>);
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        let commands = self.0.line.close();
+        commands.into_iter().for_each(|command| too_late(&self.0, command));
+    }
 }
 
 /// The turns.
@@ -81,17 +101,17 @@ impl Loop {
         })
     }
 
-    fn run(mut self) {
+    fn run(mut self) -> io::Result<()> {
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
-        while !self.stopping {
+        let ended = loop {
+            if self.stopping {
+                break Ok(());
+            }
             let timeout = self.until_next_deadline();
             let ready = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
                 Ok((ready, _)) => ready,
                 Err(Errno::INTR) => continue,
-                Err(error) => {
-                    tracing::error!(%error, "epoll_wait failed");
-                    break;
-                }
+                Err(error) => break Err(io::Error::other(format!("epoll_wait: {error}"))),
             };
             self.now = Instant::now();
             for event in ready.iter() {
@@ -107,8 +127,9 @@ impl Loop {
             }
             self.keep_time();
             self.send_batches();
-        }
+        };
         self.leave_all();
+        ended
     }
 
     fn until_next_deadline(&self) -> Option<Timespec> {
@@ -123,7 +144,7 @@ impl Loop {
         while let Some(place) = self.lot.due(Stage::Preamble, self.now) {
             self.end_parked(place, Outcome::DeadlinePassed);
         }
-        while let Some(place) = self.lot.due(Stage::DRAIN, self.now) {
+        while let Some(place) = self.lot.due(Stage::Drain, self.now) {
             drop(self.lot.leave(place));
         }
         self.listeners.resume(self.now);
@@ -143,7 +164,9 @@ impl Loop {
                     drop(listening);
                     let _ = done.send(());
                 }
-                Command::Refuse(socket, outcome, detail) => self.refuse(socket, outcome, detail),
+                Command::NotRelayed(connection, to, why) => {
+                    self.refuse(connection, Outcome::DispatchFailed, Whom::Route(&to), Some(why));
+                }
                 Command::Again(connections) => {
                     for connection in connections {
                         self.make_way(&connection);
@@ -160,6 +183,8 @@ impl Loop {
                 }
                 Command::MakeRoom => self.make_room(),
                 Command::Stop => self.stopping = true,
+                #[cfg(test)]
+                Command::Panic => panic!("as asked"),
             }
         }
     }
@@ -168,15 +193,7 @@ impl Loop {
     fn leave_all(&mut self) {
         self.help.leave();
         for command in self.shared.line.close() {
-            match command {
-                Command::Refuse(connection, ..) => self.refuse(connection, Outcome::ShutDown, None),
-                Command::Again(connections) => {
-                    for connection in connections {
-                        self.refuse(connection, Outcome::ShutDown, None);
-                    }
-                }
-                _ => {}
-            }
+            too_late(&self.shared, command);
         }
         self.send_batches();
         while let Some((place, _)) = self.lot.oldest(Stage::Preamble) {
@@ -206,7 +223,7 @@ impl Loop {
         let Some(listening) = self.listeners.at(n).cloned() else { return 0 };
         for accepted in 0..most {
             match listening.accept() {
-                Ok(connection) => self.accepted(connection, listening.address),
+                Ok(socket) => self.accepted(socket, listening.address),
                 Err(Errno::AGAIN) => return accepted,
                 Err(Errno::MFILE) if self.lot.has_any() => self.make_room(),
                 Err(error) if is_gone(error) => {}
@@ -233,7 +250,7 @@ impl Loop {
     }
 
     /// A connection whose number says that the table is nearly full takes the place of another.
-    fn make_way(&mut self, connection: &OwnedFd) {
+    fn make_way(&mut self, connection: &Connection) {
         if self.shared.descriptors.are_scarce(connection) {
             self.crowd_out();
         }
@@ -250,7 +267,7 @@ impl Loop {
     /// Closes the connection that has drained longest: it has its answer. If there is none, the one that has waited longest for
     /// its preamble.
     fn crowd_out(&mut self) -> bool {
-        if let Some((place, _)) = self.lot.oldest(Stage::DRAIN) {
+        if let Some((place, _)) = self.lot.oldest(Stage::Drain) {
             return self.lot.leave(place).is_some();
         }
         let Some((place, _)) = self.lot.oldest(Stage::Preamble) else { return false };
@@ -280,28 +297,31 @@ fn is_gone(error: Errno) -> bool {
 /// The straight line of a connection.
 impl Loop {
     /// It was just accepted by a socket that listens on `listening`.
-    fn accepted(&mut self, connection: OwnedFd, listening: SocketAddr) {
-        self.shared.counters.accept();
+    fn accepted(&mut self, socket: OwnedFd, listening: SocketAddr) {
+        let connection = Connection::accepted(socket, &self.shared.counters);
         self.make_way(&connection);
         let step = preamble::arrived(&self.shared, &connection, listening);
         self.dispatch(connection, step);
     }
 
     /// It was looked at before, and is in no batch and no queue.
-    fn again(&mut self, connection: OwnedFd) {
+    fn again(&mut self, connection: Connection) {
         let step = preamble::look(&self.shared, &connection, Origin::Queue);
         self.dispatch(connection, step);
     }
 
     /// Something happened to it while it was parked.
     fn advance(&mut self, place: Place, flags: epoll::EventFlags) {
-        let Some((connection, stage)) = self.lot.at(place) else { return };
-        if let Stage::Drain { left } = stage {
-            return match refuse::drain(connection, left) {
-                Some(left) => self.lot.set_left(place, left),
-                None => drop(self.lot.leave(place)),
-            };
-        }
+        let connection = match self.lot.at(place) {
+            None => return,
+            Some(Waits::Drain { socket, left }) => {
+                return match refuse::drain(socket, *left) {
+                    Some(less) => *left = less,
+                    None => drop(self.lot.leave(place)),
+                };
+            }
+            Some(Waits::Preamble(connection)) => connection,
+        };
         let step = match preamble::look(&self.shared, connection, Origin::Parked) {
             // A FIN behind an incomplete preamble: a peek would show the same octets for ever.
             Step::Wait if flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP) => {
@@ -314,38 +334,42 @@ impl Loop {
             }
             step => step,
         };
-        if let Some((connection, ..)) = self.lot.leave(place) {
+        if let Some(Waits::Preamble(connection)) = self.lot.leave(place) {
             self.dispatch(connection, step);
         }
     }
 
     /// Does what was decided about it. It is in no epoll.
-    fn dispatch(&mut self, connection: OwnedFd, step: Step) {
+    fn dispatch(&mut self, connection: Connection, step: Step) {
         match step {
             Step::HandOver(queue) => self.hand_over(connection, queue),
             Step::Relay(to) if self.shared.under_way.has(&connection) => {
                 self.shared.tally.count(CIRCLE, 0, || to.to_string());
-                self.refuse(connection, Outcome::DispatchFailed, Some(format!("from a relay to {to}")));
+                let detail = Some("it comes from a relay".to_owned());
+                self.refuse(connection, Outcome::DispatchFailed, Whom::Route(&to), detail);
             }
             Step::Relay(to) => {
-                let relayed = back_end::relay(&self.shared, connection, to);
-                self.or_too_busy(relayed);
+                if let Err(connection) = back_end::relay(&self.shared, connection, &to) {
+                    self.refuse(connection, Outcome::ServerTooBusy, Whom::Route(&to), None);
+                }
             }
             // Where we do not listen, another program may.
-            Step::Bridge(_, at) if !self.listeners.listens_on(at) => {
-                self.refuse(connection, Outcome::EndpointNotFound, None);
+            Step::Bridge(queue, at) if !self.listeners.listens_on(at) => {
+                let (whom, detail) = (Whom::Registration(&queue), Some(format!("nothing listens on {at}")));
+                self.refuse(connection, Outcome::EndpointNotFound, whom, detail);
             }
             Step::Bridge(queue, at) => {
-                let bridged = back_end::bridge(&self.shared, connection, queue, at);
-                self.or_too_busy(bridged);
+                if let Err(connection) = back_end::bridge(&self.shared, connection, &queue, at) {
+                    self.refuse(connection, Outcome::ServerTooBusy, Whom::Registration(&queue), None);
+                }
             }
             Step::Wait => self.park(connection),
-            Step::End(outcome, detail) => self.refuse(connection, outcome, detail),
+            Step::End(outcome, detail) => self.refuse(connection, outcome, Whom::Nobody, detail),
         }
     }
 
     /// It goes to the worker of this queue: now, if it fills a message, else at the end of the turn.
-    fn hand_over(&mut self, connection: OwnedFd, queue: Arc<Queue>) {
+    fn hand_over(&mut self, connection: Connection, queue: Arc<Queue>) {
         if queue.holds() {
             let refused = self.held.hold(connection, queue, Refusal::Full, self.now);
             return self.settle(refused);
@@ -373,40 +397,40 @@ impl Loop {
     }
 
     /// What is not held for a worker any longer.
-    fn settle(&mut self, leaving: impl IntoIterator<Item = (OwnedFd, Next)>) {
+    fn settle(&mut self, leaving: impl IntoIterator<Item = (Connection, Next)>) {
         for (connection, next) in leaving {
             match next {
                 Next::Again => self.again(connection),
-                Next::End(outcome) => self.refuse(connection, outcome, None),
+                Next::End(outcome, queue) => {
+                    let whom = queue.as_deref().map_or(Whom::Nobody, Whom::Registration);
+                    self.refuse(connection, outcome, whom, None);
+                }
             }
         }
     }
 
-    fn or_too_busy(&mut self, relayed: Result<(), OwnedFd>) {
-        if let Err(connection) = relayed {
-            self.refuse(connection, Outcome::ServerTooBusy, None);
-        }
-    }
-
     /// The rest of the preamble has until the deadline to come.
-    fn park(&mut self, connection: OwnedFd) {
+    fn park(&mut self, connection: Connection) {
         let _ = sockopt::set_tcp_quickack(&connection, true);
         let deadline = self.now + self.shared.receive_timeout;
-        if let Err(connection) = self.lot.park(connection, Stage::Preamble, deadline) {
-            self.refuse(connection, Outcome::DispatchFailed, None);
+        if let Err((Waits::Preamble(connection), error)) =
+            self.lot.park(Waits::Preamble(connection), deadline)
+        {
+            let detail = Some(format!("it cannot be waited for: {error}"));
+            self.refuse(connection, Outcome::DispatchFailed, Whom::Nobody, detail);
         }
     }
 
     fn end_parked(&mut self, place: Place, outcome: Outcome) {
-        if let Some((connection, ..)) = self.lot.leave(place) {
-            self.refuse(connection, outcome, None);
+        if let Some(Waits::Preamble(connection)) = self.lot.leave(place) {
+            self.refuse(connection, outcome, Whom::Nobody, None);
         }
     }
 
-    fn refuse(&mut self, connection: OwnedFd, outcome: Outcome, detail: Option<String>) {
-        if let Some((connection, left)) = refuse::refuse(&self.shared, connection, outcome, detail) {
+    fn refuse(&mut self, connection: Connection, outcome: Outcome, whom: Whom<'_>, detail: Option<String>) {
+        if let Some((socket, left)) = refuse::refuse(&self.shared, connection, outcome, whom, detail) {
             // If it cannot be waited for, it is closed now.
-            let _ = self.lot.park(connection, Stage::Drain { left }, self.now + DRAIN_TIME);
+            let _ = self.lot.park(Waits::Drain { socket, left }, self.now + DRAIN_TIME);
         }
     }
 }
@@ -418,15 +442,16 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::outcome::Counters;
 
     /// A connection with an octet that nobody has read, and its initiator.
-    fn connection() -> (OwnedFd, TcpStream) {
+    fn connection(counters: &Counters) -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut initiator = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (connection, _) = listener.accept().unwrap();
         initiator.write_all(b"x").unwrap();
         connection.peek(&mut [0]).unwrap();
-        (connection.into(), initiator)
+        (Connection::accepted(connection.into(), counters), initiator)
     }
 
     #[test]
@@ -434,12 +459,14 @@ mod tests {
         let (errands, _) = tokio::sync::mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(&Config::default(), errands).unwrap());
         let mut accept_loop = Loop::new(Arc::clone(&shared), Arc::default()).unwrap();
-        let (connections, mut initiators): (Vec<_>, Vec<_>) = (0..4).map(|_| connection()).unzip();
+        let (connections, mut initiators): (Vec<_>, Vec<_>) =
+            (0..4).map(|_| connection(&shared.counters)).unzip();
         let mut connections = connections.into_iter();
-        shared.line.send(Command::Refuse(connections.next().unwrap(), Outcome::DispatchFailed, None));
+        let to = Arc::new(crate::config::RelayTo::Name("x:1".to_owned()));
+        shared.line.send(Command::NotRelayed(connections.next().unwrap(), to, String::new()));
         shared.line.send(Command::Again(connections.collect()));
         accept_loop.leave_all();
-        assert_eq!(shared.counters.of(Outcome::ShutDown), 4);
+        assert_eq!((shared.counters.of(Outcome::ShutDown), shared.counters.here()), (4, 0));
         for initiator in &mut initiators {
             assert_eq!(initiator.read(&mut [0]).unwrap(), 0, "an orderly end");
         }

@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,13 +14,16 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with, sockopt,
 };
+use tokio::sync::mpsc::error::SendError;
 
 use crate::bridge::Expected;
 use crate::config::RelayTo;
+use crate::connection::{Connection, Seen, Whom};
 use crate::line::{Command, Errand};
 use crate::outcome::Outcome;
 use crate::queue::Queue;
-use crate::relay::{Joined, RelayEnd};
+use crate::refuse::{shut_down, too_late};
+use crate::relay::{Joined, Own, RelayEnd};
 use crate::shared::Shared;
 use crate::socket_options::local_address;
 
@@ -29,15 +32,19 @@ use crate::socket_options::local_address;
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// A connection goes to a back-end; it comes back if there are too many already.
-pub(crate) fn relay(shared: &Shared, connection: OwnedFd, to: Arc<RelayTo>) -> Result<(), OwnedFd> {
+pub(crate) fn relay(shared: &Shared, connection: Connection, to: &Arc<RelayTo>) -> Result<(), Connection> {
     if !may_relay(shared) {
         return Err(connection);
     }
-    match begin(&to) {
-        Ok(Some(back_end)) => join(shared, connection, back_end, to),
-        // Fails only when the runtime is gone, and the broker with it.
-        Ok(None) => drop(shared.errands.send(Errand::Relay(connection, to))),
-        Err(error) => not_relayed(shared, connection, &to, error),
+    match begin(to) {
+        Ok(Some(back_end)) => join(shared, connection, back_end, Arc::clone(to)),
+        Ok(None) => {
+            let sent = shared.errands.send(Errand::Relay(connection, Arc::clone(to)));
+            if let Err(SendError(Errand::Relay(connection, _))) = sent {
+                shut_down(shared, connection);
+            }
+        }
+        Err(error) => not_relayed(shared, connection, to, error),
     }
     Ok(())
 }
@@ -46,18 +53,18 @@ pub(crate) fn relay(shared: &Shared, connection: OwnedFd, to: Arc<RelayTo>) -> R
 /// too many already.
 pub(crate) fn bridge(
     shared: &Shared,
-    connection: OwnedFd,
-    queue: Arc<Queue>,
+    connection: Connection,
+    queue: &Arc<Queue>,
     at: SocketAddr,
-) -> Result<(), OwnedFd> {
+) -> Result<(), Connection> {
     if !may_relay(shared) {
         return Err(connection);
     }
     let to = Arc::new(RelayTo::Tcp(at));
-    match begin_bridge(shared, queue, at) {
+    match begin_bridge(shared, Arc::clone(queue), at) {
         Ok((back_end, expected)) => {
-            let expected = Some(Box::new(expected));
-            join_relays(shared, Joined { initiator: connection, back_end, to, expected, noted: None });
+            let own = Some(Box::new(Own::Bridge(expected)));
+            join_relays(shared, Joined { initiator: connection, back_end, to, own });
         }
         Err(error) => not_relayed(shared, connection, &to, error),
     }
@@ -86,12 +93,12 @@ fn may_relay(shared: &Shared) -> bool {
 }
 
 /// The connection to a back-end is established, or about to be.
-pub(crate) fn join(shared: &Shared, initiator: OwnedFd, back_end: OwnedFd, to: Arc<RelayTo>) {
-    let noted = shared.under_way.note(&back_end, &to).map(Box::new);
+pub(crate) fn join(shared: &Shared, initiator: Connection, back_end: OwnedFd, to: Arc<RelayTo>) {
+    let own = shared.under_way.note(&back_end, &to).map(Own::Relay).map(Box::new);
     if !matches!(*to, RelayTo::Unix(_)) {
         keep_alive(&back_end);
     }
-    join_relays(shared, Joined { initiator, back_end, to, expected: None, noted });
+    join_relays(shared, Joined { initiator, back_end, to, own });
 }
 
 fn join_relays(shared: &Shared, joined: Joined) {
@@ -103,21 +110,29 @@ fn join_relays(shared: &Shared, joined: Joined) {
 }
 
 /// A peer that has vanished is noticed. A socket that is handed over is left as it came: that is the worker's to decide.
-fn keep_alive(socket: &OwnedFd) {
+fn keep_alive(socket: impl AsFd + Copy) {
     let _ = sockopt::set_socket_keepalive(socket, true);
     let _ = sockopt::set_tcp_keepidle(socket, KEEP_ALIVE);
     let _ = sockopt::set_tcp_keepintvl(socket, KEEP_ALIVE / 4);
 }
 
 /// Nothing was read from the connection: it can still be told.
-pub(crate) fn not_relayed(shared: &Shared, connection: OwnedFd, to: &RelayTo, error: impl Display) {
+pub(crate) fn not_relayed(shared: &Shared, connection: Connection, to: &Arc<RelayTo>, error: impl Display) {
     shared.relayed.fetch_sub(1, Ordering::Relaxed);
-    let detail = Some(format!("no connection to {to}: {error}"));
-    shared.line.send(Command::Refuse(connection, Outcome::DispatchFailed, detail));
+    let command = Command::NotRelayed(connection, Arc::clone(to), error.to_string());
+    if let Err(command) = shared.line.try_send(command) {
+        too_late(shared, command);
+    }
 }
 
 /// A relay is over.
-pub(crate) fn relay_ended(shared: &Shared, initiator: OwnedFd, to: &RelayTo, end: RelayEnd) {
+pub(crate) fn relay_ended(
+    shared: &Shared,
+    initiator: Connection,
+    to: &Arc<RelayTo>,
+    end: RelayEnd,
+    seen: Seen,
+) {
     let outcome = match end {
         RelayEnd::Complete => Outcome::Relayed,
         RelayEnd::Broken => Outcome::RelayBroken,
@@ -126,7 +141,7 @@ pub(crate) fn relay_ended(shared: &Shared, initiator: OwnedFd, to: &RelayTo, end
         RelayEnd::NotConnected(error) => return not_relayed(shared, initiator, to, error),
     };
     shared.relayed.fetch_sub(1, Ordering::Relaxed);
-    shared.counters.note(outcome, &initiator, None);
+    drop(initiator.end_seen(&shared.counters, outcome, Whom::Route(to), None, seen));
 }
 
 /// Begins a connection; `None` if it cannot be begun now.

@@ -3,11 +3,12 @@
 //! A message costs about ten times what one more socket in it does, so a busy loop collects before it sends. Nobody waits
 //! for more to come: what a turn has accepted is sent at its end.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use handoff::MAX_SOCKETS;
 
+use crate::connection::{Connection, Seen, Whom};
 use crate::outcome::Outcome;
 use crate::queue::{Queue, Refusal};
 use crate::shared::Shared;
@@ -20,7 +21,7 @@ pub(crate) struct Batches(Vec<Batch>);
 #[derive(Debug)]
 pub(crate) struct Batch {
     queue: Arc<Queue>,
-    sockets: [Option<OwnedFd>; MAX_SOCKETS],
+    sockets: [Option<Connection>; MAX_SOCKETS],
     count: usize,
 }
 
@@ -38,7 +39,7 @@ pub(crate) struct Sent<Rest> {
 
 impl Batches {
     /// Puts a connection behind the others for its queue; returns the batch if that fills a message.
-    pub(crate) fn add(&mut self, connection: OwnedFd, queue: Arc<Queue>) -> Option<Batch> {
+    pub(crate) fn add(&mut self, connection: Connection, queue: Arc<Queue>) -> Option<Batch> {
         let known = self.0.iter().position(|batch| Arc::ptr_eq(&batch.queue, &queue));
         let at = known.unwrap_or_else(|| {
             self.0.push(Batch { queue, sockets: [const { None }; MAX_SOCKETS], count: 0 });
@@ -60,15 +61,17 @@ impl Batches {
 impl Batch {
     /// Sends as many connections as there is room for. The last two system calls of the fast path are this `sendmsg` and
     /// the `close` of each socket.
-    pub(crate) fn send(self, shared: &Shared) -> Sent<impl Iterator<Item = OwnedFd> + use<>> {
-        let sockets = self.sockets.iter().flatten().take(self.count);
-        let (count, refusal) = match self.queue.send(sockets, &shared.bounds) {
+    pub(crate) fn send(self, shared: &Shared) -> Sent<impl Iterator<Item = Connection> + use<>> {
+        let connections = || self.sockets.iter().take(self.count).flatten();
+        let mut seen = Seen::each(connections());
+        let (count, refusal) = match self.queue.send(connections().map(AsFd::as_fd), &shared.bounds) {
             Ok(count) => (count, Refusal::Full),
             Err(refusal) => (0, refusal),
         };
         let mut rest = self.sockets.into_iter().flatten();
         for connection in rest.by_ref().take(count) {
-            shared.counters.note(Outcome::HandedOver, &connection, None);
+            let (seen, whom) = (seen.next().unwrap_or_default(), Whom::Registration(&self.queue));
+            drop(connection.end_seen(&shared.counters, Outcome::HandedOver, whom, None, seen));
         }
         Sent { queue: self.queue, count, rest, refusal }
     }

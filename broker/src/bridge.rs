@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::line::lock;
+use crate::lock::lock;
 use crate::queue::Queue;
 
 /// The bridges under way, by their own address: whose they are is known before they arrive.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use router::Via;
 
 use crate::config::{Config, RelayTo, Route};
-use crate::line::lock;
 use crate::listening::is_here;
+use crate::lock::lock;
 use crate::socket_options::{local_address, peer_address};
 use crate::table::{Choice, Table, Target, Way};
 

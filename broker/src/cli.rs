@@ -166,10 +166,15 @@ fn serve(arguments: Run) -> Result<()> {
         // Before the socket appears, so that whoever sees it may end us.
         let mut signals = Signals::new()?;
         let broker = Broker::start(config).await?;
-        let signal = signals.end().await;
-        tracing::info!("ending: {signal}");
+        let failed = tokio::select! {
+            signal = signals.end() => {
+                tracing::info!("ending: {signal}");
+                Ok(())
+            }
+            failed = broker.failed() => Err(failed.into()),
+        };
         broker.stop().await;
-        Ok(())
+        failed
     });
     // A name that is being resolved would hold up the end.
     runtime.shutdown_background();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::back_end::{begin, join, not_relayed};
 use crate::config::RelayTo;
+use crate::connection::Connection;
 use crate::line::Errand;
+use crate::refuse::shut_down;
 use crate::registry::Registry;
 use crate::relay::CONNECT_TIME;
 use crate::shared::Shared;
@@ -21,17 +24,55 @@ use crate::socket_options::STRAGGLERS;
 /// When a Unix socket whose queue was full is tried again.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Does errands until it is cancelled.
-pub(crate) async fn run(
-    mut errands: UnboundedReceiver<Errand>,
+/// What is to be done. If nobody does it any more, the broker ends.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    errands: UnboundedReceiver<Errand>,
     shared: Arc<Shared>,
-    registry: Arc<Registry>,
-) {
+}
+
+impl Inbox {
+    pub(crate) fn new(errands: UnboundedReceiver<Errand>, shared: Arc<Shared>) -> Self {
+        Self { errands, shared }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.errands.close();
+        while let Ok(errand) = self.errands.try_recv() {
+            if let Errand::Relay(connection, _) = errand {
+                shut_down(&self.shared, connection);
+            }
+        }
+    }
+}
+
+/// A connection whose back-end is waited for; the broker may end meanwhile.
+#[derive(Debug)]
+struct Waiting {
+    initiator: Option<Connection>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(initiator) = self.initiator.take() {
+            shut_down(&self.shared, initiator);
+        }
+    }
+}
+
+/// Does errands until it is cancelled.
+pub(crate) async fn run(mut inbox: Inbox, registry: Arc<Registry>) {
     let mut waiting = JoinSet::new();
     loop {
         let errand = tokio::select! {
-            Some(errand) = errands.recv() => errand,
-            Some(_) = waiting.join_next() => continue,
+            Some(errand) = inbox.errands.recv() => errand,
+            Some(done) = waiting.join_next() => match done {
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                _ => continue,
+            },
             else => return,
         };
         match errand {
@@ -44,16 +85,19 @@ pub(crate) async fn run(
                 });
             }
             Errand::Relay(initiator, to) => {
-                let shared = Arc::clone(&shared);
-                waiting.spawn(async move {
-                    let connected = timeout(CONNECT_TIME, wait_for(&to)).await;
-                    match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                        Ok(back_end) => join(&shared, initiator, back_end, to),
-                        Err(error) => not_relayed(&shared, initiator, &to, error),
-                    }
-                });
+                let held = Waiting { initiator: Some(initiator), shared: Arc::clone(&inbox.shared) };
+                waiting.spawn(relay(held, to));
             }
         }
+    }
+}
+
+async fn relay(mut held: Waiting, to: Arc<RelayTo>) {
+    let connected = timeout(CONNECT_TIME, wait_for(&to)).await;
+    let Some(initiator) = held.initiator.take() else { return };
+    match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(back_end) => join(&held.shared, initiator, back_end, to),
+        Err(error) => not_relayed(&held.shared, initiator, &to, error),
     }
 }
 

@@ -1,32 +1,39 @@
 //! Connections whose worker is busy: they are held while its queue is full, and taken back when it leaves them.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use handoff::MAX_SOCKETS;
 use rustix::event::epoll;
+use tracing::Level;
 
+use crate::connection::{Connection, Seen, Whom};
 use crate::line::{Command, Errand};
 use crate::outcome::Outcome;
 use crate::queue::{Queue, Refusal};
 use crate::shared::Shared;
+use crate::tally::Kind;
 use crate::token::Token;
 
 /// When a send is tried again that nothing will wake us for.
 const RETRY: Duration = Duration::from_millis(20);
 
+const UNWATCHED: Kind =
+    Kind { level: Level::ERROR, what: "an accept socket cannot be waited for, it is tried again" };
+
 /// What becomes of a connection that is not held any longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Next {
     /// It is dispatched again; nothing was read from it.
     Again,
-    /// It ends here.
-    End(Outcome),
+    /// It ends here, and this queue is why, if one is.
+    End(Outcome, Option<Arc<Queue>>),
 }
 
 /// Connections that are not held any longer.
-pub(crate) type Leaving = Vec<(OwnedFd, Next)>;
+pub(crate) type Leaving = Vec<(Connection, Next)>;
 
 /// See the module.
 #[derive(Debug)]
@@ -45,7 +52,9 @@ pub(crate) struct Held {
 #[derive(Debug)]
 struct Waiting {
     queue: Arc<Queue>,
-    sockets: VecDeque<OwnedFd>,
+    /// Whether the epoll tells when the queue takes more.
+    watched: bool,
+    connections: VecDeque<Connection>,
 }
 
 /// A queue with connections in it, and when its worker last took one.
@@ -72,13 +81,13 @@ impl Held {
     /// Holds a connection that its queue refused; returns it if that may not be.
     pub(crate) fn hold(
         &mut self,
-        connection: OwnedFd,
+        connection: Connection,
         queue: Arc<Queue>,
         refusal: Refusal,
         now: Instant,
-    ) -> Option<(OwnedFd, Next)> {
+    ) -> Option<(Connection, Next)> {
         if refusal == Refusal::Failed {
-            return Some((connection, Next::End(Outcome::DispatchFailed)));
+            return Some((connection, Next::End(Outcome::DispatchFailed, Some(queue))));
         }
         // Its way was found before the registration ended. The queue may have been emptied already, and nothing more would
         // come to wake us.
@@ -86,26 +95,14 @@ impl Held {
             return Some((connection, Next::Again));
         }
         if self.shared.descriptors.are_scarce(&connection) || !queue.hold(&self.shared.bounds) {
-            return Some((connection, Next::End(Outcome::ServerTooBusy)));
+            return Some((connection, Next::End(Outcome::ServerTooBusy, Some(queue))));
         }
         if queue.watch() {
             self.watch(Arc::clone(&queue), now);
         }
         let id = queue.id();
-        let mut first = false;
-        let waiting = self.waiting.entry(id).or_insert_with(|| {
-            first = true;
-            Waiting { queue, sockets: VecDeque::new() }
-        });
-        waiting.sockets.push_back(connection);
-        // Tells at once if the worker has made room since.
-        if first {
-            let flags = epoll::EventFlags::OUT | epoll::EventFlags::ET;
-            if let Err(error) = epoll::add(&self.epoll, &*waiting.queue, Token::Queue(id).into(), flags) {
-                tracing::error!(%error, registration = id, "the accept socket cannot be waited for");
-                self.retry_soon(now);
-            }
-        }
+        let new = || Waiting { queue, watched: false, connections: VecDeque::new() };
+        self.waiting.entry(id).or_insert_with(new).connections.push_back(connection);
         self.blocked(id, refusal, now);
         None
     }
@@ -114,10 +111,31 @@ impl Held {
     fn blocked(&mut self, id: u64, refusal: Refusal, now: Instant) {
         match refusal {
             // The worker's next receive does.
-            Refusal::Full => {}
+            Refusal::Full => self.wait_for_room(id, now),
             // The registry ends the registration; they are dispatched again then.
             Refusal::Gone => drop(self.shared.errands.send(Errand::Gone(id))),
             Refusal::Crowded | Refusal::Failed => self.retry_soon(now),
+        }
+    }
+
+    /// Edge-triggered: it is told at once if the worker has made room since.
+    fn wait_for_room(&mut self, id: u64, now: Instant) {
+        let Some(waiting) = self.waiting.get_mut(&id) else { return };
+        // Full of what another thread is about to send: if that fails, no receive will follow.
+        if waiting.queue.refresh(&self.shared.bounds) == 0 {
+            self.retry_at.get_or_insert(now + RETRY);
+        }
+        if waiting.watched {
+            return;
+        }
+        let flags = epoll::EventFlags::OUT | epoll::EventFlags::ET;
+        match epoll::add(&self.epoll, &*waiting.queue, Token::Queue(id).into(), flags) {
+            Ok(()) => waiting.watched = true,
+            Err(error) => {
+                let about = || format!("registration {id}: {error}");
+                self.shared.tally.count(UNWATCHED, id, about);
+                self.retry_soon(now);
+            }
         }
     }
 
@@ -159,17 +177,29 @@ impl Held {
     pub(crate) fn flush(&mut self, id: u64, now: Instant) -> Leaving {
         let refusal = loop {
             let Some(waiting) = self.waiting.get_mut(&id) else { return Leaving::new() };
-            if waiting.sockets.is_empty() {
-                return all(self.release(id), Next::Again);
+            if waiting.connections.is_empty() {
+                return all(self.release(id), &Next::Again);
             }
-            match waiting.queue.send(waiting.sockets.iter(), &self.shared.bounds) {
+            let Waiting { queue, connections, .. } = waiting;
+            let mut seen = Seen::each(connections.iter().take(MAX_SOCKETS));
+            match queue.send(connections.iter().map(AsFd::as_fd), &self.shared.bounds) {
                 Ok(sent) => {
-                    waiting.queue.release(sent, &self.shared.bounds);
-                    for connection in waiting.sockets.drain(..sent) {
-                        self.shared.counters.note(Outcome::HandedOver, &connection, None);
+                    queue.release(sent, &self.shared.bounds);
+                    for connection in connections.drain(..sent) {
+                        let (seen, whom) = (seen.next().unwrap_or_default(), Whom::Registration(queue));
+                        drop(connection.end_seen(
+                            &self.shared.counters,
+                            Outcome::HandedOver,
+                            whom,
+                            None,
+                            seen,
+                        ));
                     }
                 }
-                Err(Refusal::Failed) => return all(self.release(id), Next::End(Outcome::DispatchFailed)),
+                Err(Refusal::Failed) => {
+                    let end = Next::End(Outcome::DispatchFailed, Some(Arc::clone(queue)));
+                    return all(self.release(id), &end);
+                }
                 Err(refusal) => break refusal,
             }
         };
@@ -178,27 +208,30 @@ impl Held {
     }
 
     /// Nobody waits for this queue any more: whoever did is returned.
-    fn release(&mut self, id: u64) -> VecDeque<OwnedFd> {
+    fn release(&mut self, id: u64) -> VecDeque<Connection> {
         let Some(waiting) = self.waiting.remove(&id) else { return VecDeque::new() };
-        let _ = epoll::delete(&self.epoll, &*waiting.queue);
-        waiting.queue.release(waiting.sockets.len(), &self.shared.bounds);
-        waiting.sockets
+        if waiting.watched {
+            let _ = epoll::delete(&self.epoll, &*waiting.queue);
+        }
+        waiting.queue.release(waiting.connections.len(), &self.shared.bounds);
+        waiting.connections
     }
 
     /// The registration has ended. Nothing was read from what its worker left behind: another may serve it.
     pub(crate) fn dispatch_again(&mut self, queue: &Arc<Queue>, now: Instant) -> Leaving {
         self.watched.retain(|watched| !Arc::ptr_eq(&watched.queue, queue));
         queue.unwatch();
-        all(self.take_back(queue, now), Next::Again)
+        all(self.take_back(queue, now), &Next::Again)
     }
 
     /// What the worker has not received, and what waited for that.
-    fn take_back(&mut self, queue: &Arc<Queue>, now: Instant) -> Vec<OwnedFd> {
+    fn take_back(&mut self, queue: &Arc<Queue>, now: Instant) -> Vec<Connection> {
         let mut left = Vec::new();
-        let take = |connection| {
+        let take = |socket| {
             // A worker may have had a copy of the socket, and have changed this.
-            let _ = rustix::io::ioctl_fionbio(&connection, true);
-            left.push(connection);
+            let _ = rustix::io::ioctl_fionbio(&socket, true);
+            tracing::debug!(registration = queue.id(), "connection taken back");
+            left.push(Connection::taken_back(socket, &self.shared.counters));
         };
         if queue.drain(&self.shared.bounds, take).is_err() {
             // No descriptors: what is left in the queue stays there until there are.
@@ -212,8 +245,8 @@ impl Held {
 
     /// Looks after a queue that has connections in it.
     pub(crate) fn watch(&mut self, queue: Arc<Queue>, now: Instant) {
-        let waiting = queue.refresh(&self.shared.bounds);
-        let taken = queue.taken(waiting);
+        queue.refresh(&self.shared.bounds);
+        let taken = queue.taken();
         self.watched.push(Watched { queue, taken, since: now });
         self.watch_at.get_or_insert(now + self.shared.receive_timeout / 8);
     }
@@ -223,12 +256,10 @@ impl Held {
         let (bounds, timeout) = (&self.shared.bounds, self.shared.receive_timeout);
         let mut stuck = Vec::new();
         self.watched.retain_mut(|watched| {
-            let waiting = watched.queue.refresh(bounds);
-            if waiting == 0 && !watched.queue.holds() {
-                watched.queue.unwatch();
+            if watched.queue.unwatch_if_empty(bounds) {
                 return false;
             }
-            let taken = watched.queue.taken(waiting);
+            let taken = watched.queue.taken();
             if taken != watched.taken {
                 (watched.taken, watched.since) = (taken, now);
             }
@@ -240,24 +271,18 @@ impl Held {
         });
         for queue in stuck {
             let left = self.take_back(&queue, now);
-            let (registration, connections) = (queue.id(), left.len());
-            tracing::warn!(
-                registration,
-                connections,
-                "the worker takes no connections; those that waited are refused"
-            );
-            leaving.extend(all(left, Next::End(Outcome::EndpointUnavailable)));
+            leaving.extend(all(left, &Next::End(Outcome::EndpointUnavailable, Some(queue))));
         }
         self.watch_at = (!self.watched.is_empty()).then(|| now + timeout / 8);
     }
 
     /// The broker ends.
     pub(crate) fn leave(&mut self) -> Leaving {
-        let sockets = self.waiting.drain().flat_map(|(_, waiting)| waiting.sockets);
-        all(sockets, Next::End(Outcome::ShutDown))
+        let connections = self.waiting.drain().flat_map(|(_, waiting)| waiting.connections);
+        all(connections, &Next::End(Outcome::ShutDown, None))
     }
 }
 
-fn all(connections: impl IntoIterator<Item = OwnedFd>, next: Next) -> Leaving {
-    connections.into_iter().map(|connection| (connection, next)).collect()
+fn all(connections: impl IntoIterator<Item = Connection>, next: &Next) -> Leaving {
+    connections.into_iter().map(|connection| (connection, next.clone())).collect()
 }

@@ -4,16 +4,18 @@
 //! takes in a turn, and sleeps again when that is over. It does the fast path alone: what needs more than a look and a
 //! message goes to the accept loop, which is the only one with a state.
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::{self, Thread};
 use std::{io, mem};
 
 use crate::batch::{Batch, Batches};
+use crate::connection::Connection;
+use crate::failure::Part;
 use crate::line::Command;
 use crate::listening::{Listening, TURN};
 use crate::preamble::{self, Step};
+use crate::refuse::too_late;
 use crate::shared::Shared;
 
 /// Loops that help, at most.
@@ -80,7 +82,9 @@ pub(crate) fn start(shared: &Arc<Shared>, help: &Arc<Help>) -> io::Result<Vec<th
         let awake = Arc::new(AtomicBool::new(false));
         let mut helping = Helping::new(Arc::clone(shared), Arc::clone(help));
         let switch = Arc::clone(&awake);
+        let part = Part::new(&shared.failures, "a helping thread");
         let run = move || {
+            let _part = part;
             while !helping.help.stopping.load(Ordering::Relaxed) {
                 while helping.turn() {}
                 switch.store(false, Ordering::Relaxed);
@@ -101,7 +105,7 @@ pub(crate) struct Helping {
     shared: Arc<Shared>,
     help: Arc<Help>,
     batches: Batches,
-    left: Vec<OwnedFd>,
+    left: Vec<Connection>,
 }
 
 impl Helping {
@@ -125,7 +129,10 @@ impl Helping {
         }
         self.send_batches();
         if !self.left.is_empty() {
-            self.shared.line.send(Command::Again(mem::take(&mut self.left)));
+            let again = Command::Again(mem::take(&mut self.left));
+            if let Err(again) = self.shared.line.try_send(again) {
+                too_late(&self.shared, again);
+            }
         }
         helped
     }
@@ -134,8 +141,8 @@ impl Helping {
     pub(crate) fn accept(&mut self, listening: &Listening, most: usize) -> bool {
         for _ in 0..most {
             // Whoever finds nobody, or no descriptor, leaves it to the accept loop to do something about it.
-            let Ok(connection) = listening.accept() else { return false };
-            self.shared.counters.accept();
+            let Ok(socket) = listening.accept() else { return false };
+            let connection = Connection::accepted(socket, &self.shared.counters);
             if self.shared.descriptors.are_scarce(&connection) {
                 self.left.push(connection);
                 return false;

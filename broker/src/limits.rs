@@ -1,6 +1,6 @@
 //! How many descriptors there are, and how much of them one kind of connection may hold.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -34,8 +34,8 @@ impl Descriptors {
     }
 
     /// Whether the number of a newly accepted socket says that the table is nearly full.
-    pub(crate) fn are_scarce(&self, accepted: &OwnedFd) -> bool {
-        usize::try_from(accepted.as_raw_fd()).is_ok_and(|number| number >= self.pressure)
+    pub(crate) fn are_scarce(&self, accepted: impl AsFd) -> bool {
+        usize::try_from(accepted.as_fd().as_raw_fd()).is_ok_and(|number| number >= self.pressure)
     }
 
     fn within(limit: u64) -> Self {

@@ -2,20 +2,21 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
 
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::config::RelayTo;
+use crate::connection::Connection;
 use crate::listening::Listening;
-use crate::outcome::Outcome;
+use crate::lock::lock;
 use crate::queue::Queue;
 
 /// What the loop leaves to tokio, because it waits for others than the initiator.
 #[derive(Debug)]
 pub(crate) enum Errand {
     /// Connect to a back-end that has to be waited for, and relay.
-    Relay(OwnedFd, Arc<RelayTo>),
+    Relay(Connection, Arc<RelayTo>),
     /// Close this listening socket a moment later, if it is still open.
     CloseLater(Weak<OwnedFd>),
     /// The accept socket of this registration was shut down by its worker.
@@ -29,10 +30,10 @@ pub(crate) enum Command {
     Listen(Listening),
     /// Accept what is queued, then let go of the socket, then say so.
     Unlisten(Listening, mpsc::SyncSender<()>),
-    /// Refuse a connection that could not be relayed.
-    Refuse(OwnedFd, Outcome, Option<String>),
+    /// A connection could not be relayed, and why.
+    NotRelayed(Connection, Arc<RelayTo>, String),
     /// Connections that a helper accepted and cannot finish.
-    Again(Vec<OwnedFd>),
+    Again(Vec<Connection>),
     /// A queue with connections in it that nobody watches yet.
     Watch(Arc<Queue>),
     /// A registration has ended: dispatch again what its worker left behind.
@@ -41,12 +42,15 @@ pub(crate) enum Command {
     MakeRoom,
     /// End the loop.
     Stop,
+    /// Have a bug.
+    #[cfg(test)]
+    Panic,
 }
 
 /// The way into the loop.
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// `None` when the loop has ended. Commands are dropped then: whoever waits for one knows, and a connection is closed.
+    /// `None` when the loop has ended. Whoever waits for a command knows by its end.
     inbox: Mutex<Option<Vec<Command>>>,
     wake: OwnedFd,
 }
@@ -59,13 +63,23 @@ impl Line {
         })
     }
 
+    /// Says something that is of no interest any more when the loop has ended.
     pub(crate) fn send(&self, command: Command) {
+        drop(self.try_send(command));
+    }
+
+    /// The same for what may not be forgotten.
+    ///
+    /// # Errors
+    /// The command, if the loop has ended.
+    pub(crate) fn try_send(&self, command: Command) -> Result<(), Command> {
         match &mut *lock(&self.inbox) {
             Some(inbox) => inbox.push(command),
-            None => return,
+            None => return Err(command),
         }
         // Full would mean 2^64 - 2 wake-ups that were never read.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        Ok(())
     }
 
     /// Returns when the loop has accepted what was queued and holds the socket no longer.
@@ -93,9 +107,4 @@ impl AsFd for Line {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
-}
-
-/// A lock that is never poisoned for good: nothing that panics runs under it.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

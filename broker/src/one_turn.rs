@@ -44,7 +44,7 @@ impl OneTurn {
         listen(&socket, 128)?;
         let address = local_address(&socket).ok_or(io::ErrorKind::AddrNotAvailable)?;
         let (sender, worker) = accept_pair()?;
-        let queue = Arc::new(Queue::new(1, sender, worker.try_clone()?, MAX_SOCKETS));
+        let queue = Arc::new(Queue::new(1, String::new(), sender, worker.try_clone()?, MAX_SOCKETS));
         let mut table = Table::default();
         for path in paths {
             let address = format!("net.tcp://localhost:{}/{path}", address.port());

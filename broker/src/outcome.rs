@@ -1,14 +1,14 @@
 //! How a connection ends: one [`Outcome`] each, from which the log line, the counter and the wire fault all come.
 
 use std::fmt;
-use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use framing_core::{DecodeError, Fault};
 use tracing::Level;
 
 use crate::config::Compatibility;
-use crate::socket_options::{peer_address, shown};
+use crate::tally::{Kind, Tally};
 
 /// The one end of an accepted connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,24 +102,21 @@ impl Outcome {
         Self::NAMES[self.index()]
     }
 
-    /// Who is to blame decides the level: the peer `debug`, a worker `warn`, the broker `error`.
-    pub(crate) fn level(self) -> Level {
-        match self {
-            Self::HandedOver
-            | Self::Relayed
-            | Self::RelayBroken
-            | Self::RelayIdle
-            | Self::ClosedEarly
-            | Self::DeadlinePassed
-            | Self::NotFraming
-            | Self::Malformed(_)
-            | Self::InvalidVia
-            | Self::EndpointNotFound
-            | Self::ServerTooBusy
-            | Self::CrowdedOut
-            | Self::ShutDown => Level::DEBUG,
-            Self::EndpointUnavailable | Self::DispatchFailed => Level::WARN,
-        }
+    /// What an operator should know of without asking, counted and not each by itself: a worker, a back-end or the system has not
+    /// enough for those who come. What a peer does wrong is no news.
+    pub(crate) fn told(self) -> Option<Kind> {
+        let what = match self {
+            Self::ServerTooBusy => "too busy, connections are refused (ServerTooBusy)",
+            Self::CrowdedOut => {
+                "descriptors run short, connections that have waited longest for their preamble are closed"
+            }
+            Self::EndpointUnavailable => {
+                "the worker takes no connections, those that waited are refused (EndpointUnavailable)"
+            }
+            Self::DispatchFailed => "connections cannot be passed on (ConnectionDispatchFailed)",
+            _ => return None,
+        };
+        Some(Kind { level: Level::WARN, what })
     }
 
     /// The table of design §3. `None`: nothing is left to answer, the socket is closed or not ours any more.
@@ -171,6 +168,8 @@ impl fmt::Display for Outcome {
 pub struct Counters {
     accepted: AtomicU64,
     outcomes: [AtomicU64; Outcome::NAMES.len()],
+    taken_back: AtomicU64,
+    tally: Arc<Tally>,
 }
 
 impl Counters {
@@ -178,15 +177,19 @@ impl Counters {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The one place where an accepted connection is counted and logged as ended.
-    pub(crate) fn note(&self, outcome: Outcome, connection: impl AsFd, detail: Option<String>) {
+    /// A connection has ended: called by its end, and by nothing else.
+    pub(crate) fn note(&self, outcome: Outcome) {
         self.outcomes[outcome.index()].fetch_add(1, Ordering::Relaxed);
-        let detail = detail.unwrap_or_default();
-        if outcome.level() == Level::WARN {
-            tracing::warn!(%outcome, peer = %shown(peer_address(connection)), ?detail, "connection ended");
-        } else if tracing::enabled!(Level::DEBUG) {
-            tracing::debug!(%outcome, peer = %shown(peer_address(connection)), ?detail, "connection ended");
-        }
+    }
+
+    /// A connection that was handed over is here again.
+    pub(crate) fn take_back(&self) {
+        self.taken_back.fetch_add(1, Ordering::Release);
+    }
+
+    /// What is said of many ends in one line.
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.tally
     }
 
     /// Connections accepted since the start.
@@ -195,15 +198,46 @@ impl Counters {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Connections that ended, by the name of their outcome.
+    /// Connections that ended, by the name of their outcome. What was taken back from a worker that left it behind is not among
+    /// those handed over; it ends in another way, or is handed over again.
     pub fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        Outcome::NAMES.into_iter().zip(self.outcomes.iter().map(|count| count.load(Ordering::Relaxed)))
+        (0..Outcome::NAMES.len()).map(|index| (Outcome::NAMES[index], self.ended(index)))
     }
 
-    /// Connections that ended in this way.
+    /// Connections that ended in this way; see [`Counters::outcomes`].
     #[must_use]
     pub fn of(&self, outcome: Outcome) -> u64 {
-        self.outcomes[outcome.index()].load(Ordering::Relaxed)
+        self.ended(outcome.index())
+    }
+
+    /// Connections that were handed over and taken back.
+    #[must_use]
+    pub fn taken_back(&self) -> u64 {
+        self.taken_back.load(Ordering::Acquire)
+    }
+
+    /// Connections that are with the broker: accepted, and not ended. Exact when nothing happens meanwhile.
+    #[must_use]
+    pub fn here(&self) -> u64 {
+        let ended: u64 = self.outcomes().map(|(_, count)| count).sum();
+        self.accepted().saturating_sub(ended)
+    }
+
+    fn ended(&self, index: usize) -> u64 {
+        // In this order: nothing is taken back that was not handed over before.
+        let taken_back = if index == Outcome::HandedOver.index() { self.taken_back() } else { 0 };
+        self.outcomes[index].load(Ordering::Relaxed) - taken_back
+    }
+}
+
+impl fmt::Display for Counters {
+    /// As at the end of the log: `accepted=3 handed_over=2 closed_early=1 here=0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "accepted={}", self.accepted())?;
+        for (name, count) in self.outcomes().filter(|(_, count)| *count > 0) {
+            write!(f, " {name}={count}")?;
+        }
+        write!(f, " here={}", self.here())
     }
 }
 

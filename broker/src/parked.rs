@@ -5,36 +5,55 @@
 //!
 //! Whoever is here is registered with epoll, and whoever leaves is not.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::event::epoll;
+use rustix::io::Errno;
 
+use crate::connection::Connection;
 use crate::token::{Place, Token};
 
 const NONE: u32 = u32::MAX;
 
-/// What a parked connection waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// The rest of the preamble.
-    Preamble,
-    /// The end of the stream, after a refusal; so many octets more are read.
+/// What is parked, and what it waits for.
+#[derive(Debug)]
+pub(crate) enum Waits {
+    /// For the rest of the preamble.
+    Preamble(Connection),
+    /// For the end of the stream, after a refusal: the connection has ended, its socket not yet.
     Drain {
+        /// The socket.
+        socket: OwnedFd,
         /// Octets that may still come.
         left: u32,
     },
 }
 
-impl Stage {
-    /// Stands for every drain where only the kind matters.
-    pub(crate) const DRAIN: Self = Self::Drain { left: 0 };
+/// One of the two kinds of [`Waits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// See [`Waits::Preamble`].
+    Preamble,
+    /// See [`Waits::Drain`].
+    Drain,
+}
 
-    fn order(self) -> usize {
+impl Waits {
+    fn stage(&self) -> Stage {
         match self {
-            Self::Preamble => 0,
-            Self::Drain { .. } => 1,
+            Self::Preamble(_) => Stage::Preamble,
+            Self::Drain { .. } => Stage::Drain,
+        }
+    }
+}
+
+impl AsFd for Waits {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Preamble(connection) => connection.as_fd(),
+            Self::Drain { socket, .. } => socket.as_fd(),
         }
     }
 }
@@ -42,7 +61,8 @@ impl Stage {
 /// A connection in its place. 48 octets.
 #[derive(Debug)]
 struct Parked {
-    socket: Option<OwnedFd>,
+    waits: Option<Waits>,
+    /// Of what is here, or was.
     stage: Stage,
     deadline: Instant,
     generation: u32,
@@ -84,62 +104,47 @@ impl ParkingLot {
     /// Parks a connection behind all others of its stage. Events come edge-triggered; what is there already is told at once.
     ///
     /// # Errors
-    /// The connection, if the kernel cannot watch it.
-    pub(crate) fn park(
-        &mut self,
-        socket: OwnedFd,
-        stage: Stage,
-        deadline: Instant,
-    ) -> Result<Place, OwnedFd> {
+    /// It comes back if the kernel cannot watch it.
+    pub(crate) fn park(&mut self, waits: Waits, deadline: Instant) -> Result<Place, (Waits, Errno)> {
+        let stage = waits.stage();
         let slot = self.free.pop().unwrap_or_else(|| {
-            let place = Parked { socket: None, stage, deadline, generation: 0, before: NONE, after: NONE };
+            let place = Parked { waits: None, stage, deadline, generation: 0, before: NONE, after: NONE };
             self.places.push(place);
             u32::try_from(self.places.len() - 1).unwrap_or(NONE)
         });
         let parked = &mut self.places[slot as usize];
         let place = Place { slot, generation: parked.generation };
         let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
-        if let Err(error) = epoll::add(&self.epoll, &socket, Token::Parked(place).into(), flags) {
-            tracing::error!(%error, "a connection cannot be waited for");
+        if let Err(error) = epoll::add(&self.epoll, &waits, Token::Parked(place).into(), flags) {
             self.free.push(slot);
-            return Err(socket);
+            return Err((waits, error));
         }
-        (parked.socket, parked.stage, parked.deadline) = (Some(socket), stage, deadline);
+        (parked.waits, parked.stage, parked.deadline) = (Some(waits), stage, deadline);
         self.link(slot);
         Ok(place)
     }
 
-    /// The connection at this place, if it has not left.
-    pub(crate) fn at(&self, place: Place) -> Option<(&OwnedFd, Stage)> {
-        let parked = self.places.get(place.slot as usize)?;
-        let socket = parked.socket.as_ref().filter(|_| parked.generation == place.generation)?;
-        Some((socket, parked.stage))
-    }
-
-    /// Notes how much of a drain is left.
-    pub(crate) fn set_left(&mut self, place: Place, left: u32) {
-        if let Some(parked) = self.places.get_mut(place.slot as usize)
-            && let Stage::Drain { left: old } = &mut parked.stage
-        {
-            *old = left;
-        }
+    /// What is at this place, if it has not left.
+    pub(crate) fn at(&mut self, place: Place) -> Option<&mut Waits> {
+        let parked = self.places.get_mut(place.slot as usize)?;
+        parked.waits.as_mut().filter(|_| parked.generation == place.generation)
     }
 
     /// Takes a connection out.
-    pub(crate) fn leave(&mut self, place: Place) -> Option<(OwnedFd, Stage, Instant)> {
+    pub(crate) fn leave(&mut self, place: Place) -> Option<Waits> {
         self.at(place)?;
         self.unlink(place.slot);
         let parked = &mut self.places[place.slot as usize];
         parked.generation = (parked.generation + 1) & 0xff_ffff;
         self.free.push(place.slot);
-        let socket = parked.socket.take()?;
-        let _ = epoll::delete(&self.epoll, &socket);
-        Some((socket, parked.stage, parked.deadline))
+        let waits = parked.waits.take()?;
+        let _ = epoll::delete(&self.epoll, &waits);
+        Some(waits)
     }
 
     /// The place whose deadline comes first among those of a stage.
     pub(crate) fn oldest(&self, stage: Stage) -> Option<(Place, Instant)> {
-        let slot = self.orders[stage.order()].head;
+        let slot = self.orders[stage as usize].head;
         let parked = self.places.get(slot as usize)?;
         Some((Place { slot, generation: parked.generation }, parked.deadline))
     }
@@ -152,11 +157,11 @@ impl ParkingLot {
     /// When the first deadline comes.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let of = |stage| self.oldest(stage).map(|(_, deadline)| deadline);
-        of(Stage::Preamble).into_iter().chain(of(Stage::DRAIN)).min()
+        of(Stage::Preamble).into_iter().chain(of(Stage::Drain)).min()
     }
 
     fn link(&mut self, slot: u32) {
-        let ends = &mut self.orders[self.places[slot as usize].stage.order()];
+        let ends = &mut self.orders[self.places[slot as usize].stage as usize];
         let before = std::mem::replace(&mut ends.tail, slot);
         if before == NONE {
             ends.head = slot;
@@ -169,7 +174,7 @@ impl ParkingLot {
 
     fn unlink(&mut self, slot: u32) {
         let Parked { before, after, stage, .. } = self.places[slot as usize];
-        let ends = &mut self.orders[stage.order()];
+        let ends = &mut self.orders[stage as usize];
         match before {
             NONE => ends.head = after,
             before => self.places[before as usize].after = after,
@@ -189,11 +194,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::connection::Whom;
+    use crate::outcome::{Counters, Outcome};
 
-    const DRAIN: Stage = Stage::Drain { left: 9 };
+    fn waits(drain: bool, counters: &Counters) -> Waits {
+        let socket = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
+        if drain {
+            Waits::Drain { socket, left: 9 }
+        } else {
+            Waits::Preamble(Connection::accepted(socket, counters))
+        }
+    }
 
-    fn socket() -> OwnedFd {
-        rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap()
+    /// Ends what has left; returns its kind.
+    fn end(waits: Option<Waits>, counters: &Counters) -> Option<Stage> {
+        let waits = waits?;
+        let stage = waits.stage();
+        if let Waits::Preamble(connection) = waits {
+            drop(connection.end(counters, Outcome::ShutDown, Whom::Nobody, None));
+        }
+        Some(stage)
     }
 
     #[derive(Clone, Debug)]
@@ -221,12 +241,13 @@ mod tests {
             let mut model = [VecDeque::new(), VecDeque::new()];
             let mut left = Vec::new();
             let mut now = Instant::now();
-            let stage = |drain| if drain { DRAIN } else { Stage::Preamble };
+            let stage = |drain| if drain { Stage::Drain } else { Stage::Preamble };
+            let counters = Counters::default();
             for op in ops {
                 now += Duration::from_millis(1);
                 match op {
                     Op::Park(drain) => {
-                        let place = lot.park(socket(), stage(drain), now).unwrap();
+                        let place = lot.park(waits(drain, &counters), now).unwrap();
                         model[usize::from(drain)].push_back((place, now));
                     }
                     Op::Leave(n) => {
@@ -234,8 +255,8 @@ mod tests {
                         if all > 0 {
                             let n = n % all;
                             let (queue, n) = if n < model[0].len() { (0, n) } else { (1, n - model[0].len()) };
-                            let (place, at) = model[queue].remove(n).unwrap();
-                            prop_assert_eq!(lot.leave(place).map(|(_, stage, at)| (stage, at)), Some((stage(queue == 1), at)));
+                            let (place, _) = model[queue].remove(n).unwrap();
+                            prop_assert_eq!(end(lot.leave(place), &counters), Some(stage(queue == 1)));
                             left.push(place);
                         }
                     }
@@ -243,16 +264,20 @@ mod tests {
                         let expected = model[usize::from(drain)].pop_front();
                         prop_assert_eq!(lot.oldest(stage(drain)), expected);
                         if let Some((place, _)) = expected {
-                            prop_assert!(lot.leave(place).is_some());
+                            prop_assert!(end(lot.leave(place), &counters).is_some());
                             left.push(place);
                         }
                     }
                 }
                 prop_assert_eq!(lot.len(), model[0].len() + model[1].len());
                 prop_assert_eq!(lot.oldest(Stage::Preamble), model[0].front().copied());
-                prop_assert_eq!(lot.oldest(DRAIN), model[1].front().copied());
+                prop_assert_eq!(lot.oldest(Stage::Drain), model[1].front().copied());
                 prop_assert!(left.iter().all(|&place| lot.at(place).is_none()));
             }
+            for (place, _) in model.into_iter().flatten() {
+                prop_assert!(end(lot.leave(place), &counters).is_some());
+            }
+            prop_assert_eq!(counters.here(), 0);
         }
     }
 

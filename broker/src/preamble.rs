@@ -2,7 +2,6 @@
 
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use framing_core::preamble::{self, PreambleView};
@@ -12,6 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use crate::config::{Compatibility, RelayTo};
+use crate::connection::Connection;
 use crate::outcome::Outcome;
 use crate::queue::Queue;
 use crate::shared::Shared;
@@ -51,7 +51,7 @@ pub(crate) enum Step {
 }
 
 /// What becomes of a connection that was just accepted by a socket that listens on `listening`.
-pub(crate) fn arrived(shared: &Shared, connection: &OwnedFd, listening: SocketAddr) -> Step {
+pub(crate) fn arrived(shared: &Shared, connection: &Connection, listening: SocketAddr) -> Step {
     match shared.bridges.arrived(|| peer_address(connection)) {
         Some(queue) => Step::HandOver(queue),
         None => look(shared, connection, Origin::Accepted(listening)),
@@ -59,7 +59,7 @@ pub(crate) fn arrived(shared: &Shared, connection: &OwnedFd, listening: SocketAd
 }
 
 /// Peeks and routes.
-pub(crate) fn look(shared: &Shared, connection: &OwnedFd, origin: Origin) -> Step {
+pub(crate) fn look(shared: &Shared, connection: &Connection, origin: Origin) -> Step {
     let mut buffer = [const { MaybeUninit::<u8>::uninit() }; PEEK];
     let octets = match recv(connection, &mut buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
         Ok((_, 0)) => return Step::End(Outcome::ClosedEarly, None),
@@ -93,7 +93,7 @@ fn with_replacement_characters(octets: &[u8]) -> Option<Vec<u8>> {
 #[inline]
 fn judge(
     shared: &Shared,
-    connection: &OwnedFd,
+    connection: &Connection,
     origin: Origin,
     view: Result<PreambleView<'_>, DecodeError>,
 ) -> Step {
@@ -106,13 +106,13 @@ fn judge(
     };
     let via = match Via::parse(via) {
         Ok(via) => via,
-        Err(error) => return Step::End(Outcome::InvalidVia, detail(|| format!("{error}: {via:?}"))),
+        Err(error) => return Step::End(Outcome::InvalidVia, detail(|| error.to_string())),
     };
     let table = shared.table.load();
     route(connection, origin, &via, &table)
 }
 
-fn route(connection: &OwnedFd, origin: Origin, via: &Via<'_>, table: &Table) -> Step {
+fn route(connection: &Connection, origin: Origin, via: &Via<'_>, table: &Table) -> Step {
     // What a socket that listens on all addresses does not tell is asked of the kernel where it matters.
     let told = match origin {
         Origin::Accepted(at) => Some(at),

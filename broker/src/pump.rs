@@ -4,7 +4,7 @@
 //! beginning of many, and between two TCP sockets those go through a pipe (`splice`), never through the broker's memory;
 //! for a Unix socket copying is cheaper. A connection that has nothing under way holds no buffer and no pipe.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -136,7 +136,7 @@ impl Pump {
     }
 
     /// Moves what there is, up to a bound. Edge-triggered: after [`Moved::All`] only an event can bring more.
-    pub(crate) fn run(&mut self, from: &OwnedFd, to: &OwnedFd, pool: &mut Pool) -> Moved {
+    pub(crate) fn run(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, pool: &mut Pool) -> Moved {
         if self.ended {
             return Moved::All;
         }
@@ -150,7 +150,7 @@ impl Pump {
     }
 
     /// Sends what was received before.
-    fn rest(&mut self, to: &OwnedFd) -> Result<(), Moved> {
+    fn rest(&mut self, to: BorrowedFd<'_>) -> Result<(), Moved> {
         while let Some(left) = self.left.get(self.sent..).filter(|left| !left.is_empty()) {
             self.sent += send(to, left, SendFlags::NOSIGNAL).or_else(|error| self.not_sent(error))?;
         }
@@ -175,7 +175,7 @@ impl Pump {
     }
 
     /// Receives and sends, as much as fits a pipe.
-    fn fresh(&mut self, from: &OwnedFd, to: &OwnedFd, pool: &mut Pool) -> Result<Moved, Moved> {
+    fn fresh(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, pool: &mut Pool) -> Result<Moved, Moved> {
         let mut bound = PIPE;
         while bound > 0 {
             if self.many && self.splices && self.pipe.is_none() {
@@ -214,7 +214,7 @@ impl Pump {
     }
 
     /// Sends a piece, and keeps what cannot be sent now.
-    fn piece(&mut self, to: &OwnedFd, piece: &[u8]) -> Result<(), Moved> {
+    fn piece(&mut self, to: BorrowedFd<'_>, piece: &[u8]) -> Result<(), Moved> {
         let sent = match send(to, piece, SendFlags::NOSIGNAL) {
             Ok(sent) => sent,
             Err(Errno::AGAIN | Errno::INTR) => 0,

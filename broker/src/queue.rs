@@ -1,11 +1,14 @@
 //! The queue of one registration: its accept socket, and the bounds on what may wait there.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use handoff::{AcceptError, AcceptSender, AcceptSocket, MAX_SOCKETS, SendError};
+use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown, sockopt};
 
+use crate::in_flight::InFlight;
 use crate::limits::{Descriptors, share};
 
 /// Enough that one octet per message up to the default bound leaves the socket writable, so that every message a worker
@@ -15,18 +18,18 @@ const SEND_BUFFER: usize = 262_144;
 /// The broker's ends of an accept socket.
 ///
 /// The number of connections that wait in it is known as an upper bound only: every hand-over raises it, and the kernel is
-/// asked (`FIONREAD`) only when the bound is reached. So a hand-over costs one system call, and no queue grows past its bound.
+/// asked (`FIONREAD`) only when the bound is reached. So a hand-over costs one system call, and no queue grows past its bound,
+/// whichever threads send. (All queues together may, by what each thread has just sent: that bound has room to spare.)
 #[derive(Debug)]
 pub(crate) struct Queue {
     id: u64,
+    /// What is registered, for the log.
+    address: String,
     sender: AcceptSender,
     /// The broker's copy of the worker's end: what the worker leaves behind is dispatched again from here.
     receiver: AcceptSocket,
     per_message: usize,
-    /// At least as many as wait in the accept socket.
-    in_flight: AtomicUsize,
-    /// Ever sent; less what waits gives what the worker took.
-    sent: AtomicUsize,
+    in_flight: InFlight,
     /// Connections that wait in the broker because the queue is full.
     held: AtomicUsize,
     /// Whether a loop looks after it from time to time.
@@ -67,7 +70,7 @@ impl Bounds {
 pub(crate) enum Refusal {
     /// Its own bound is reached, or the socket's buffer is full: it becomes writable when the worker takes something.
     Full,
-    /// All queues together hold too much; nothing tells when that changes.
+    /// All queues together hold too much, or the kernel has no memory; nothing tells when that changes.
     Crowded,
     /// The worker shut its end down, or the registration has ended.
     Gone,
@@ -75,17 +78,41 @@ pub(crate) enum Refusal {
     Failed,
 }
 
+impl From<SendError> for Refusal {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Full => Self::Full,
+            SendError::InFlight => Self::Crowded,
+            SendError::Gone => Self::Gone,
+            SendError::Io(error) if is_shortage(&error) => Self::Crowded,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// The kernel has no memory for a message just now.
+fn is_shortage(error: &io::Error) -> bool {
+    Errno::from_io_error(error)
+        .is_some_and(|errno| [Errno::NOBUFS, Errno::NOMEM, Errno::INTR].contains(&errno))
+}
+
 impl Queue {
-    pub(crate) fn new(id: u64, sender: AcceptSender, receiver: AcceptSocket, per_message: usize) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        address: String,
+        sender: AcceptSender,
+        receiver: AcceptSocket,
+        per_message: usize,
+    ) -> Self {
         // Without it the queue still works; it is refilled in larger steps.
         let _ = sockopt::set_socket_send_buffer_size(&sender, SEND_BUFFER);
         Self {
             id,
+            address,
             sender,
             receiver,
             per_message,
-            in_flight: AtomicUsize::new(0),
-            sent: AtomicUsize::new(0),
+            in_flight: InFlight::default(),
             held: AtomicUsize::new(0),
             watched: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -96,41 +123,45 @@ impl Queue {
         self.id
     }
 
+    /// What is registered.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// How many connections may go into one message.
     pub(crate) fn per_message(&self) -> usize {
         self.per_message
     }
 
-    /// How many of `wanted` connections the queue takes now.
+    /// Takes places for up to `wanted` connections.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Full`] or [`Refusal::Crowded`] if none.
-    fn room(&self, wanted: usize, bounds: &Bounds) -> Result<usize, Refusal> {
-        if self.estimated_room(bounds) >= wanted {
-            return Ok(wanted);
+    /// [`Refusal::Full`] or [`Refusal::Crowded`] if there is none.
+    fn begin(&self, wanted: usize, bounds: &Bounds) -> Result<usize, Refusal> {
+        let may = || share(bounds.per_queue, bounds.all, bounds.in_flight.load(Ordering::Relaxed));
+        let mut places = self.in_flight.begin(wanted, may());
+        if places < wanted {
+            self.refresh(bounds);
+            places += self.in_flight.begin(wanted - places, may());
         }
-        self.refresh(bounds);
-        match self.estimated_room(bounds).min(wanted) {
-            0 if self.in_flight.load(Ordering::Relaxed) >= bounds.per_queue => Err(Refusal::Full),
-            0 => Err(Refusal::Crowded),
-            room => Ok(room),
+        if places > 0 {
+            bounds.in_flight.fetch_add(places, Ordering::Relaxed);
+            return Ok(places);
         }
-    }
-
-    fn estimated_room(&self, bounds: &Bounds) -> usize {
-        let may = share(bounds.per_queue, bounds.all, bounds.in_flight.load(Ordering::Relaxed));
-        may.saturating_sub(self.in_flight.load(Ordering::Relaxed))
+        let full = self.in_flight.at_most() >= bounds.per_queue;
+        Err(if full { Refusal::Full } else { Refusal::Crowded })
     }
 
     /// Asks the kernel how many connections really wait, and returns it.
     pub(crate) fn refresh(&self, bounds: &Bounds) -> usize {
-        let waiting = self.receiver.waiting().unwrap_or(0);
-        let before = self.in_flight.swap(waiting, Ordering::Relaxed);
-        if before > waiting {
-            bounds.in_flight.fetch_sub(before - waiting, Ordering::Relaxed);
-        } else {
-            bounds.in_flight.fetch_add(waiting - before, Ordering::Relaxed);
+        self.refresh_by(bounds, || self.receiver.waiting().unwrap_or(0))
+    }
+
+    fn refresh_by(&self, bounds: &Bounds, waiting: impl FnOnce() -> usize) -> usize {
+        let (waiting, taken) = self.in_flight.count(waiting);
+        if taken > 0 {
+            bounds.in_flight.fetch_sub(taken, Ordering::Relaxed);
         }
         waiting
     }
@@ -143,31 +174,32 @@ impl Queue {
     /// [`Refusal`] if none is handed over.
     pub(crate) fn send<'a>(
         &self,
-        sockets: impl Iterator<Item = &'a OwnedFd>,
+        sockets: impl Iterator<Item = BorrowedFd<'a>>,
         bounds: &Bounds,
     ) -> Result<usize, Refusal> {
         let mut message: [BorrowedFd<'_>; MAX_SOCKETS] = [self.as_fd(); MAX_SOCKETS];
         let mut wanted = 0;
         for (place, socket) in message.iter_mut().zip(sockets).take(self.per_message) {
-            *place = socket.as_fd();
+            *place = socket;
             wanted += 1;
         }
-        let count = self.room(wanted, bounds)?;
-        self.sender.send(message.get(..count).unwrap_or_default()).map_err(|error| match error {
-            SendError::Full => Refusal::Full,
-            SendError::InFlight => Refusal::Crowded,
-            SendError::Gone => Refusal::Gone,
-            _ => Refusal::Failed,
-        })?;
-        self.in_flight.fetch_add(count, Ordering::Relaxed);
-        bounds.in_flight.fetch_add(count, Ordering::Relaxed);
-        self.sent.fetch_add(count, Ordering::Relaxed);
-        Ok(count)
+        let count = self.begin(wanted, bounds)?;
+        match self.sender.send(message.get(..count).unwrap_or_default()) {
+            Ok(()) => {
+                self.in_flight.sent(count);
+                Ok(count)
+            }
+            Err(error) => {
+                self.in_flight.not_sent(count);
+                bounds.in_flight.fetch_sub(count, Ordering::Relaxed);
+                Err(error.into())
+            }
+        }
     }
 
-    /// How many connections the worker has ever taken, given how many wait.
-    pub(crate) fn taken(&self, waiting: usize) -> usize {
-        self.sent.load(Ordering::Relaxed).wrapping_sub(waiting)
+    /// Changes when the worker takes something, as of the last [`Queue::refresh`].
+    pub(crate) fn taken(&self) -> usize {
+        self.in_flight.taken()
     }
 
     /// Whether connections wait in the broker for this queue; newcomers go behind them.
@@ -197,8 +229,24 @@ impl Queue {
         !self.watched.load(Ordering::Relaxed) && !self.watched.swap(true, Ordering::Relaxed)
     }
 
+    /// The loop that looks after it does so no longer.
     pub(crate) fn unwatch(&self) {
         self.watched.store(false, Ordering::Relaxed);
+    }
+
+    /// Unwatches the queue if nothing is in it, and nothing waits for it.
+    pub(crate) fn unwatch_if_empty(&self, bounds: &Bounds) -> bool {
+        self.unwatch_if(|| self.refresh(bounds) == 0 && !self.holds())
+    }
+
+    fn unwatch_if(&self, mut empty: impl FnMut() -> bool) -> bool {
+        if !empty() {
+            return false;
+        }
+        self.unwatch();
+        // Another thread may have sent before that, and have found it watched. If it finds now that it is not, it says so, and we
+        // need not. (The kernel's lock of the accept socket orders its send and our question.)
+        empty() || !self.watch()
     }
 
     /// Ends the queue: whatever is sent from now on fails with [`Refusal::Gone`], and what was sent before is still there
@@ -231,3 +279,6 @@ impl AsFd for Queue {
         self.sender.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ use framing_core::{Fault, Record};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
+use crate::connection::{Connection, Whom};
+use crate::line::Command;
 use crate::outcome::{Answer, Outcome};
 use crate::shared::Shared;
 
@@ -22,30 +24,47 @@ pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// Ends a connection that is in no epoll, in the one way its outcome says. Some have to be drained further, by so many octets.
 pub(crate) fn refuse(
     shared: &Shared,
-    connection: OwnedFd,
+    connection: Connection,
     outcome: Outcome,
+    whom: Whom<'_>,
     detail: Option<String>,
 ) -> Option<(OwnedFd, u32)> {
-    shared.counters.note(outcome, &connection, detail);
+    let socket = connection.end(&shared.counters, outcome, whom, detail);
     let fault = match outcome.answer(shared.compatibility) {
         Some(Answer::Fault(fault)) => Some(fault),
         Some(Answer::Fin) => None,
-        Some(Answer::Reset) if !(outcome == Outcome::ClosedEarly && nothing_there(&connection)) => {
-            reset(&connection);
+        Some(Answer::Reset) if !(outcome == Outcome::ClosedEarly && nothing_there(&socket)) => {
+            reset(&socket);
             return None;
         }
         // Closed: with a FIN, which needs an empty receive buffer.
         Some(Answer::Reset) | None => {
-            drain(&connection, DRAIN_OCTETS);
+            drain(&socket, DRAIN_OCTETS);
             return None;
         }
     };
-    if fault.is_some_and(|fault| say(&connection, fault).is_err()) {
-        reset(&connection);
+    if fault.is_some_and(|fault| say(&socket, fault).is_err()) {
+        reset(&socket);
         return None;
     }
-    let _ = shutdown(&connection, Shutdown::Write);
-    drain(&connection, DRAIN_OCTETS).map(|left| (connection, left))
+    let _ = shutdown(&socket, Shutdown::Write);
+    drain(&socket, DRAIN_OCTETS).map(|left| (socket, left))
+}
+
+/// The broker ends, and the accept loop before this connection.
+pub(crate) fn shut_down(shared: &Shared, connection: Connection) {
+    let _ = refuse(shared, connection, Outcome::ShutDown, Whom::Nobody, None);
+}
+
+/// The accept loop has ended before a command; what it would have done with a connection is done here.
+pub(crate) fn too_late(shared: &Shared, command: Command) {
+    match command {
+        Command::NotRelayed(connection, ..) => shut_down(shared, connection),
+        Command::Again(connections) => {
+            connections.into_iter().for_each(|connection| shut_down(shared, connection));
+        }
+        _ => {}
+    }
 }
 
 fn say(connection: &OwnedFd, fault: Fault<'static>) -> Result<(), Errno> {

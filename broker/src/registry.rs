@@ -12,8 +12,9 @@ use handoff::{AcceptSender, AcceptSocket, PROTOCOL_VERSION, Refused, RefusedReas
 use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
 
 use crate::config::{NO_PORT, Route};
-use crate::line::{Command, lock};
+use crate::line::Command;
 use crate::listening::ListenError;
+use crate::lock::lock;
 use crate::owner::program_of;
 use crate::ports::Ports;
 use crate::queue::Queue;
@@ -78,7 +79,7 @@ impl Registry {
 
         state.last_id += 1;
         let id = state.last_id;
-        let queue = Arc::new(Queue::new(id, sender, ours, per_message));
+        let queue = Arc::new(Queue::new(id, shown(&request.addresses), sender, ours, per_message));
         let mut table = Table::clone(&table);
         let ended: Vec<Registration> = past.iter().filter_map(|id| state.forget(*id, &mut table)).collect();
         for prefix in &prefixes {
@@ -291,6 +292,15 @@ fn parse(address: &str, mode: HostNameComparison) -> Result<Prefix, Refused> {
         Ok(_) => format!("the address has {} octets, more than {LONGEST_ADDRESS}", address.len()),
     };
     Err(refused(reason, Some(address), message))
+}
+
+/// Addresses for the log.
+fn shown(addresses: &[String]) -> String {
+    match addresses {
+        [] => String::new(),
+        [address] => address.clone(),
+        [first, more @ ..] => format!("{first} and {} more", more.len()),
+    }
 }
 
 fn conflict(prefix: &Prefix, existing: &Prefix, holder: Option<&Arc<AsyncControlPeer>>) -> Refused {

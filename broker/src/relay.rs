@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -23,7 +23,9 @@ use rustix::net::{Shutdown, shutdown, sockopt};
 use crate::bridge::Expected;
 use crate::circle::Noted;
 use crate::config::RelayTo;
-use crate::line::lock;
+use crate::connection::{Connection, Seen};
+use crate::failure::Part;
+use crate::lock::lock;
 use crate::pump::{Moved, Pool, Pump};
 
 /// How long a back-end may take to accept a connection.
@@ -48,7 +50,7 @@ pub(crate) enum RelayEnd {
 }
 
 /// Told of each end, with the initiator's socket, which is in no epoll any more, and where it was to go.
-type Ended = dyn Fn(OwnedFd, &RelayTo, RelayEnd) + Send;
+type Ended = dyn Fn(Connection, &Arc<RelayTo>, RelayEnd, Seen) + Send;
 
 /// The way into the relay loop.
 #[derive(Debug)]
@@ -57,7 +59,8 @@ pub(crate) struct Relays {
     stop: OwnedFd,
     /// How long nothing may move; zero: for ever.
     idle: Duration,
-    inbox: Mutex<Vec<(u64, Relay)>>,
+    /// `None` when the thread has ended.
+    inbox: Mutex<Option<Vec<(u64, Relay)>>>,
     next: AtomicU64,
 }
 
@@ -65,20 +68,27 @@ pub(crate) struct Relays {
 #[derive(Debug)]
 pub(crate) struct Joined {
     /// Nothing was read from it.
-    pub(crate) initiator: OwnedFd,
+    pub(crate) initiator: Connection,
     /// Connected, or about to be.
     pub(crate) back_end: OwnedFd,
     pub(crate) to: Arc<RelayTo>,
-    /// If the broker itself is the back-end.
-    pub(crate) expected: Option<Box<Expected>>,
-    /// If it stays on this machine.
-    pub(crate) noted: Option<Box<Noted>>,
+    pub(crate) own: Option<Box<Own>>,
+}
+
+/// What is known of a connection to a back-end at its other end, as long as it is there.
+#[derive(Debug)]
+pub(crate) enum Own {
+    /// The broker itself is the back-end, for a worker of the other family.
+    Bridge(#[expect(dead_code, reason = "ends with it")] Expected),
+    /// It stays on this machine.
+    Relay(#[expect(dead_code, reason = "ends with it")] Noted),
 }
 
 /// A relayed connection.
 #[derive(Debug)]
 struct Relay {
     joined: Joined,
+    seen: Seen,
     /// Until the back-end's socket is connected nothing is read from the initiator.
     connecting: bool,
     broken: bool,
@@ -120,14 +130,18 @@ impl Relays {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &stop, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
-        Ok(Self { epoll, stop, idle, inbox: Mutex::default(), next: AtomicU64::new(0) })
+        Ok(Self { epoll, stop, idle, inbox: Mutex::new(Some(Vec::new())), next: AtomicU64::new(0) })
     }
 
     /// Starts the thread, which runs until [`Relays::stop`].
     ///
     /// # Errors
     /// When there is no thread for it.
-    pub(crate) fn start(self: &Arc<Self>, ended: Box<Ended>) -> io::Result<thread::JoinHandle<()>> {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        part: Part,
+        ended: Box<Ended>,
+    ) -> io::Result<thread::JoinHandle<()>> {
         let relays = Loop {
             shared: Arc::clone(self),
             relays: HashMap::new(),
@@ -138,7 +152,14 @@ impl Relays {
             pool: Pool::new(),
             ended,
         };
-        thread::Builder::new().name("relay".to_owned()).spawn(move || relays.run())
+        let run = move || {
+            // Behind the loop, which ends before it.
+            let part = part;
+            if let Err(error) = relays.run() {
+                part.failed(&error);
+            }
+        };
+        thread::Builder::new().name("relay".to_owned()).spawn(run)
     }
 
     /// Ends the thread and what it relays.
@@ -156,6 +177,7 @@ impl Relays {
             epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         // An event may come before the connection is in the inbox, but nobody looks there before the lock is free.
         let mut inbox = lock(&self.inbox);
+        let Some(inbox) = &mut *inbox else { return Err((joined, Errno::CANCELED)) };
         if let Err(error) = epoll::add(&self.epoll, &joined.initiator, From::Initiator.token(id), flags) {
             return Err((joined, error));
         }
@@ -165,8 +187,8 @@ impl Relays {
         }
         let splices = !matches!(*joined.to, RelayTo::Unix(_));
         let (up, down) = (Pump::new(splices), Pump::new(splices));
-        let moved = Instant::now();
-        inbox.push((id, Relay { joined, connecting: true, broken: false, moved, up, down }));
+        let (moved, seen) = (Instant::now(), Seen::of(&joined.initiator));
+        inbox.push((id, Relay { joined, seen, connecting: true, broken: false, moved, up, down }));
         Ok(())
     }
 }
@@ -198,9 +220,10 @@ impl Relay {
 
     fn run(&mut self, from: From, pool: &mut Pool) -> Moved {
         let Self { joined, up, down, .. } = self;
+        let (initiator, back_end) = (joined.initiator.as_fd(), joined.back_end.as_fd());
         let moved = match from {
-            From::Initiator => up.run(&joined.initiator, &joined.back_end, pool),
-            From::BackEnd => down.run(&joined.back_end, &joined.initiator, pool),
+            From::Initiator => up.run(initiator, back_end, pool),
+            From::BackEnd => down.run(back_end, initiator, pool),
         };
         if moved == Moved::End {
             // The other side may be gone already; then nobody misses it.
@@ -216,7 +239,7 @@ impl Relay {
 }
 
 impl Loop {
-    fn run(mut self) {
+    fn run(mut self) -> io::Result<()> {
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
         loop {
             let timeout = self.until_next_deadline();
@@ -224,13 +247,15 @@ impl Loop {
                 Ok((ready, _)) => ready,
                 Err(Errno::INTR) => continue,
                 Err(error) => {
-                    return tracing::error!(%error, "epoll_wait failed; no connection is relayed any more");
+                    self.end_all();
+                    return Err(io::Error::other(format!("epoll_wait: {error}")));
                 }
             };
             self.now = Instant::now();
             for event in ready.iter() {
                 if event.data.u64() == STOP {
-                    return self.end_all();
+                    self.end_all();
+                    return Ok(());
                 }
                 let (id, from) = From::of(event.data.u64());
                 self.happened(id, from, event.flags);
@@ -288,7 +313,11 @@ impl Loop {
     }
 
     fn look_into_inbox(&mut self) {
-        let arrived = std::mem::take(&mut *lock(&self.shared.inbox));
+        let arrived = lock(&self.shared.inbox).as_mut().map(std::mem::take).unwrap_or_default();
+        self.take_in(arrived);
+    }
+
+    fn take_in(&mut self, arrived: Vec<(u64, Relay)>) {
         let deadline = self.now + CONNECT_TIME;
         self.connecting.extend(arrived.iter().map(|(id, _)| (deadline, *id)));
         self.relays.extend(arrived);
@@ -349,29 +378,38 @@ impl Loop {
     }
 
     fn end(&mut self, id: u64, end: RelayEnd) {
-        let Some(Relay { joined, mut up, mut down, .. }) = self.relays.remove(&id) else { return };
+        let Some(Relay { joined, seen, mut up, mut down, .. }) = self.relays.remove(&id) else { return };
         self.pool.put_back(&mut up);
         self.pool.put_back(&mut down);
         if self.relays.is_empty() {
             self.pool.rest();
         }
-        let Joined { initiator, back_end, to, expected: _expected, noted: _noted } = joined;
+        let Joined { initiator, back_end, to, own: _own } = joined;
         if end == RelayEnd::Broken {
-            for socket in [&initiator, &back_end] {
+            for socket in [initiator.as_fd(), back_end.as_fd()] {
                 let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
             }
         }
         if matches!(end, RelayEnd::NotConnected(_)) {
             let _ = epoll::delete(&self.shared.epoll, &initiator);
         }
-        (self.ended)(initiator, &to, end);
+        (self.ended)(initiator, &to, end, seen);
     }
 
-    fn end_all(mut self) {
-        self.look_into_inbox();
+    /// Nobody is left here, nor on the way here.
+    fn end_all(&mut self) {
+        let late = lock(&self.shared.inbox).take().unwrap_or_default();
+        self.take_in(late);
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
             self.end(id, RelayEnd::ShutDown);
         }
+    }
+}
+
+impl Drop for Loop {
+    /// However it ends, nobody may come any more.
+    fn drop(&mut self) {
+        drop(lock(&self.shared.inbox).take());
     }
 }
 

@@ -194,7 +194,7 @@ impl Source {
         let parsed = match parse(via) {
             Ok(parsed) => parsed,
             Err(message) => {
-                let local = local.unwrap_or((Ipv4Addr::LOCALHOST, 808).into());
+                let local = local.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 808).into());
                 return Ok((local, Routed { reset: true, message, ..Routed::default() }));
             }
         };

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::bridge::Bridges;
 use crate::circle::UnderWay;
 use crate::config::{Compatibility, Config};
+use crate::failure::Failures;
 use crate::limits::Descriptors;
 use crate::line::{Errand, Line};
 use crate::outcome::Counters;
@@ -24,7 +25,8 @@ use crate::tally::Tally;
 pub(crate) struct Shared {
     pub(crate) table: ArcSwap<Table>,
     pub(crate) counters: Counters,
-    pub(crate) tally: Tally,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) failures: Arc<Failures>,
     pub(crate) bounds: Bounds,
     pub(crate) descriptors: Descriptors,
     pub(crate) receive_timeout: Duration,
@@ -43,10 +45,12 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(config: &Config, errands: UnboundedSender<Errand>) -> io::Result<Self> {
         let descriptors = Descriptors::raise();
+        let counters = Counters::default();
         Ok(Self {
             table: ArcSwap::from_pointee(Table::default()),
-            counters: Counters::default(),
-            tally: Tally::default(),
+            tally: Arc::clone(counters.tally()),
+            counters,
+            failures: Arc::default(),
             bounds: Bounds::new(config.max_pending_connections, &descriptors),
             descriptors,
             receive_timeout: config.receive_timeout,

@@ -64,11 +64,6 @@ pub(crate) fn peer_address(socket: impl AsFd) -> Option<SocketAddr> {
     rustix::net::getpeername(socket).ok()??.try_into().ok()
 }
 
-/// An address for logs, if it is known.
-pub(crate) fn shown(address: Option<SocketAddr>) -> String {
-    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{ErrorKind, Write};

@@ -11,6 +11,7 @@ use crate::circle::first_circle;
 use crate::config::{Config, RelayTo};
 use crate::control::ControlSocket;
 use crate::error::StartError;
+use crate::failure::{Failed, Part};
 use crate::help::Help;
 use crate::line::Command;
 use crate::outcome::Counters;
@@ -56,6 +57,7 @@ impl Broker {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (errands, errands_to_do) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(&config, errands)?);
+        let errands_to_do = errands::Inbox::new(errands_to_do, Arc::clone(&shared));
         let help = Arc::new(Help::default());
         let ports = Ports::new(Arc::clone(&shared.line), shared.errands.clone(), config.listen.clone());
         let registry = Arc::new(Registry::new(Arc::clone(&shared), ports));
@@ -68,8 +70,11 @@ impl Broker {
             tasks: Vec::new(),
         };
         let told = Arc::clone(&broker.shared);
-        let ended = move |initiator, to: &RelayTo, end| back_end::relay_ended(&told, initiator, to, end);
-        broker.threads.push(broker.shared.relays.start(Box::new(ended))?);
+        let ended = move |initiator, to: &Arc<RelayTo>, end, seen| {
+            back_end::relay_ended(&told, initiator, to, end, seen);
+        };
+        let part = Part::new(&broker.shared.failures, "the relay thread");
+        broker.threads.push(broker.shared.relays.start(part, Box::new(ended))?);
         broker.threads.extend(help::start(&broker.shared, &broker.help)?);
         let routes = open_routes(&broker.shared, &registry, &config);
         // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
@@ -77,15 +82,50 @@ impl Broker {
         broker.control = Arc::new(listener);
         routes?;
         let (shared, line) = (Arc::clone(&broker.shared), Arc::clone(&broker.shared.line));
-        let errands = errands::run(errands_to_do, Arc::clone(&shared), Arc::clone(&registry));
-        let control = control::serve(Arc::clone(&broker.control), access, registry, line);
-        broker.tasks = vec![
-            tokio::spawn(errands),
-            tokio::spawn(control),
-            tokio::spawn(async move { shared.tally.run().await }),
-        ];
+        let control = control::serve(Arc::clone(&broker.control), access, Arc::clone(&registry), line);
+        broker.run("the control socket's task", control);
+        broker.run("the errands' task", errands::run(errands_to_do, registry));
+        broker.run("the log's task", async move { shared.tally.run().await });
         tracing::info!("ready");
         Ok(broker)
+    }
+
+    /// Runs a task as long as the broker.
+    fn run(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let part = Part::new(&self.shared.failures, name);
+        self.tasks.push(tokio::spawn(async move {
+            let _part = part;
+            task.await;
+        }));
+    }
+
+    /// Waits until the broker cannot go on: a thread or task of it has ended although nobody asked for that, by an error of the
+    /// system or a bug. Its ports may still take connections that nobody accepts: whoever runs a broker ends it then, and the
+    /// process, as the `broker` command does.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// # let mut config = broker::Config::default();
+    /// # config.control = Some(folder.path().join("control"));
+    /// let broker = broker::Broker::start(config).await?;
+    /// let asked_to_end = async { /* a signal */ };
+    /// let failed = tokio::select! {
+    ///     () = asked_to_end => None,
+    ///     failed = broker.failed() => Some(failed),
+    /// };
+    /// broker.stop().await;
+    /// assert!(failed.is_none());
+    /// # Ok::<(), broker::StartError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn failed(&self) -> Failed {
+        self.shared.failures.first().await
     }
 
     /// Where workers register.
@@ -112,10 +152,21 @@ impl Broker {
             // The abort is the expected error.
             let _ = task.await;
         }
+        self.join_threads();
+        let here = self.shared.counters.here();
+        debug_assert!(here == 0 || self.shared.failures.is_failed(), "{here} connections have no end");
+    }
+
+    fn join_threads(&mut self) {
+        for thread in self.threads.drain(..) {
+            // One that panicked has said so.
+            let _ = thread.join();
+        }
     }
 
     /// Before the registrations end with the tasks: what waits in an accept socket is its worker's, and taken back from none.
     fn stop_threads(&self) {
+        self.shared.failures.may_end();
         self.shared.line.send(Command::Stop);
         self.help.stop();
         self.shared.relays.stop();
@@ -142,9 +193,82 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.stop_threads();
         self.tasks.iter().for_each(JoinHandle::abort);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        self.join_threads();
         self.shared.tally.end();
+        tracing::info!("ended; {}", self.shared.counters);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use handoff::{ControlConnection, Register};
+
+    use super::*;
+
+    /// What is waited for here comes at once, or never.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    async fn broker(folder: &tempfile::TempDir) -> Broker {
+        let config = Config { control: Some(folder.path().join("control")), ..Config::default() };
+        Broker::start(config).await.unwrap()
+    }
+
+    async fn failed(broker: &Broker) -> String {
+        tokio::time::timeout(PATIENCE, broker.failed()).await.expect("nobody is told").to_string()
+    }
+
+    /// The registry waits for the loop when a port closes; it must not wait for one that is gone. The end of this test is half
+    /// of it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_loop_that_panics_is_told_and_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = broker(&folder).await;
+        let port = TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+        let path = broker.control_path().to_owned();
+        let worker = tokio::task::spawn_blocking(move || {
+            let mut control = ControlConnection::connect(&path).unwrap();
+            control.register(&Register::new([format!("net.tcp://localhost:{port}/x")])).unwrap();
+            control
+        });
+        let worker = worker.await.unwrap();
+        // Parked when it happens.
+        let mut initiator = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        initiator.write_all(b"\0").unwrap();
+        while broker.counters().accepted() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        broker.shared.line.send(Command::Panic);
+        let said = failed(&broker).await;
+        assert_eq!(said, "the broker cannot go on, the accept thread has ended: it panicked");
+        drop(worker);
+        // To send something to it is no mistake either.
+        broker.shared.line.send(Command::MakeRoom);
+        broker.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_is_told() {
+        for (task, name) in
+            ["the control socket's task", "the errands' task", "the log's task"].iter().enumerate()
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let broker = broker(&folder).await;
+            broker.tasks[task].abort();
+            assert!(failed(&broker).await.contains(&format!("{name} has ended: ")), "{name}");
+            broker.stop().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_asked_for_is_no_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = broker(&folder).await;
+        let shared = Arc::clone(&broker.shared);
+        broker.stop().await;
+        assert!(!shared.failures.is_failed());
     }
 }

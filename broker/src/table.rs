@@ -392,7 +392,7 @@ mod tests {
             return Way::Relay(Arc::new(RelayTo::Name(n.to_string())));
         }
         let (sender, theirs) = handoff::accept_pair().unwrap();
-        Way::HandOver(Arc::new(Queue::new(n.try_into().unwrap(), sender, theirs, 1)))
+        Way::HandOver(Arc::new(Queue::new(n.try_into().unwrap(), String::new(), sender, theirs, 1)))
     }
 
     /// Which one this is.

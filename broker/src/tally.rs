@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
-use crate::line::lock;
+use crate::lock::lock;
 
 /// How long the next line about the same is held back, to count what happens meanwhile.
 const EVERY: Duration = Duration::from_secs(5);
@@ -119,10 +119,11 @@ fn say(Kind { level, what }: Kind, about: &str, more: Option<(u64, Duration)>) {
         None => String::new(),
         Some((more, since)) => format!("; {more} more in {} s", since.as_secs().max(1)),
     };
+    let between = if about.is_empty() { "" } else { ": " };
     if level == Level::ERROR {
-        tracing::error!("{what}: {about}{more}");
+        tracing::error!("{what}{between}{about}{more}");
     } else {
-        tracing::warn!("{what}: {about}{more}");
+        tracing::warn!("{what}{between}{about}{more}");
     }
 }
 

@@ -82,5 +82,8 @@ fn a_hand_over_allocates_nothing() {
     let before = allocations();
     let (_, _other) = control.register(&Register::new([format!("{via}/y")])).unwrap();
     assert!(allocations() - before > 10);
-    drop(broker);
+    let counters = (broker.counters().accepted(), broker.counters().of(broker::Outcome::HandedOver));
+    assert_eq!(counters.0, counters.1);
+    // Asserts for itself that every connection has ended.
+    runtime.block_on(broker.stop());
 }

@@ -3,11 +3,13 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use common::{
-    Broker, Worker, address, answer, ask, eventually, free_port, installed, preamble, serve, signal,
+    Broker, Told, Worker, address, answer, ask, connect, eventually, every_connection_has_ended, free_port,
+    installed, preamble, serve, signal, told,
 };
 use rustix::process::Signal;
 
@@ -83,4 +85,102 @@ fn an_accept_that_keeps_failing_pauses_and_is_said_once() {
     }
     assert_eq!(broker.log().matches("accepting pauses").count(), 1, "{}", broker.log());
     assert!(broker.log().contains("Operation not permitted"), "{}", broker.log());
+}
+
+/// A worker leaves its port to nobody: the process ends, and whoever supervises it starts another.
+#[test]
+fn a_loop_that_cannot_wait_any_more_ends_the_process() {
+    if !installed("strace") {
+        return;
+    }
+    let back_end = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for thread in ["accept", "relay"] {
+        let port = free_port();
+        let to = back_end.local_addr().unwrap();
+        let route = format!("[[route]]\naddress = '{}'\nrelay = '{to}'\n", address(port, "relayed"));
+        let mut broker = Broker::configured(&route, &[]);
+        let mut worker = Worker::register(&broker, &[address(port, "x")]);
+        // What is under way has its end, too.
+        let mut relayed = ask(port, "relayed");
+        let (mut accepted, _) = back_end.accept().unwrap();
+        accepted.write_all(b"!").unwrap();
+        assert_eq!(answer(&mut relayed), b'!');
+        let mut parked = connect(port);
+        parked.write_all(b"\0\x01").unwrap();
+        let _served = ask(port, "x");
+        worker.accept();
+
+        let what = format!("{WAITS}:error=EBADF");
+        let _inject = Inject::into(&broker, thread, &what, WAITS);
+        let _wakes_accept = connect(port).write_all(b"\0\x01");
+        let _wakes_relay = accepted.write_all(b"!");
+        assert!(!broker.ends(), "it ended with success\n{}", broker.log());
+        let log = broker.log();
+        let said =
+            format!("broker: the broker cannot go on, the {thread} thread has ended: epoll_wait: Bad file");
+        assert!(log.lines().last().unwrap().starts_with(&said), "{log}");
+        every_connection_has_ended(&log);
+        assert!(!broker.control().exists(), "the next finds a stale control socket");
+        assert_eq!(told(&mut parked), Told::End);
+    }
+}
+
+/// What waits for the worker stays until the kernel has memory again.
+#[test]
+fn a_shortage_of_memory_in_a_hand_over_is_waited_for() {
+    if !installed("strace") {
+        return;
+    }
+    for error in ["ENOBUFS", "ENOMEM"] {
+        let mut broker = Broker::start(&[]);
+        let port = free_port();
+        let mut worker = Worker::register(&broker, &[address(port, "x")]);
+        let inject = Inject::into(&broker, "accept", &format!("sendmsg:error={error}"), "sendmsg");
+        let mut clients: Vec<TcpStream> = (0..5).map(|_| ask(port, "x")).collect();
+        inject.failed(8);
+        drop(inject);
+        worker.serve_all(&mut clients, &preamble(&address(port, "x")));
+        assert!(broker.terminate());
+        assert!(broker.log().contains("ended; accepted=5 handed_over=5 here=0"), "{}", broker.log());
+    }
+}
+
+/// Without the epoll nothing would tell that the worker takes connections again.
+#[test]
+fn those_that_wait_for_a_full_queue_are_not_stranded_without_epoll() {
+    if !installed("strace") {
+        return;
+    }
+    let broker = Broker::start(&["--max-pending-connections", "2"]);
+    let port = free_port();
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    let inject = Inject::into(&broker, "accept", "epoll_ctl:error=ENOMEM", "epoll_ctl");
+    let mut clients: Vec<TcpStream> = (0..4).map(|_| ask(port, "x")).collect();
+    inject.failed(3);
+    worker.serve_all(&mut clients, &preamble(&address(port, "x")));
+    drop(inject);
+    assert_eq!(broker.log().matches("an accept socket cannot be waited for").count(), 1, "{}", broker.log());
+}
+
+/// A port that nobody looks at would be a ghost as well.
+#[test]
+fn a_listening_socket_that_cannot_be_waited_for_is_tried_again() {
+    if !installed("strace") {
+        return;
+    }
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let inject = Inject::into(&broker, "accept", "epoll_ctl:error=ENOMEM", "epoll_ctl");
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    let mut client = ask(port, "x");
+    inject.failed(4);
+    drop(inject);
+    serve(worker.accept(), &preamble(&address(port, "x")), b'!');
+    assert_eq!(answer(&mut client), b'!');
+    assert_eq!(
+        broker.log().matches("a listening socket cannot be waited for").count(),
+        1,
+        "{}",
+        broker.log()
+    );
 }

@@ -144,7 +144,7 @@ fn what_a_killed_worker_left_is_served_by_the_next() {
 
 #[test]
 fn what_a_killed_worker_left_is_answered_when_there_is_no_other() {
-    let broker = Broker::start(&[]);
+    let mut broker = Broker::start(&[]);
     let port = free_port();
     let worker = Worker::register(&broker, &[address(port, "x")]);
     let _other = Worker::register(&broker, &[address(port, "y")]);
@@ -152,6 +152,9 @@ fn what_a_killed_worker_left_is_answered_when_there_is_no_other() {
     eventually(|| broker.log().contains("outcome=handed_over"), || broker.log());
     drop(worker);
     assert_eq!(told(&mut client), fault("EndpointNotFound"));
+    // One connection, one end: it is not among those that are handed over any more.
+    assert!(broker.terminate());
+    assert!(broker.log().contains("ended; accepted=1 endpoint_not_found=1 here=0\n"), "{}", broker.log());
 }
 
 /// The initiators' ports of the connections to `port` that a process holds.

@@ -57,7 +57,7 @@ impl Service {
     }
 }
 
-/// Makes it say so many lines of two thousand octets. A pipe holds 64 KiB, its own queue 1 MiB.
+/// Makes it say so many lines of three hundred octets. A pipe holds 64 KiB, its own queue 1 MiB.
 fn flood(port: u16, times: usize) {
     let via = "y".repeat(1900);
     for _ in 0..times {
@@ -75,7 +75,7 @@ fn a_reader_that_stalls_stops_nobody() {
     let mut broker = start(&control);
     let _stalled: ChildStderr = broker.stderr.take().unwrap();
     let mut service = Service::register(&control);
-    flood(service.port, 100);
+    flood(service.port, 500);
     service.works();
     let mut another = Service::register(&control);
     another.works();
@@ -96,7 +96,7 @@ fn what_a_slow_reader_misses_is_told() {
     let mut broker = start(&control);
     let log = broker.stderr.take().unwrap();
     let mut service = Service::register(&control);
-    flood(service.port, 1000);
+    flood(service.port, 6000);
     service.works();
     let mut log = BufReader::new(log);
     let mut line = String::new();

@@ -10,6 +10,8 @@ use proptest::{prop_assert_eq, proptest};
 use rustix::net::AddressFamily;
 
 use super::*;
+use crate::connection::Whom;
+use crate::outcome::{Counters, Outcome};
 
 /// A connection of whichever family, as seen by one of its ends.
 struct End(std::fs::File, Box<dyn Fn() + Send + Sync>);
@@ -49,8 +51,11 @@ fn relays() -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
 fn relays_idle(idle: Duration) -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
     let (said, ends) = channel();
     let relays = Arc::new(Relays::new(idle).unwrap());
-    let ended = move |initiator, _: &RelayTo, end| drop(said.send((initiator, end)));
-    let thread = relays.start(Box::new(ended)).unwrap();
+    let ended = move |initiator: Connection, to: &Arc<RelayTo>, end, _| {
+        let ended = initiator.end(&Counters::default(), Outcome::Relayed, Whom::Route(to), None);
+        drop(said.send((ended, end)));
+    };
+    let thread = relays.start(Part::new(&Arc::default(), "the relay thread"), Box::new(ended)).unwrap();
     (Running(relays, Some(thread)), ends)
 }
 
@@ -58,7 +63,8 @@ fn join(relays: &Running, initiator: OwnedFd, back_end: OwnedFd) {
     let unix = rustix::net::getsockname(&back_end).unwrap().address_family() == AddressFamily::UNIX;
     let to = if unix { RelayTo::Unix("/test".into()) } else { RelayTo::Name("test:1".to_owned()) };
     let to = Arc::new(to);
-    relays.0.join(Joined { initiator, back_end, to, expected: None, noted: None }).unwrap();
+    let initiator = Connection::accepted(initiator, &Counters::default());
+    relays.0.join(Joined { initiator, back_end, to, own: None }).unwrap();
 }
 
 fn non_blocking(socket: impl Into<OwnedFd>) -> OwnedFd {

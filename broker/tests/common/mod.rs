@@ -169,12 +169,38 @@ impl Broker {
 }
 
 impl Drop for Broker {
+    /// After every test: the broker ends when it is asked to, and each connection it has accepted has ended in one way.
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if std::thread::panicking() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
             eprintln!("the broker's log:\n{}", self.log());
+            return;
         }
+        if self.child.try_wait().unwrap().is_none() {
+            signal(self.pid(), rustix::process::Signal::CONT);
+            assert!(self.terminate(), "{}", self.log());
+            every_connection_has_ended(&self.log());
+        }
+    }
+}
+
+/// By what a broker says of itself when it ends, and at the level `debug` by what it has said of each connection before.
+pub fn every_connection_has_ended(log: &str) {
+    if log.contains(" lost: standard error") {
+        // Too busy a machine to tell.
+        return;
+    }
+    let end = log.lines().rev().find_map(|line| line.split_once(" ended; "));
+    let counts = end.unwrap_or_else(|| panic!("no counts at the end: {log}")).1.split(' ');
+    let counts = counts.map(|count| count.split_once('=').unwrap());
+    let counts: Vec<(&str, usize)> = counts.map(|(name, count)| (name, count.parse().unwrap())).collect();
+    let of = |name| counts.iter().find(|count| count.0 == name).map_or(0, |count| count.1);
+    let outcomes = counts.iter().filter(|(name, _)| !["accepted", "here"].contains(name));
+    assert_eq!((of("accepted"), of("here")), (outcomes.map(|(_, count)| count).sum(), 0), "{log}");
+    if log.contains(" DEBUG ") {
+        let lines = |text: &str| log.matches(text).count();
+        assert_eq!(lines("connection ended "), of("accepted") + lines("connection taken back"), "{log}");
     }
 }
 

@@ -1,0 +1,185 @@
+//! A connection that was accepted and has not ended. It ends in exactly one [`Outcome`], which consumes it.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+
+use framing_core::Limits;
+use framing_core::preamble::{PreambleView, view};
+use rustix::net::{RecvFlags, recv};
+
+use crate::config::RelayTo;
+use crate::outcome::{Counters, Outcome};
+use crate::queue::Queue;
+use crate::socket_options::{local_address, peer_address};
+
+/// The longest part of a Via that is logged, in characters; the longest Via has 2048 octets.
+const LOGGED: usize = 200;
+
+/// See the module. Dropping it is a bug: only [`Connection::end`] ends it.
+#[derive(Debug)]
+#[must_use = "an accepted connection ends in one outcome"]
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    unended: Unended,
+}
+
+/// Is forgotten when its connection ends. A thread that panics takes its connections with it, and the process follows.
+#[derive(Debug)]
+struct Unended;
+
+impl Drop for Unended {
+    fn drop(&mut self) {
+        debug_assert!(thread::panicking(), "a connection was dropped without an outcome");
+    }
+}
+
+impl Connection {
+    /// It was just accepted.
+    pub(crate) fn accepted(socket: OwnedFd, counters: &Counters) -> Self {
+        counters.accept();
+        Self { socket, unended: Unended }
+    }
+
+    /// It was handed over, and its worker has left it in the accept socket.
+    pub(crate) fn taken_back(socket: OwnedFd, counters: &Counters) -> Self {
+        counters.take_back();
+        Self { socket, unended: Unended }
+    }
+
+    /// The end of it, where it is counted and logged. What the initiator is told, if anything, is the caller's to say; the
+    /// socket is closed when it is dropped.
+    pub(crate) fn end(
+        self,
+        counters: &Counters,
+        outcome: Outcome,
+        whom: Whom<'_>,
+        detail: Option<String>,
+    ) -> OwnedFd {
+        let seen = Seen::of(&self);
+        self.end_seen(counters, outcome, whom, detail, seen)
+    }
+
+    /// The same if it was looked at before: it may have been read meanwhile.
+    pub(crate) fn end_seen(
+        self,
+        counters: &Counters,
+        outcome: Outcome,
+        whom: Whom<'_>,
+        detail: Option<String>,
+        seen: Seen,
+    ) -> OwnedFd {
+        let Self { socket, unended } = self;
+        std::mem::forget(unended);
+        counters.note(outcome);
+        if let Some(kind) = outcome.told() {
+            counters.tally().count(kind, whom.number(), || whom.with(detail.as_deref()));
+        }
+        if let Seen(Some(seen)) = seen {
+            seen.log(outcome, whom, detail.as_deref());
+        }
+        socket
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Where a connection was to go when it ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whom<'a> {
+    /// To nobody, or nobody knows.
+    Nobody,
+    Registration(&'a Queue),
+    Route(&'a RelayTo),
+}
+
+impl Whom<'_> {
+    /// Tells it from others.
+    fn number(self) -> u64 {
+        match self {
+            Self::Nobody => 0,
+            Self::Registration(queue) => queue.id(),
+            // Its place in memory, which has it while connections go there.
+            Self::Route(to) => std::ptr::from_ref(to).addr() as u64,
+        }
+    }
+
+    /// In words, with what there is to say besides.
+    fn with(self, detail: Option<&str>) -> String {
+        let whom = match self {
+            Self::Nobody => String::new(),
+            Self::Registration(queue) => format!("registration {} ({:?})", queue.id(), queue.address()),
+            Self::Route(to) => format!("the relay to {to}"),
+        };
+        let between = if whom.is_empty() || detail.is_none() { "" } else { ": " };
+        whom + between + detail.unwrap_or_default()
+    }
+}
+
+/// What is logged of a connection besides its end, if that is logged: it has to be asked before the socket leaves us.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(Option<Box<Addresses>>);
+
+#[derive(Debug)]
+struct Addresses {
+    peer: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    via: Option<String>,
+}
+
+impl Seen {
+    /// Nothing, unless the level is `debug`.
+    pub(crate) fn of(connection: &Connection) -> Self {
+        Self(tracing::enabled!(tracing::Level::DEBUG).then(|| Box::new(Addresses::of(connection))))
+    }
+
+    /// The same for many; none without `debug`.
+    pub(crate) fn each<'c>(connections: impl Iterator<Item = &'c Connection>) -> std::vec::IntoIter<Self> {
+        match tracing::enabled!(tracing::Level::DEBUG) {
+            true => connections.map(Self::of).collect::<Vec<_>>().into_iter(),
+            false => Vec::new().into_iter(),
+        }
+    }
+}
+
+impl Addresses {
+    fn of(connection: &Connection) -> Self {
+        let (peer, local) = (peer_address(connection), local_address(connection));
+        Self { peer, local, via: via(connection) }
+    }
+
+    fn log(&self, outcome: Outcome, whom: Whom<'_>, detail: Option<&str>) {
+        let shown = |address: Option<SocketAddr>| address.map(tracing::field::display);
+        let (registration, relay) = match whom {
+            Whom::Nobody => (None, None),
+            Whom::Registration(queue) => (Some(queue.id()), None),
+            Whom::Route(to) => (None, Some(tracing::field::display(to))),
+        };
+        tracing::debug!(
+            %outcome,
+            peer = shown(self.peer),
+            local = shown(self.local),
+            via = self.via.as_deref(),
+            registration,
+            relay,
+            detail,
+            "connection ended"
+        );
+    }
+}
+
+/// The Via, if it is there and nobody has read it.
+fn via(connection: &Connection) -> Option<String> {
+    let mut octets = [0; Limits::DEFAULT.preamble_octets()];
+    let (length, _) = recv(connection, &mut octets, RecvFlags::PEEK | RecvFlags::DONTWAIT).ok()?;
+    let via = match view(octets.get(..length)?, &Limits::DEFAULT).ok()? {
+        PreambleView::Encoding { via, .. } | PreambleView::Via { via, .. } => via,
+        PreambleView::NeedMore { .. } => return None,
+    };
+    let cut: String = via.chars().take(LOGGED).collect();
+    Some(if cut.len() < via.len() { cut + "…" } else { cut })
+}
