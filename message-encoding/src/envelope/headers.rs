@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use core::fmt;
 
 use super::error::DecodeError;
-use super::words::{ADDRESSING_WORD, ANONYMOUS, BODY, HEADER, NO_ADDRESSING};
+use super::words::{ADDRESSING_WORD, BODY, HEADER, NO_ADDRESSING};
 use super::{SOAP_11, SOAP_12, SoapVersion};
 use crate::Value;
 use crate::event::{Event, Name, ReadError, Reader, same};
@@ -102,10 +102,9 @@ impl<'a> Headers<'a> {
 
     /// Reads an envelope as far as the start of its body.
     pub(super) fn read(&mut self, reader: &mut Reader<'a, '_>) -> Result<(), DecodeError> {
-        let usual = reader.usual_start();
-        self.soap = if usual { SoapVersion::Soap12 } else { read_envelope(reader)? };
+        self.soap = read_envelope(reader)?;
         let soap = self.soap.namespace();
-        let mut part = usual || reader.child()?;
+        let mut part = reader.child()?;
         if part && reader.name.is(soap, HEADER.as_str()) {
             while reader.child()? {
                 self.header(reader)?;
@@ -183,9 +182,6 @@ fn read_id<'a>(reader: &mut Reader<'a, '_>) -> Result<MessageId<'a>, ReadError> 
 
 /// The address within an endpoint reference.
 fn read_address<'a>(reader: &mut Reader<'a, '_>) -> Result<Option<Cow<'a, str>>, ReadError> {
-    if is_anonymous(reader) {
-        return Ok(Some(Cow::Borrowed(ANONYMOUS)));
-    }
     let mut address = None;
     while reader.child()? {
         if reader.name.local == "Address" {
@@ -195,16 +191,4 @@ fn read_address<'a>(reader: &mut Reader<'a, '_>) -> Result<Option<Cow<'a, str>>,
         }
     }
     Ok(address)
-}
-
-/// Reads an endpoint reference if it is the one that nearly every request has, as .NET or Mono writes it.
-fn is_anonymous(reader: &mut Reader<'_, '_>) -> bool {
-    const NET: &[u8] = &[0x44, 0x2A, 0xAB, 0x14, 0x01];
-    const MONO: &[u8] = b"\x5E\x07Address\x99\x2Ehttp://www.w3.org/2005/08/addressing/anonymous\x01";
-    let quotas = reader.quotas();
-    // The prefix of the address is that of the reference, so it is declared.
-    reader.name.prefix == "a"
-        && reader.depth() < quotas.max_depth
-        && ANONYMOUS.len() <= quotas.max_string_content_length
-        && (reader.skip_phrase(NET) || reader.skip_phrase(MONO))
 }

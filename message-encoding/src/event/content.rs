@@ -49,20 +49,6 @@ impl<'a> Reader<'a, '_> {
         Some(text)
     }
 
-    /// Reads over the rest of the element that started last if these octets are it, the end record last. What they say is
-    /// the caller's to know, and that it is within the quotas.
-    #[inline(always)]
-    pub(crate) fn skip_phrase(&mut self, phrase: &[u8]) -> bool {
-        let at = self.state.position;
-        let found = self.state.next == Next::Record
-            && self.source.octets.get(at..).is_some_and(|octets| octets.starts_with(phrase))
-            && self.close();
-        if found {
-            self.state.position = at + phrase.len();
-        }
-        found
-    }
-
     /// Reads a text as a GUID if it is one record that is one, else as a string.
     pub(crate) fn read_unique_id(&mut self) -> Result<Result<Uuid, Cow<'a, str>>, ReadError> {
         let at = self.state.position;

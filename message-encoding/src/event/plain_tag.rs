@@ -5,81 +5,11 @@
 //! in its record type. Every other tag, and every one that something is wrong with, is left to the general reader, which says
 //! the same about plain ones, only slower.
 
-use super::scope::{Binding, Known};
 use super::source::Ref;
 use super::{Name, Reader};
-use crate::dictionary::StaticString;
 use crate::record::PREFIXES;
 
 impl<'a> Reader<'a, '_> {
-    /// Reads the start tag at `at`, a record of type `kind`, and opens its element if it is short and nothing is wrong with
-    /// it. Otherwise nothing has changed that the next start tag does not set.
-    ///
-    /// A short tag has a dictionary name with an id of one octet and at most one attribute, a plain one with such a name too.
-    #[inline(always)]
-    pub(super) fn short_tag(&mut self, at: usize, kind: u8) -> Option<()> {
-        let state = &mut *self.state;
-        let prefix = match kind {
-            0x44..=0x5D => kind - 0x43,
-            0x42 => 0,
-            _ => return None,
-        };
-        let rest = self.source.octets.get(at + 1..)?;
-        let &[id @ ..0x80, after] = rest.first_chunk()? else { return None };
-        self.name.local = self.source.strings.get(u32::from(id))?;
-        let mut end = at + 2;
-        state.attributes_at = end;
-        if let 0x04..=0x3F = after {
-            let &[_, 0x0C..=0x25, name @ ..0x80, 0x80 | 0x82 | 0x84 | 0x86, 0x00..=0x03 | 0x40..] =
-                rest.first_chunk()?
-            else {
-                return None;
-            };
-            // Nearly always the name is of the static dictionary, which has these.
-            if name % 2 == 1 || state.scopes.bound(after - 0x0B) == 0 || self.quotas.max_bytes_per_read < 3 {
-                return None;
-            }
-            end += 3;
-        }
-        let binding = state.scopes.bound(prefix);
-        self.name.namespace = match self.known.get(binding) {
-            Some(namespace) => namespace,
-            None if binding == 0 && prefix == 0 => "",
-            None => return None,
-        };
-        self.name.prefix = PREFIXES[usize::from(prefix)];
-        if state.scopes.depth() >= self.quotas.max_depth || !state.scopes.open_inner(end) {
-            return None;
-        }
-        state.position = end;
-        Some(())
-    }
-
-    /// Reads the start of a document if it is that of every envelope in SOAP 1.2 with WS-Addressing 1.0 that WCF writes:
-    /// `<s:Envelope xmlns:s="…" xmlns:a="…"><s:Header>`. The header's start is the event then; nothing is changed otherwise.
-    #[inline(always)]
-    pub(crate) fn usual_start(&mut self) -> bool {
-        const START: [u8; 12] = [0x56, 0x02, 0x0B, 0x01, b's', 0x04, 0x0B, 0x01, b'a', 0x06, 0x56, 0x08];
-        const BINDINGS: [Binding; 2] =
-            [Binding::first(b's', 4, SOAP_12.id()), Binding::first(b'a', 8, ADDRESSING.id())];
-        const SOAP_12: StaticString = StaticString::known(4);
-        const ADDRESSING: StaticString = StaticString::known(6);
-        let Some((start, [0x00..=0x03 | 0x40.., ..])) = self.source.octets.split_first_chunk() else {
-            return false;
-        };
-        let room = self.quotas.max_depth >= 2 && self.quotas.max_bytes_per_read >= 8;
-        if *start != START || self.state.position > 0 || !room {
-            return false;
-        }
-        self.state.scopes.open_two(&BINDINGS, [10, 12]);
-        self.known = Known::two(SOAP_12.as_str(), ADDRESSING.as_str());
-        self.state.root_seen = true;
-        self.state.attributes_at = 12;
-        self.state.position = 12;
-        self.name = Name { prefix: "s", local: "Header", namespace: SOAP_12.as_str() };
-        true
-    }
-
     /// Reads the start tag at `at`, a record of type `kind`, and opens its element if it is plain and nothing is wrong with
     /// it. Otherwise bindings may be left that the caller is to undo.
     #[inline(always)]

@@ -133,14 +133,6 @@ impl<'d, 's> Reader<'d, 's> {
     /// Reads the start tag at `at`, a record of type `kind`.
     #[inline(never)]
     fn element(&mut self, at: usize, kind: u8) -> Found {
-        match self.short_tag(at, kind) {
-            Some(()) => Found::Start,
-            None => self.longer_tag(at, kind),
-        }
-    }
-
-    #[inline(never)]
-    fn longer_tag(&mut self, at: usize, kind: u8) -> Found {
         let before = self.state.scopes.bindings();
         if self.plain_tag(at, kind).is_some() {
             return Found::Start;

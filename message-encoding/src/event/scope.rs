@@ -25,13 +25,6 @@ pub(super) struct Known<'a> {
 const FEW: usize = 5;
 
 impl<'a> Known<'a> {
-    /// The first two are known.
-    pub(super) fn two(first: &'a str, second: &'a str) -> Self {
-        let mut known = Self::default();
-        [known.few[0], known.few[1]] = [Some(first), Some(second)];
-        known
-    }
-
     /// What a binding, its number plus one, binds to, if that is known.
     #[inline(always)]
     pub(super) fn get(&self, binding: usize) -> Option<&'a str> {
@@ -70,13 +63,6 @@ pub(super) struct Binding {
     /// Where the prefix stands in the document.
     prefix: (u32, u32),
     uri: Ref,
-}
-
-impl Binding {
-    /// The first one of a letter that stands at `at`, to a dictionary string.
-    pub(super) const fn first(letter: u8, at: u32, id: u32) -> Self {
-        Self { number: (letter - b'a') as u32 + 1, hidden: 0, prefix: (at, at + 1), uri: Ref::Id(id) }
-    }
 }
 
 /// An open element.
@@ -148,31 +134,6 @@ impl Scopes {
             None => self.elements.push(open),
         }
         self.depth += 1;
-    }
-
-    /// Opens the root element, with two declarations, and an element in it, whose start tags end at these places.
-    #[inline(always)]
-    pub(super) fn open_two(&mut self, bindings: &[Binding; 2], tag_ends: [u32; 2]) {
-        self.bindings.extend_from_slice(bindings);
-        for (current, binding) in (1..).zip(bindings) {
-            self.fixed[binding.number as usize] = current;
-        }
-        for (bindings, tag_end) in [0, 2].into_iter().zip(tag_ends) {
-            self.open(bindings, tag_end as usize);
-        }
-    }
-
-    /// Opens an element without declarations in another one; false, and nothing has changed, if there is no other or no room.
-    #[inline(always)]
-    pub(super) fn open_inner(&mut self, tag_end: usize) -> bool {
-        match self.elements.get_mut(self.depth) {
-            Some(place) if self.depth > 0 => {
-                *place = Open { bindings: self.bindings.len() as u32, tag_end: tag_end as u32 };
-                self.depth += 1;
-                true
-            }
-            _ => false,
-        }
     }
 
     /// Closes the innermost element; says whether there was one.

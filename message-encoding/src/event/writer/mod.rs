@@ -1,13 +1,14 @@
-//! Writes documents, with the records that .NET's writer chooses for the same calls.
+//! Writes documents, with the records that .NET's writer chooses for the same calls, but for what only its buffer explains: a text
+//! is one record, and the end of its element always part of it.
 
+mod output;
 mod text;
-mod window;
 
 use alloc::vec::Vec;
 use core::fmt;
 
+use output::Output;
 pub use text::{ArrayItems, ListItem};
-use window::Window;
 
 use crate::Value;
 use crate::dictionary::{StaticString, WriterTable};
@@ -108,27 +109,19 @@ impl From<crate::ValueError> for WriteError {
 /// ```
 #[derive(Debug)]
 pub struct Writer<'w> {
-    out: Window<'w>,
+    out: Output<'w>,
     table: Option<&'w mut WriterTable>,
     depth: usize,
-    /// Where the declarations of the start tag begin that is being written; attributes go before them.
-    tag: Option<usize>,
-    /// Up to two octets that wait for the third of a base64 group.
-    held: Held,
+    /// Whether a start tag is being written.
+    in_tag: bool,
     /// A number becomes the record of its own type, not the shortest one: a double keeps its digits, and zero its sign.
     exact: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Held {
-    octets: [u8; 2],
-    count: usize,
 }
 
 impl<'w> Writer<'w> {
     /// A writer that appends to `out` and gives in-band strings their ids in `table`, if there is a session.
     pub fn new(out: &'w mut Vec<u8>, table: Option<&'w mut WriterTable>) -> Self {
-        Self { out: Window::new(out), table, depth: 0, tag: None, held: Held::default(), exact: false }
+        Self { out: Output::new(out), table, depth: 0, in_tag: false, exact: false }
     }
 
     /// A writer of records that say all that the values do: of a document that becomes text.
@@ -150,10 +143,9 @@ impl<'w> Writer<'w> {
         let local = local.into();
         check(prefix)?;
         check(local.as_str())?;
-        self.flush_bytes();
         self.named(0x40, prefix, local);
         self.depth += 1;
-        self.tag = Some(self.out.position());
+        self.in_tag = true;
         Ok(())
     }
 
@@ -166,7 +158,7 @@ impl<'w> Writer<'w> {
         let namespace = namespace.into();
         check(prefix)?;
         check(namespace.as_str())?;
-        self.tag.ok_or(WriteError::NotInStartTag)?;
+        self.check_in_tag()?;
         let id = self.id(namespace);
         self.out.octet(0x08 + u8::from(!prefix.is_empty()) + 2 * u8::from(id.is_some()));
         if !prefix.is_empty() {
@@ -179,8 +171,7 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    /// Adds an attribute to the element that was just started. Declarations come behind all attributes, in whatever order
-    /// the calls are.
+    /// Adds an attribute to the element that was just started.
     ///
     /// # Errors
     ///
@@ -228,20 +219,22 @@ impl<'w> Writer<'w> {
         local: Word<'_>,
         value: impl FnOnce(&mut Self) -> Result<(), WriteError>,
     ) -> Result<(), WriteError> {
-        let declarations = self.tag.ok_or(WriteError::NotInStartTag)?;
+        self.check_in_tag()?;
         check(prefix)?;
         check(local.as_str())?;
-        let before = self.out.position();
         self.all_or_nothing(|writer| {
             writer.named(0x04, prefix, local);
             value(writer)
         })?;
         self.out.no_text();
-        self.tag = Some(self.out.move_before(before, declarations));
         Ok(())
     }
 
-    /// Writes a text. An empty string writes nothing.
+    const fn check_in_tag(&self) -> Result<(), WriteError> {
+        if self.in_tag { Ok(()) } else { Err(WriteError::NotInStartTag) }
+    }
+
+    /// Writes a text. An empty string writes nothing. Octets behind octets become one text with them.
     ///
     /// # Errors
     ///
@@ -332,7 +325,7 @@ impl<'w> Writer<'w> {
     fn one_record_name(&mut self, prefix: &str, local: Word<'_>) -> bool {
         let Some(letter) = Letter::of(prefix) else { return false };
         let Some(id) = self.id(local) else { return false };
-        self.out.text_octet(0xBC);
+        self.out.text(0xBC, &[]);
         self.out.octet(letter.index());
         self.out.int31(id);
         true
@@ -355,7 +348,7 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    /// Ends the innermost open element: together with its last text, where .NET does that.
+    /// Ends the innermost open element: as part of its last text, if that comes right before.
     ///
     /// # Errors
     ///
@@ -406,17 +399,16 @@ impl<'w> Writer<'w> {
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<(), WriteError>,
     ) -> Result<(), WriteError> {
-        let (mark, depth, tag, held) = (self.out.mark(), self.depth, self.tag, self.held);
+        let (mark, depth, in_tag) = (self.out.mark(), self.depth, self.in_tag);
         write(self).inspect_err(|_| {
             self.out.undo(mark);
-            (self.depth, self.tag, self.held) = (depth, tag, held);
+            (self.depth, self.in_tag) = (depth, in_tag);
         })
     }
 
-    /// Ends the start tag and writes octets that were held back: content follows.
+    /// Ends the start tag: content follows.
     fn content(&mut self) {
-        self.tag = None;
-        self.flush_bytes();
+        self.in_tag = false;
     }
 
     /// An element or attribute record; `short` is the first of its types.

@@ -2,8 +2,8 @@
 
 use alloc::string::String;
 
-use super::window::units;
-use super::{Held, Word, WriteError, Writer, check};
+use super::output::{OCTETS, units};
+use super::{Word, WriteError, Writer, check};
 use crate::record::ArrayType;
 use crate::value::{DateTime, Decimal, TimeSpan, Uuid};
 use crate::{Int31, Value};
@@ -91,15 +91,15 @@ impl Writer<'_> {
     /// The text record of a value, also of an empty one.
     pub(super) fn value(&mut self, value: Value<'_>, content: bool) -> Result<(), WriteError> {
         match value {
-            Value::Empty => self.out.text_octet(0xA8),
-            Value::Bool(value) => self.out.text_octet(if value { 0x86 } else { 0x84 }),
+            Value::Empty => self.out.text(0xA8, &[]),
+            Value::Bool(value) => self.out.text(if value { 0x86 } else { 0x84 }, &[]),
             Value::Int(value) => self.int(value),
             Value::UInt(value) => match i64::try_from(value) {
                 Ok(value) => self.int(value),
-                Err(_) => self.out.text_fixed(0xB2, &value.to_le_bytes()),
+                Err(_) => self.out.text(0xB2, &value.to_le_bytes()),
             },
-            Value::Float(value) if self.exact => self.out.text_fixed(0x90, &value.to_le_bytes()),
-            Value::Double(value) if self.exact => self.out.text_fixed(0x92, &value.to_le_bytes()),
+            Value::Float(value) if self.exact => self.out.text(0x90, &value.to_le_bytes()),
+            Value::Double(value) if self.exact => self.out.text(0x92, &value.to_le_bytes()),
             Value::Float(value) => self.float(value),
             Value::Double(value) => {
                 // What a float holds is written as one. A NaN is not: it equals nothing.
@@ -107,17 +107,17 @@ impl Writer<'_> {
                 if value.is_finite() && f64::from(float) == value {
                     self.float(float);
                 } else {
-                    self.out.text_fixed(0x92, &value.to_le_bytes());
+                    self.out.text(0x92, &value.to_le_bytes());
                 }
             }
-            Value::Decimal(value) => self.out.text_fixed(0x94, &value.to_octets()),
-            Value::DateTime(value) => self.out.text_fixed(0x96, &value.to_bits().to_le_bytes()),
-            Value::TimeSpan(value) => self.out.text_fixed(0xAE, &value.ticks().to_le_bytes()),
-            Value::Uuid(value) => self.out.text_fixed(0xB0, &value.to_octets()),
-            Value::UniqueId(value) => self.out.text_fixed(0xAC, &value.to_octets()),
+            Value::Decimal(value) => self.out.text(0x94, &value.to_octets()),
+            Value::DateTime(value) => self.out.text(0x96, &value.to_bits().to_le_bytes()),
+            Value::TimeSpan(value) => self.out.text(0xAE, &value.ticks().to_le_bytes()),
+            Value::Uuid(value) => self.out.text(0xB0, &value.to_octets()),
+            Value::UniqueId(value) => self.out.text(0xAC, &value.to_octets()),
             Value::String(_) | Value::Chars(_) => self.string(&value.text()?)?,
             Value::Unicode(_) => self.string(&value.text()?)?,
-            Value::Bytes(octets) => self.byte_record(&[octets])?,
+            Value::Bytes(octets) => self.byte_record(octets)?,
             Value::QName(prefix, local) => {
                 let mut text = String::from(prefix.as_str());
                 text.push(':');
@@ -144,7 +144,7 @@ impl Writer<'_> {
     pub(super) fn word(&mut self, word: Word<'_>, content: bool) -> Result<(), WriteError> {
         match self.id(word) {
             Some(id) => {
-                self.out.text_octet(0xAA);
+                self.out.text(0xAA, &[]);
                 self.out.int31(id);
             }
             None => {
@@ -179,16 +179,16 @@ impl Writer<'_> {
     fn int(&mut self, value: i64) {
         if let Ok(value) = i8::try_from(value) {
             match value {
-                0 => self.out.text_octet(0x80),
-                1 => self.out.text_octet(0x82),
-                _ => self.out.text_fixed(0x88, &value.to_le_bytes()),
+                0 => self.out.text(0x80, &[]),
+                1 => self.out.text(0x82, &[]),
+                _ => self.out.text(0x88, &value.to_le_bytes()),
             }
         } else if let Ok(value) = i16::try_from(value) {
-            self.out.text_fixed(0x8A, &value.to_le_bytes());
+            self.out.text(0x8A, &value.to_le_bytes());
         } else if let Ok(value) = i32::try_from(value) {
-            self.out.text_fixed(0x8C, &value.to_le_bytes());
+            self.out.text(0x8C, &value.to_le_bytes());
         } else {
-            self.out.text_fixed(0x8E, &value.to_le_bytes());
+            self.out.text(0x8E, &value.to_le_bytes());
         }
     }
 
@@ -198,7 +198,7 @@ impl Writer<'_> {
         if f32::from(whole) == value {
             self.int(i64::from(whole));
         } else {
-            self.out.text_fixed(0x90, &value.to_le_bytes());
+            self.out.text(0x90, &value.to_le_bytes());
         }
     }
 
@@ -206,72 +206,46 @@ impl Writer<'_> {
     fn string(&mut self, string: &str) -> Result<(), WriteError> {
         check(string)?;
         match string {
-            "" => self.out.text_octet(0xA8),
-            "0" => self.out.text_octet(0x80),
-            "1" => self.out.text_octet(0x82),
+            "" => self.out.text(0xA8, &[]),
+            "0" => self.out.text(0x80, &[]),
+            "1" => self.out.text(0x82, &[]),
             _ => {
                 let units = units(string);
-                let utf16 = string.len() / 2 > units;
-                match (units <= 85, utf16) {
-                    (true, false) => self.out.text_short(units, 0x98, string.as_bytes()),
-                    (true, true) => {
-                        let mut octets = [0; 170];
-                        for (pair, unit) in octets.chunks_exact_mut(2).zip(string.encode_utf16()) {
-                            pair.copy_from_slice(&unit.to_le_bytes());
-                        }
-                        self.out.text_short(units, 0xB6, &octets[..2 * units]);
-                    }
-                    (false, false) => {
-                        self.out.text_length(0x98, string.len());
-                        self.out.utf8(string);
-                    }
-                    (false, true) => {
-                        self.out.text_length(0xB6, 2 * units);
-                        self.out.utf16(string);
-                    }
+                if string.len() / 2 > units {
+                    self.out.text_length(0xB6, 2 * units);
+                    string.encode_utf16().for_each(|unit| self.out.octets(&unit.to_le_bytes()));
+                } else {
+                    self.out.text_length(0x98, string.len());
+                    self.out.octets(string.as_bytes());
                 }
             }
         }
         Ok(())
     }
 
-    /// Octets as content: groups of three at once, what is left when something else follows or three are together.
+    /// Octets as content: part of the octets before, if there are any right before.
     pub(super) fn bytes(&mut self, octets: &[u8]) -> Result<(), WriteError> {
-        let held = self.held;
-        let ready = (held.count + octets.len()) / 3 * 3;
-        if ready > Int31::MAX as usize {
+        self.content();
+        let length = self.out.last_octets().unwrap_or(0) + octets.len();
+        if length > Int31::MAX as usize {
             return Err(WriteError::TooLong);
         }
-        self.tag = None;
-        if ready == 0 {
-            self.held.octets[held.count..held.count + octets.len()].copy_from_slice(octets);
-            self.held.count += octets.len();
-            return Ok(());
-        }
-        let (now, later) = octets.split_at(ready - held.count);
-        self.byte_record(&[&held.octets[..held.count], now])?;
-        self.held = Held { count: later.len(), ..held };
-        self.held.octets[..later.len()].copy_from_slice(later);
-        Ok(())
-    }
-
-    pub(super) fn flush_bytes(&mut self) {
-        let held = core::mem::take(&mut self.held);
-        if held.count > 0 {
-            // Two octets are not too long.
-            let _ = self.byte_record(&[&held.octets[..held.count]]);
+        match self.out.last_octets() {
+            _ if octets.is_empty() => Ok(()),
+            None => self.byte_record(octets),
+            Some(_) => {
+                self.out.merge_octets(octets, length);
+                Ok(())
+            }
         }
     }
 
-    fn byte_record(&mut self, parts: &[&[u8]]) -> Result<(), WriteError> {
-        let length = parts.iter().map(|part| part.len()).sum();
-        match length {
-            0 => self.out.text_octet(0xA8),
-            1..=0x7FFF_FFFF => {
-                self.out.text_length(0x9E, length);
-                for part in parts.iter().filter(|part| !part.is_empty()) {
-                    self.out.octets(part);
-                }
+    fn byte_record(&mut self, octets: &[u8]) -> Result<(), WriteError> {
+        match octets.len() {
+            0 => self.out.text(0xA8, &[]),
+            length @ 1..=0x7FFF_FFFF => {
+                self.out.text_length(OCTETS, length);
+                self.out.octets(octets);
             }
             _ => return Err(WriteError::TooLong),
         }
@@ -291,19 +265,14 @@ impl Writer<'_> {
             ArrayItems::Float(items) => self.raw(items, f32::to_le_bytes),
             ArrayItems::Double(items) => self.raw(items, f64::to_le_bytes),
             ArrayItems::Decimal(items) => self.raw(items, Decimal::to_octets),
-            // These three go through the buffer one by one, the others past it.
-            ArrayItems::DateTime(items) => {
-                items.iter().for_each(|item| self.out.octets(&item.to_bits().to_le_bytes()));
-            }
-            ArrayItems::TimeSpan(items) => {
-                items.iter().for_each(|item| self.out.octets(&item.ticks().to_le_bytes()));
-            }
-            ArrayItems::Uuid(items) => items.iter().for_each(|item| self.out.octets(&item.to_octets())),
+            ArrayItems::DateTime(items) => self.raw(items, |item| item.to_bits().to_le_bytes()),
+            ArrayItems::TimeSpan(items) => self.raw(items, |item| item.ticks().to_le_bytes()),
+            ArrayItems::Uuid(items) => self.raw(items, Uuid::to_octets),
         }
         Ok(())
     }
 
     fn raw<T: Copy, const N: usize>(&mut self, items: &[T], octets: impl Fn(T) -> [u8; N]) {
-        self.out.past_buffer(items.iter().flat_map(|&item| octets(item)));
+        items.iter().for_each(|&item| self.out.octets(&octets(item)));
     }
 }
