@@ -454,6 +454,33 @@ mod tests {
         (Connection::accepted(connection.into(), counters), initiator)
     }
 
+    /// A refused one has its answer; the other may still become a session.
+    #[test]
+    fn who_drains_makes_room_before_who_has_a_preamble_to_send() {
+        let (errands, _) = tokio::sync::mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(&Config::default(), errands).unwrap());
+        let mut accept_loop = Loop::new(Arc::clone(&shared), Arc::default()).unwrap();
+        assert!(!accept_loop.crowd_out() && !accept_loop.lot.has_any());
+        let (waits, _initiator) = connection(&shared.counters);
+        accept_loop.park(waits);
+        let (refused, mut answered) = connection(&shared.counters);
+        accept_loop.refuse(refused, Outcome::EndpointNotFound, Whom::Nobody, None);
+        let left = |accept_loop: &Loop| {
+            [Stage::Preamble, Stage::Drain].map(|stage| accept_loop.lot.oldest(stage).is_some())
+        };
+        assert_eq!(left(&accept_loop), [true, true]);
+        assert!(accept_loop.crowd_out());
+        assert_eq!((left(&accept_loop), shared.counters.here()), ([true, false], 1));
+        assert!(answered.read(&mut [0; 300]).unwrap() > 0, "its answer survives");
+        assert!(accept_loop.crowd_out());
+        assert_eq!(left(&accept_loop), [false, false]);
+        assert_eq!((shared.counters.of(Outcome::CrowdedOut), shared.counters.here()), (1, 0));
+        // What is left of descriptors when accept4 has none.
+        let (refused, _answered) = connection(&shared.counters);
+        accept_loop.refuse(refused, Outcome::EndpointNotFound, Whom::Nobody, None);
+        assert!(accept_loop.lot.has_any() && accept_loop.crowd_out() && !accept_loop.lot.has_any());
+    }
+
     #[test]
     fn what_comes_too_late_for_the_loop_is_shut_down() {
         let (errands, _) = tokio::sync::mpsc::unbounded_channel();

@@ -431,3 +431,22 @@ fn a_longer_address_that_listens_elsewhere_hides_nothing() {
     reaches(&mut longer, "127.0.0.1", port, &address(port, "a/b/c"));
     reaches(&mut shorter, "127.0.0.2", port, &address(port, "a/b/c"));
 }
+
+/// What an administrator does for a service that listens on IPv4 beside one that listens on both: the port is open in IPv4 only,
+/// and a client that tries IPv6 first is refused by the kernel and goes on to IPv4.
+#[test]
+fn a_broker_that_listens_on_one_family_only_lets_clients_fall_back() {
+    if !has_ipv6() {
+        println!("skipped: no IPv6");
+        return;
+    }
+    let broker = Broker::start(&["--listen", "0.0.0.0"]);
+    let port = free_port();
+    let mut four = Worker::register_as(&broker, bound(address(port, "four"), &["0.0.0.0"]));
+    let mut both = Worker::register_as(&broker, bound(address(port, "both"), &["0.0.0.0", "::"]));
+    assert!(!is_open("::1", port));
+    for (path, worker) in [("four", &mut four), ("both", &mut both)] {
+        let mut client = ask_at("127.0.0.1", port, path);
+        assert_eq!(served(&mut client, worker, port, path), ip("127.0.0.1"));
+    }
+}

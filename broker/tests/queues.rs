@@ -34,7 +34,7 @@ fn ended(broker: &Broker, outcome: &str) -> usize {
 
 #[test]
 fn past_its_bounds_the_server_is_too_busy() {
-    let broker = Broker::start(&["--max-pending-connections", "10"]);
+    let mut broker = Broker::start(&["--max-pending-connections", "10"]);
     let port = free_port();
     let before = broker.steady_descriptors();
     let mut worker = Worker::register(&broker, &[address(port, "stuck")]);
@@ -55,6 +55,50 @@ fn past_its_bounds_the_server_is_too_busy() {
     eventually(|| ended(&broker, "handed_over") == 21, || broker.log());
     drop((worker, other, waiting));
     broker.settles_at(before);
+    // An operator hears of it at once, once, by name, and in the end how often it was.
+    assert!(broker.terminate());
+    let log = broker.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("too busy, ")).collect();
+    assert!(
+        told.iter().all(|line| line.contains(" WARN ") && line.contains("registration 1 (\"net.tcp://")),
+        "{log}"
+    );
+    assert!(told[0].ends_with(&format!(":{port}/stuck\")")), "{log}");
+    let more = told[1..].iter().map(|line| line.split("; ").nth(1).unwrap().split(' ').next().unwrap());
+    assert_eq!(more.map(|more| more.parse::<usize>().unwrap()).sum::<usize>(), 29, "{log}");
+}
+
+/// Nobody outside can fill a log at `info` by connecting, nor a worker by taking nothing.
+#[test]
+fn the_log_does_not_grow_with_the_number_of_connections() {
+    let mut broker = Broker::start(&[
+        "--max-pending-connections",
+        "50",
+        "--receive-timeout-seconds",
+        "1",
+        "--log-level",
+        "info",
+    ]);
+    let port = free_port();
+    let worker = Worker::register(&broker, &[address(port, "x")]);
+    let mut clients: Vec<TcpStream> = (0..200).map(|_| ask(port, "x")).collect();
+    clients.extend((0..200).map(|_| ask(port, "nowhere")));
+    clients.extend((0..200).map(|_| {
+        let mut half = connect(port);
+        std::io::Write::write_all(&mut half, b"\0\x01").unwrap();
+        half
+    }));
+    let mut answers: Vec<Told> = clients.iter_mut().map(told).collect();
+    answers.sort_by_key(|told| format!("{told:?}"));
+    answers.dedup();
+    assert_eq!(answers.len(), 4, "{answers:?}");
+    assert!(broker.terminate());
+    drop(worker);
+    let log = broker.log();
+    // Two kinds of trouble, each with a line at once and another for each few seconds that it went on.
+    let lines = log.lines().filter(|line| line.contains(" WARN ")).count();
+    assert!((2..=60).contains(&lines) && !log.contains(" ERROR "), "{log}");
+    assert!(log.contains("the worker takes no connections"), "{log}");
 }
 
 #[test]

@@ -91,7 +91,8 @@ fn a_service_on_127_0_0_1_answers_who_tries_ipv6_first_and_nobody_outside() {
     let port = free_port();
     let _service = python(&broker, "asyncio", port, "a", &["127.0.0.1"]);
     assert_eq!(member(&call(port, "a"), "family"), "AF_INET");
-    if let Ok(answer) = call_at(V6, port, "a") {
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        let answer = call_at(V6, port, "a").unwrap();
         assert_eq!(member(&answer, "local"), "127.0.0.1", "bridged");
     }
     for outside in outside_addresses() {
