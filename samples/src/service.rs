@@ -13,8 +13,6 @@ use transport::{Channel, ListenOptions, Listener};
 
 use crate::{address, calculator, random};
 
-/// How long a session may be silent: WCF's default receive timeout.
-const RECEIVE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a peer may take to read a reply: WCF's default send timeout.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long accepting pauses when this process has no descriptor left.
@@ -54,7 +52,7 @@ pub async fn run(options: Options, terminate: impl Future<Output = ()>) -> anyho
     if let Some(control) = options.control {
         listen = listen.control(control);
     }
-    let listener = Listener::bind(listen).await?;
+    let mut listener = Listener::bind(listen).await?;
     {
         let mut out = io::stdout().lock();
         writeln!(out, "Service #{number} listening on {address}.")
@@ -63,14 +61,15 @@ pub async fn run(options: Options, terminate: impl Future<Output = ()>) -> anyho
             .context("standard output")?;
     }
     tokio::select! {
-        () = accept(listener) => {}
+        () = accept(&mut listener) => {}
         () = terminate => {}
     }
+    listener.close().await;
     Ok(())
 }
 
 /// Each session is served by a task of its own.
-async fn accept(mut listener: Listener) {
+async fn accept(listener: &mut Listener) {
     loop {
         match listener.accept().await {
             Ok(channel) => drop(tokio::spawn(serve(channel))),
@@ -87,7 +86,7 @@ async fn serve(mut channel: Channel) {
     let Some(encoding) = Encoding::from_content_type(channel.content_type()) else { return };
     let mut decoder = Decoder::new(encoding, Quotas::DEFAULT);
     let mut encoder = Encoder::new(encoding, Quotas::DEFAULT);
-    while let Ok(Ok(received)) = timeout(RECEIVE_TIMEOUT, channel.receive()).await {
+    while let Ok(received) = channel.receive().await {
         let Some(request) = received else {
             drop(channel.close().await);
             return;

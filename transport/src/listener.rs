@@ -25,7 +25,7 @@ use crate::shared_port::{SharedPort, is_at_limit};
 /// Preambles are read by tasks of their own, so a slow or hostile peer delays nobody. Connections are taken in while
 /// [`accept`](Self::accept) is waited for; otherwise they wait where a TCP listener's do.
 ///
-/// A service that ends [stops](Self::stop) first and accepts what is left. Dropped, a listener stops at once: initiators whose
+/// A service that ends [stops](Self::stop) first and accepts what is left, or [closes](Self::close) it. Dropped, a listener stops at once: initiators whose
 /// session was not opened yet are told EndpointUnavailable (as long as the runtime goes on), acknowledged sessions that
 /// nobody accepted break off, accepted ones go on.
 #[derive(Debug)]
@@ -153,6 +153,16 @@ impl Listener {
     /// ```
     pub fn stop(&mut self) {
         self.leave(Stage::Stopping);
+    }
+
+    /// Stops at once: as if it was dropped, but waits until initiators whose session was not opened yet have been told
+    /// EndpointUnavailable, for 10 s at most. For a program that ends, and its runtime with it.
+    ///
+    /// # Cancel safety
+    /// Cancelled, it is dropped.
+    pub async fn close(mut self) {
+        self.leave(Stage::Gone);
+        while self.preambles.join_next().await.is_some() {}
     }
 
     fn leave(&mut self, stage: Stage) {

@@ -195,7 +195,13 @@ async fn what_came_in_one_message_is_served_by_a_listener_that_stops() {
 }
 
 #[tokio::test]
-async fn what_came_in_one_message_is_refused_by_a_listener_that_is_dropped() {
+async fn what_came_in_one_message_is_refused_by_a_listener_that_is_dropped_or_closed() {
+    for closed in [false, true] {
+        refused_by_a_listener_that_ends(closed).await;
+    }
+}
+
+async fn refused_by_a_listener_that_ends(closed: bool) {
     let folder = tempfile::tempdir().unwrap();
     // One preamble at a time, so that what the first session leaves is known.
     let one = |options: ListenOptions| options.max_pending_connections(1);
@@ -206,16 +212,23 @@ async fn what_came_in_one_message_is_refused_by_a_listener_that_is_dropped() {
     })
     .await;
     let session = tokio::spawn(common::answer(listener.accept().await.unwrap()));
-    drop(listener);
-    peer(move || {
+    let ended = async move {
+        if closed {
+            listener.close().await;
+        } else {
+            drop(listener);
+        }
+    };
+    let told = peer(move || {
         for raw in &mut peers[1..] {
             raw.expect(&fault(Fault::ENDPOINT_UNAVAILABLE));
             raw.expect_fin();
         }
+        peers.truncate(1);
         peers[0].write(&[6, 1, 1, 7]);
         peers[0].expect(&[11, 6, 1, 1, 7]);
-    })
-    .await;
+    });
+    tokio::join!(ended, told);
     session.await.unwrap().unwrap();
 }
 
