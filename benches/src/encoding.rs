@@ -28,7 +28,7 @@ pub fn net_request() -> Vec<u8> {
 /// If the encoder refuses it, which is a fault of the encoder.
 pub fn mono_request() -> Vec<u8> {
     use message_encoding::dictionary::StaticString;
-    use message_encoding::event::Word;
+    use message_encoding::event::DictionaryString;
     let name = |name: &str| StaticString::find(name).expect("a word of SOAP");
     let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::DEFAULT);
     let mut out = Vec::new();
@@ -58,7 +58,7 @@ pub fn mono_request() -> Vec<u8> {
         writer.start("", "Add")?;
         writer.declare("", NAMESPACE)?;
         for (parameter, value) in [("n1", Value::Int(100)), ("n2", Value::Double(15.99))] {
-            writer.start("", Word::InBand(parameter))?;
+            writer.start("", DictionaryString::InBand(parameter))?;
             writer.text(value)?;
             writer.end()?;
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use message_encoding::dictionary::{StringTable, Strings};
+use message_encoding::dictionary::{ReaderSession, Strings};
 use message_encoding::envelope::{
     ADDRESSING, Decoder, Element, Encoder, Encoding, Headers, MessageId, Outgoing,
 };
@@ -17,7 +17,7 @@ use message_encoding::{Int31, Quotas, Value};
 /// The first octet chooses the dictionary and how the document is cut.
 pub fn nbfx(octets: &[u8]) {
     let Some((&choice, document)) = octets.split_first() else { return };
-    let table: StringTable = ["first", "urn:second", "third é"].into_iter().collect();
+    let table: ReaderSession = ["first", "urn:second", "third é"].into_iter().collect();
     let strings = if choice & 1 == 0 { Strings::STATIC } else { Strings::with_session(&table) };
     records_are_lossless(document);
 
@@ -265,12 +265,12 @@ pub fn nbfse_session(octets: &[u8]) {
     }
 }
 
-fn table_of(strings: &[String]) -> StringTable {
+fn table_of(strings: &[String]) -> ReaderSession {
     strings.iter().collect()
 }
 
 /// Headers are what the events of the stream reader, which goes no short ways, say.
-fn agrees_with_events(headers: &Headers<'_>, document: &[u8], table: &StringTable) {
+fn agrees_with_events(headers: &Headers<'_>, document: &[u8], table: &ReaderSession) {
     let mut found = BTreeMap::new();
     let mut open: Vec<(String, String)> = Vec::new();
     let mut reader = StreamReader::new(Quotas::MAX);

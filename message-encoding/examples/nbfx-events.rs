@@ -8,7 +8,7 @@
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
-use message_encoding::dictionary::{StringTable, Strings};
+use message_encoding::dictionary::{ReaderSession, Strings};
 use message_encoding::event::{Event, Name, ReadError, Reader, ReaderState};
 use message_encoding::record::Records;
 use message_encoding::{Quotas, Value, ValueError};
@@ -67,7 +67,7 @@ fn run(rewrite: bool) -> io::Result<()> {
 
 struct Document {
     octets: Vec<u8>,
-    session: Option<StringTable>,
+    session: Option<ReaderSession>,
 }
 
 impl Document {

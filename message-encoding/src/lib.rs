@@ -45,16 +45,50 @@
 //! | be a client | [`envelope::Encoder`] for requests, [`envelope::Decoder`] for replies |
 //! | read or write documents without SOAP | [`event::Reader`], [`event::StreamReader`], [`event::Writer`] |
 //! | look into octets, or write them back | [`record::Records`] |
-//! | see a document as XML | [`text::XmlPrinter`] |
+//! | see a document as XML | [`to_xml`], [`text::XmlPrinter`] |
 //! | see what .NET's reader would report | `cargo run -p message-encoding --example nbfx-events < lines.jsonl` |
+//!
+//! # Decode a captured envelope
+//!
+//! ```
+//! use message_encoding::Quotas;
+//! use message_encoding::envelope::{Decoder, Encoding};
+//!
+//! // One decoder for each direction of a session: an envelope may use strings that came with an earlier one.
+//! let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::default());
+//! let envelope = b"\x04\x03Add\x56\x02\x0B\x01s\x04\x56\x0E\x42\x01\x89\x2A\x01\x01";
+//! let body = decoder.decode(envelope)?.body()?.unwrap();
+//! assert_eq!((body.name(), body.value().to_i64()?), ("Add", 42));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Write a request
+//!
+//! ```
+//! use message_encoding::Quotas;
+//! use message_encoding::envelope::{Element, Encoder, Encoding, MessageId, Outgoing};
+//! use message_encoding::value::Uuid;
+//!
+//! let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::default());
+//! let id = MessageId::Uuid(Uuid::from_random([7; 16]));
+//! let body = Element::new("urn:calculator", "Add").child("n1", 100).child("n2", 15.99);
+//! let request = Outgoing::request("urn:calculator/Add", "net.tcp://localhost/calculator", id, body);
+//! let mut envelope = Vec::new();
+//! encoder.encode(&request, &mut envelope)?;
+//! assert_eq!(envelope[1..20], *b"\x12urn:calculator/Add");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The same as programs: `examples/decode_envelope.rs`, `examples/write_request.rs`.
 //!
 //! # Bounds
 //!
 //! Nothing here panics on any input or recurses with the depth of a document. [`Quotas`] are WCF's and are checked before anything is
 //! allocated. A reader's memory is at most 36 octets for each octet of the document and 1 KiB, a tree's 160, and their time is
-//! linear in the document but for a logarithm where prefixes have several letters or an element has many attributes. Two
+//! linear in the document but for a logarithm where prefixes have several letters or an element has many attributes. Three
 //! things cost time in proportion to `max_bytes_per_read` for each octet, at worst: a start tag that reaches a
-//! [`event::StreamReader`] in small pieces, and attributes with one local name in several long namespaces. Strings, octets
+//! [`event::StreamReader`] in small pieces, its elements in a long namespace, and attributes with one local name in several long
+//! namespaces. Strings, octets
 //! and names borrow from the input.
 //!
 //! # Features
@@ -84,4 +118,5 @@ pub use event::ReadError;
 pub use int31::Int31;
 pub use quotas::Quotas;
 pub use record::RecordError;
+pub use text::to_xml;
 pub use value::{Value, ValueError};

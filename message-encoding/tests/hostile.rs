@@ -113,7 +113,7 @@ fn string_tables_have_a_quota_for_the_session() {
 #[test]
 fn a_tree_does_not_copy_what_the_document_has_once() {
     use message_encoding::envelope::Element;
-    let long: message_encoding::dictionary::StringTable = ["x".repeat(2000)].into_iter().collect();
+    let long: message_encoding::dictionary::ReaderSession = ["x".repeat(2000)].into_iter().collect();
     let document = [&b"\x40\x01r"[..], &b"\x42\x01\x01".repeat(10_000), b"\x01"].concat();
     let mut state = ReaderState::new();
     let mut reader = Reader::new(&mut state, &document, Strings::with_session(&long), Quotas::DEFAULT);

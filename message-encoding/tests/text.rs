@@ -2,7 +2,7 @@
 
 mod support;
 
-use message_encoding::dictionary::StringTable;
+use message_encoding::dictionary::ReaderSession;
 use message_encoding::envelope::{
     DecodeError, Decoder, Element, EncodeError, Encoder, Encoding, Fault, Outgoing,
 };
@@ -22,7 +22,7 @@ fn documents_are_printed_as_net_prints_them() {
         seen += usize::from(is_printed_the_same(&line, &strings.into_iter().flatten().collect()));
     }
     for session in lines("sessions") {
-        let mut strings = StringTable::new();
+        let mut strings = ReaderSession::new();
         for message in session["messages"].as_array().unwrap() {
             strings_of(&message["added"]).iter().for_each(|string| strings.push(string));
             seen += usize::from(is_printed_the_same(message, &strings));
@@ -153,7 +153,7 @@ fn names_that_xml_does_not_have_are_not_written() {
 }
 
 /// False if there is no text to compare with, or one that says something else.
-fn is_printed_the_same(line: &Json, strings: &StringTable) -> bool {
+fn is_printed_the_same(line: &Json, strings: &ReaderSession) -> bool {
     if line["xml"].is_null() || line["xml_lossy"] == true {
         return false;
     }

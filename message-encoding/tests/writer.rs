@@ -2,9 +2,11 @@
 
 mod support;
 
-use message_encoding::dictionary::{StaticString, Strings, WriterTable};
-use message_encoding::event::{ArrayItems, Event, ListItem, Reader, ReaderState, Word, WriteError, Writer};
-use message_encoding::record::{ArrayType, Letter, Prefix, Record, Records, StringRef, Text, Width};
+use message_encoding::dictionary::{StaticString, Strings, WriterSession};
+use message_encoding::event::{
+    ArrayItems, DictionaryString, Event, ListItem, Reader, ReaderState, WriteError, Writer,
+};
+use message_encoding::record::{ArrayType, Prefix, PrefixLetter, Record, Records, StringRef, Text, Width};
 use message_encoding::value::{DateTime, Decimal, TimeSpan, Uuid};
 use message_encoding::{Quotas, Value};
 use serde_json::Value as Json;
@@ -41,10 +43,10 @@ fn strings_of(strings: &Json) -> Vec<String> {
 }
 
 fn replays(document: &[u8], strings: &[String], session: bool) -> bool {
-    let mut table = WriterTable::new(usize::MAX);
+    let mut table = WriterSession::new(usize::MAX);
     let mut announced = Vec::new();
     let mut writer = Writer::new(&mut announced, Some(&mut table));
-    strings.iter().for_each(|string| writer.text_word(Word::InBand(string)).unwrap());
+    strings.iter().for_each(|string| writer.text_string(DictionaryString::InBand(string)).unwrap());
     let mut again = Vec::new();
     let mut writer = Writer::new(&mut again, session.then_some(&mut table));
     replay(document, strings, &mut writer).unwrap();
@@ -106,7 +108,7 @@ fn replay(document: &[u8], strings: &[String], writer: &mut Writer<'_>) -> Resul
                         writer.attribute_list(prefix, word(local), &list(&mut records, strings))?;
                     }
                     Record::Text { text: Text::Dictionary(id), .. } => {
-                        writer.attribute_word(prefix, word(local), word(StringRef::Dictionary(id)))?;
+                        writer.attribute_string(prefix, word(local), word(StringRef::Dictionary(id)))?;
                     }
                     Record::Text { text: Text::QName(letter, id), .. } => {
                         let name = (letter.as_str(), word(StringRef::Dictionary(id)));
@@ -123,7 +125,7 @@ fn replay(document: &[u8], strings: &[String], writer: &mut Writer<'_>) -> Resul
             Record::StartList => writer.list(&list(&mut records, strings))?,
             Record::Text { text, end } => {
                 match text {
-                    Text::Dictionary(id) => writer.text_word(word(StringRef::Dictionary(id)))?,
+                    Text::Dictionary(id) => writer.text_string(word(StringRef::Dictionary(id)))?,
                     Text::QName(prefix, id) => {
                         writer.qualified_name(prefix.as_str(), word(StringRef::Dictionary(id)))?;
                     }
@@ -144,12 +146,12 @@ fn string(octets: &[u8]) -> &str {
     std::str::from_utf8(octets).unwrap()
 }
 
-fn word<'a>(string: StringRef<'a>, strings: &'a [String]) -> Word<'a> {
+fn word<'a>(string: StringRef<'a>, strings: &'a [String]) -> DictionaryString<'a> {
     match string {
-        StringRef::Inline(inline) => Word::Plain(inline.as_str().unwrap()),
+        StringRef::Inline(inline) => DictionaryString::Plain(inline.as_str().unwrap()),
         StringRef::Dictionary(id) => match StaticString::from_id(id.value()) {
-            Some(string) => Word::Static(string),
-            None => Word::InBand(&strings[id.value() as usize / 2]),
+            Some(string) => DictionaryString::Static(string),
+            None => DictionaryString::InBand(&strings[id.value() as usize / 2]),
         },
     }
 }
@@ -177,8 +179,8 @@ fn value<'a>(text: Text<'a>, strings: &'a [String]) -> Value<'a> {
         Text::Bytes(_, octets) => Value::Bytes(octets),
         Text::Empty => Value::Empty,
         Text::Dictionary(id) => match word(StringRef::Dictionary(id), strings) {
-            Word::Static(string) => Value::String(string.as_str()),
-            Word::Plain(string) | Word::InBand(string) => Value::String(string),
+            DictionaryString::Static(string) => Value::String(string.as_str()),
+            DictionaryString::Plain(string) | DictionaryString::InBand(string) => Value::String(string),
         },
         other => panic!("{other:?}"),
     }
@@ -188,7 +190,7 @@ fn list<'a>(records: &mut dyn Iterator<Item = Record<'a>>, strings: &'a [String]
     records
         .map_while(|record| match record {
             Record::Text { text: Text::Dictionary(id), .. } => {
-                Some(ListItem::Word(word(StringRef::Dictionary(id), strings)))
+                Some(ListItem::String(word(StringRef::Dictionary(id), strings)))
             }
             Record::Text { text, .. } => Some(value(text, strings).into()),
             _ => None,
@@ -311,7 +313,10 @@ fn mistakes_are_told_and_nothing_else_changes_order() {
     assert_eq!(writer.comment("a--b"), Err(WriteError::Comment));
     writer.text(Value::Empty).unwrap();
     assert_eq!(writer.declare("", "v"), Err(WriteError::NotInStartTag));
-    assert_eq!(writer.list(&[Value::QName(Letter::of("p").unwrap(), "n").into()]), Err(WriteError::InList));
+    assert_eq!(
+        writer.list(&[Value::QName(PrefixLetter::of("p").unwrap(), "n").into()]),
+        Err(WriteError::InList)
+    );
     writer.end().unwrap();
     assert_eq!(out, b"\x6D\x01r\x09\x01p\x01u\x04\x01a\x82\x04\x01c\xA8\x01");
     let (events, refused) = support::read(&out, Strings::STATIC, Quotas::MAX);
@@ -329,7 +334,7 @@ fn a_failed_call_leaves_everything_as_it_was() {
     let Ok(Some(Event::Text(list @ Value::List(_)))) = reader.next() else { panic!() };
 
     type Call<'a> = &'a dyn Fn(&mut Writer<'_>) -> Result<(), WriteError>;
-    let qualified = Value::QName(Letter::of("p").unwrap(), "n");
+    let qualified = Value::QName(PrefixLetter::of("p").unwrap(), "n");
     let fails: [Call<'_>; 6] = [
         &|writer| writer.text(BAD),
         &|writer| writer.text(Value::Unicode(&[0, 0xD8])),

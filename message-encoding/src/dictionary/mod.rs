@@ -56,11 +56,11 @@ impl StaticString {
 
 /// The in-band strings of one direction of a session, as its reader collects them.
 #[derive(Clone, Debug, Default)]
-pub struct StringTable {
+pub struct ReaderSession {
     strings: Vec<Box<str>>,
 }
 
-impl StringTable {
+impl ReaderSession {
     /// A table without strings.
     pub fn new() -> Self {
         Self::default()
@@ -92,7 +92,7 @@ impl StringTable {
     }
 }
 
-impl<S: AsRef<str>> FromIterator<S> for StringTable {
+impl<S: AsRef<str>> FromIterator<S> for ReaderSession {
     fn from_iter<I: IntoIterator<Item = S>>(strings: I) -> Self {
         let mut table = Self::new();
         strings.into_iter().for_each(|string| table.push(string.as_ref()));
@@ -111,7 +111,7 @@ impl<'a> Strings<'a> {
     pub const STATIC: Self = Self { session: &[] };
 
     /// The static dictionary and the strings of a session.
-    pub const fn with_session(session: &'a StringTable) -> Self {
+    pub const fn with_session(session: &'a ReaderSession) -> Self {
         Self { session: session.strings.as_slice() }
     }
 
@@ -132,13 +132,13 @@ impl<'a> Strings<'a> {
 /// The octets of the tables it sends are bounded (2048 by default, as in WCF): a string that no longer fits is written
 /// inline from then on.
 #[derive(Clone, Debug)]
-pub struct WriterTable {
+pub struct WriterSession {
     ids: BTreeMap<String, u32>,
     fresh: Vec<u8>,
     left: usize,
 }
 
-impl WriterTable {
+impl WriterSession {
     /// An empty table that may grow to `quota` octets on the wire.
     pub fn new(quota: usize) -> Self {
         Self { ids: BTreeMap::new(), fresh: Vec::new(), left: quota }
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_full_table_gives_no_new_ids_but_keeps_the_old() {
-        let mut table = WriterTable::new(10);
+        let mut table = WriterSession::new(10);
         assert_eq!(table.id_of("four"), Some(1));
         assert_eq!(table.id_of("fives"), None);
         assert_eq!(table.id_of("more"), Some(3));

@@ -8,7 +8,7 @@ use super::error::DecodeError;
 use super::fault::Fault;
 use super::headers::Headers;
 use super::{Encoding, SoapVersion};
-use crate::dictionary::{StringTable, Strings};
+use crate::dictionary::{ReaderSession, Strings};
 use crate::event::{Event, Reader, ReaderState};
 use crate::{Int31, Quotas};
 
@@ -29,7 +29,7 @@ use crate::{Int31, Quotas};
 pub struct Decoder {
     encoding: Encoding,
     quotas: Quotas,
-    strings: StringTable,
+    strings: ReaderSession,
     table_left: usize,
     broken: bool,
     state: ReaderState,
@@ -45,7 +45,7 @@ impl Decoder {
         Self {
             encoding,
             quotas,
-            strings: StringTable::with_capacity(strings),
+            strings: ReaderSession::with_capacity(strings),
             table_left: quotas.max_table_octets,
             broken: false,
             state: ReaderState::new(),
@@ -59,7 +59,7 @@ impl Decoder {
     }
 
     /// The in-band strings so far.
-    pub const fn strings(&self) -> &StringTable {
+    pub const fn strings(&self) -> &ReaderSession {
         &self.strings
     }
 

@@ -7,13 +7,13 @@ use super::element::Element;
 use super::error::EncodeError;
 use super::fault::Fault;
 use super::headers::{Addressing, MessageId};
-use super::words::{
-    ACTION, ADDRESS, ADDRESSING_WORD, ANONYMOUS, ANONYMOUS_WORD, BODY, ENVELOPE, HEADER, MESSAGE_ID,
-    MUST_UNDERSTAND, NO_ADDRESSING_WORD, RELATES_TO, REPLY_TO, TO,
+use super::names::{
+    ACTION, ADDRESS, ADDRESSING_STRING, ANONYMOUS, ANONYMOUS_STRING, BODY, ENVELOPE, HEADER, MESSAGE_ID,
+    MUST_UNDERSTAND, NO_ADDRESSING_STRING, RELATES_TO, REPLY_TO, TO,
 };
 use super::{Encoding, SoapVersion};
-use crate::dictionary::{StaticString, WriterTable};
-use crate::event::{Word, WriteError, Writer};
+use crate::dictionary::{StaticString, WriterSession};
+use crate::event::{DictionaryString, WriteError, Writer};
 use crate::{Int31, Quotas, Value};
 
 /// A message to be sent.
@@ -87,7 +87,7 @@ impl Outgoing {
 #[derive(Clone, Debug)]
 pub struct Encoder {
     encoding: Encoding,
-    table: WriterTable,
+    table: WriterSession,
     /// The document of an envelope that gets something before it, or becomes text.
     document: Vec<u8>,
 }
@@ -95,7 +95,7 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder for a new session. Of the quotas only that of the string tables matters: it is the peer's.
     pub fn new(encoding: Encoding, quotas: Quotas) -> Self {
-        Self { encoding, table: WriterTable::new(quotas.max_table_octets), document: Vec::new() }
+        Self { encoding, table: WriterSession::new(quotas.max_table_octets), document: Vec::new() }
     }
 
     /// The encoding of the session.
@@ -155,9 +155,9 @@ impl Encoder {
 fn write_envelope(writer: &mut Writer<'_>, message: &Outgoing, soap: SoapVersion) -> Result<(), WriteError> {
     let wsa = message.addressing == Addressing::Wsa10;
     writer.start("s", ENVELOPE)?;
-    writer.declare("s", soap.word())?;
+    writer.declare("s", soap.dictionary_string())?;
     if wsa {
-        writer.declare("a", ADDRESSING_WORD)?;
+        writer.declare("a", ADDRESSING_STRING)?;
         writer.start("s", HEADER)?;
         write_headers(writer, message)?;
         writer.end()?;
@@ -177,7 +177,7 @@ fn write_envelope(writer: &mut Writer<'_>, message: &Outgoing, soap: SoapVersion
 }
 
 fn write_headers(writer: &mut Writer<'_>, message: &Outgoing) -> Result<(), WriteError> {
-    header(writer, ACTION, Word::InBand(&message.action), true)?;
+    header(writer, ACTION, DictionaryString::InBand(&message.action), true)?;
     if let Some(id) = &message.relates_to {
         writer.start("a", RELATES_TO)?;
         writer.text(id.value())?;
@@ -188,12 +188,12 @@ fn write_headers(writer: &mut Writer<'_>, message: &Outgoing) -> Result<(), Writ
         writer.text(id.value())?;
         writer.end()?;
         writer.start("a", REPLY_TO)?;
-        header(writer, ADDRESS, Word::Static(ANONYMOUS_WORD), false)?;
+        header(writer, ADDRESS, DictionaryString::Static(ANONYMOUS_STRING), false)?;
         writer.end()?;
     }
     match message.to.as_deref() {
-        Some(ANONYMOUS) => header(writer, TO, Word::Static(ANONYMOUS_WORD), true),
-        Some(to) => header(writer, TO, Word::InBand(to), true),
+        Some(ANONYMOUS) => header(writer, TO, DictionaryString::Static(ANONYMOUS_STRING), true),
+        Some(to) => header(writer, TO, DictionaryString::InBand(to), true),
         None => Ok(()),
     }
 }
@@ -201,14 +201,14 @@ fn write_headers(writer: &mut Writer<'_>, message: &Outgoing) -> Result<(), Writ
 fn header(
     writer: &mut Writer<'_>,
     name: StaticString,
-    text: Word<'_>,
+    text: DictionaryString<'_>,
     must_understand: bool,
 ) -> Result<(), WriteError> {
     writer.start("a", name)?;
     if must_understand {
         writer.attribute("s", MUST_UNDERSTAND, Value::Int(1))?;
     }
-    writer.text_word(text)?;
+    writer.text_string(text)?;
     writer.end()
 }
 
@@ -218,8 +218,8 @@ fn write_plain_headers(writer: &mut Writer<'_>, message: &Outgoing) -> Result<()
         let Some(text) = text else { continue };
         writer.start("", name)?;
         writer.attribute("s", MUST_UNDERSTAND, Value::Int(1))?;
-        writer.declare("", NO_ADDRESSING_WORD)?;
-        writer.text_word(Word::InBand(text))?;
+        writer.declare("", NO_ADDRESSING_STRING)?;
+        writer.text_string(DictionaryString::InBand(text))?;
         writer.end()?;
     }
     Ok(())

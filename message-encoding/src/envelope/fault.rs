@@ -6,7 +6,7 @@ use core::fmt;
 
 use super::element::Element;
 use super::error::DecodeError;
-use super::words::{
+use super::names::{
     ADDRESSING_FAULT_ACTION, CODE, DETAIL, DISPATCHER, DISPATCHER_FAULT_ACTION, FAULT, FAULT_ACTION,
     FAULT_CODE, FAULT_DETAIL, FAULT_STRING, REASON, SUBCODE, TEXT, VALUE,
 };

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use core::fmt;
 
 use super::error::DecodeError;
-use super::words::{ADDRESSING_WORD, BODY, HEADER, NO_ADDRESSING};
+use super::names::{ADDRESSING_STRING, BODY, HEADER, NO_ADDRESSING};
 use super::{SOAP_11, SOAP_12, SoapVersion};
 use crate::Value;
 use crate::event::{Event, Name, ReadError, Reader, same};
@@ -116,7 +116,7 @@ impl<'a> Headers<'a> {
 
     fn header(&mut self, reader: &mut Reader<'a, '_>) -> Result<(), ReadError> {
         let name = reader.name;
-        let wsa = same(name.namespace, ADDRESSING_WORD.as_str());
+        let wsa = same(name.namespace, ADDRESSING_STRING.as_str());
         if wsa {
             self.addressing = Addressing::Wsa10;
         } else if name.namespace != NO_ADDRESSING {

@@ -10,8 +10,8 @@ mod encoder;
 mod error;
 mod fault;
 mod headers;
+mod names;
 mod service;
-mod words;
 
 use crate::dictionary::StaticString;
 pub use decoder::{Decoder, Incoming};
@@ -20,11 +20,11 @@ pub use encoder::{Encoder, Outgoing};
 pub use error::{DecodeError, EncodeError};
 pub use fault::{Code, Fault};
 pub use headers::{Addressing, Headers, MessageId};
-pub use service::{Service, answer};
-pub use words::{
+pub use names::{
     ADDRESSING, ANONYMOUS, DISPATCHER, FAULT_ACTION, NO_ADDRESS, SCHEMA_INSTANCE, SOAP_11, SOAP_12,
 };
-use words::{SOAP_11_WORD, SOAP_12_WORD};
+use names::{SOAP_11_STRING, SOAP_12_STRING};
+pub use service::{Service, answer};
 
 /// How an envelope is encoded: what a Known Encoding Record of the framing says ([MC-NMF] section 2.2.3.4.1), or the content type
 /// in an Extensible Encoding Record.
@@ -164,7 +164,7 @@ pub enum SoapVersion {
 impl SoapVersion {
     /// The namespace of its envelope.
     pub const fn namespace(self) -> &'static str {
-        self.word().as_str()
+        self.dictionary_string().as_str()
     }
 
     /// Whether the receiver of a message is who this role (SOAP 1.1: actor) means. It is if there is none.
@@ -179,10 +179,10 @@ impl SoapVersion {
     }
 
     /// The same in the static dictionary.
-    const fn word(self) -> StaticString {
+    const fn dictionary_string(self) -> StaticString {
         match self {
-            Self::Soap11 => SOAP_11_WORD,
-            Self::Soap12 => SOAP_12_WORD,
+            Self::Soap11 => SOAP_11_STRING,
+            Self::Soap12 => SOAP_12_STRING,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::encoder::Outgoing;
 use super::error::DecodeError;
 use super::fault::{Code, Fault};
 use super::headers::{Addressing, MessageId};
-use super::words::{ANONYMOUS, NO_ADDRESS};
+use super::names::{ANONYMOUS, NO_ADDRESS};
 
 /// What answers messages.
 ///
@@ -109,7 +109,7 @@ fn not_understood(name: &str) -> Fault {
 mod tests {
     use alloc::format;
 
-    use super::super::words::{SOAP_11, SOAP_12};
+    use super::super::names::{SOAP_11, SOAP_12};
     use super::super::{Decoder, Encoding};
     use super::*;
     use crate::Quotas;

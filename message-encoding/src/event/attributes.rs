@@ -1,7 +1,7 @@
 //! The attributes of a start tag, read when they are asked for.
 
 use super::Attribute;
-use super::scope::Known;
+use super::scope::Namespaces;
 use super::source::Source;
 use super::state::ReaderState;
 
@@ -10,15 +10,19 @@ use super::state::ReaderState;
 pub struct Attributes<'s, 'a> {
     state: &'s ReaderState,
     source: Source<'a>,
-    known: Option<&'s Known<'a>>,
+    namespaces: Option<&'s Namespaces<'a>>,
     at: usize,
     end: usize,
 }
 
 impl<'s, 'a> Attributes<'s, 'a> {
     #[inline]
-    pub(super) fn new(state: &'s ReaderState, source: Source<'a>, known: Option<&'s Known<'a>>) -> Self {
-        Self { state, source, known, at: state.attributes_at, end: state.scopes.kept() }
+    pub(super) fn new(
+        state: &'s ReaderState,
+        source: Source<'a>,
+        namespaces: Option<&'s Namespaces<'a>>,
+    ) -> Self {
+        Self { state, source, namespaces, at: state.attributes_at, end: state.scopes.kept() }
     }
 }
 
@@ -30,7 +34,7 @@ impl<'a> Iterator for Attributes<'_, 'a> {
         if self.at >= self.end {
             return None;
         }
-        let (attribute, next) = self.state.attribute_at(self.source, self.known, self.at)?;
+        let (attribute, next) = self.state.attribute_at(self.source, self.namespaces, self.at)?;
         self.at = next;
         Some(attribute)
     }

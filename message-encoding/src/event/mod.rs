@@ -30,7 +30,7 @@ pub use reader::Reader;
 pub use state::ReaderState;
 pub use stream::{Progress, StreamReader};
 pub(crate) use units::Units;
-pub use writer::{ArrayItems, ListItem, Word, WriteError, Writer};
+pub use writer::{ArrayItems, DictionaryString, ListItem, WriteError, Writer};
 
 use crate::Value;
 

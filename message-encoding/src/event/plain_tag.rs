@@ -33,7 +33,7 @@ impl<'a> Reader<'a, '_> {
         let namespace = match self.state.scopes.bound(prefix) {
             0 if prefix == 0 => "",
             0 => return None,
-            binding => self.known.get(binding)?,
+            binding => self.namespaces.get(binding)?,
         };
         self.state.root_seen = true;
         self.state.position = end;
@@ -85,7 +85,7 @@ impl<'a> Reader<'a, '_> {
         if !self.state.scopes.bind(prefix, place, uri, before) {
             return None;
         }
-        self.state.scopes.learn(&mut self.known, string);
+        self.state.scopes.learn(&mut self.namespaces, string);
         Some(end)
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::scope::Known;
+use super::scope::Namespaces;
 use super::source::Source;
 use super::state::{NO_ATTRIBUTES, Next, ReaderState, State};
 use super::{Attributes, Event, Name, ReadError};
@@ -47,7 +47,7 @@ pub struct Reader<'d, 's> {
     pub(super) state: State<'s>,
     pub(super) source: Source<'d>,
     pub(super) quotas: Quotas,
-    pub(super) known: Known<'d>,
+    pub(super) namespaces: Namespaces<'d>,
     /// The name of the element that started last.
     pub(crate) name: Name<'d>,
     /// The text or comment that was read last.
@@ -76,7 +76,7 @@ impl<'d, 's> Reader<'d, 's> {
         }
         let name = Name { prefix: "", local: "", namespace: "" };
         let source = Source { octets, strings };
-        Self { state, source, quotas, known: Known::default(), name, value: Value::Empty }
+        Self { state, source, quotas, namespaces: Namespaces::default(), name, value: Value::Empty }
     }
 
     /// The next event, nothing at the end of the document.
@@ -138,7 +138,7 @@ impl<'d, 's> Reader<'d, 's> {
             return Found::Start;
         }
         self.state.scopes.undo(before, &self.source);
-        match self.state.start_tag(self.source, at, &self.quotas, &mut self.known) {
+        match self.state.start_tag(self.source, at, &self.quotas, &mut self.namespaces) {
             Ok(name) => {
                 self.name = name;
                 Found::Start
@@ -154,7 +154,7 @@ impl<'d, 's> Reader<'d, 's> {
             self.state.next = Next::Item(item, left);
             return Found::Start;
         }
-        match self.state.step(self.source, &self.quotas, &mut self.known) {
+        match self.state.step(self.source, &self.quotas, &mut self.namespaces) {
             Ok(Some(Event::Start(name))) => {
                 self.name = name;
                 Found::Start
@@ -190,7 +190,7 @@ impl<'d, 's> Reader<'d, 's> {
     /// The attributes and namespace declarations of the element that started last, in the order of the document.
     #[inline]
     pub fn attributes(&self) -> Attributes<'_, 'd> {
-        Attributes::new(&self.state, self.source, Some(&self.known))
+        Attributes::new(&self.state, self.source, Some(&self.namespaces))
     }
 
     /// How many octets of the document have been read.
@@ -214,7 +214,7 @@ impl<'d, 's> Reader<'d, 's> {
         let prefix = crate::record::Prefix::Inline(inline);
         self.state
             .scopes
-            .namespace(prefix, self.source, Some(&self.known))
+            .namespace(prefix, self.source, Some(&self.namespaces))
             .ok()
             .map(|(_, namespace)| namespace)
     }

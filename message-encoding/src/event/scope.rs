@@ -16,7 +16,7 @@ const LETTERS: usize = 26;
 
 /// The namespaces of the bindings: found and looked through once, when they were declared.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known<'a> {
+pub(super) struct Namespaces<'a> {
     /// Those of the first few, which an envelope has no more of.
     few: [Option<&'a str>; FEW],
     more: Vec<&'a str>,
@@ -24,7 +24,7 @@ pub(super) struct Known<'a> {
 
 const FEW: usize = 5;
 
-impl<'a> Known<'a> {
+impl<'a> Namespaces<'a> {
     /// What a binding, its number plus one, binds to, if that is known.
     #[inline(always)]
     pub(super) fn get(&self, binding: usize) -> Option<&'a str> {
@@ -233,8 +233,8 @@ impl Scopes {
 
     /// Remembers that the innermost binding is to `string`.
     #[inline(always)]
-    pub(super) fn learn<'a>(&self, known: &mut Known<'a>, string: &'a str) {
-        known.learn(self.bindings.len(), string);
+    pub(super) fn learn<'a>(&self, namespaces: &mut Namespaces<'a>, string: &'a str) {
+        namespaces.learn(self.bindings.len(), string);
     }
 
     /// The namespace that a prefix stands for.
@@ -242,10 +242,10 @@ impl Scopes {
         &self,
         prefix: Prefix<'_>,
         source: Source<'a>,
-        known: Option<&Known<'a>>,
+        namespaces: Option<&Namespaces<'a>>,
     ) -> Result<(Ref, &'a str), ReadError> {
         let (uri, binding) = self.binding(prefix)?;
-        match known.and_then(|known| known.get(binding)) {
+        match namespaces.and_then(|namespaces| namespaces.get(binding)) {
             Some(string) => Ok((uri, string)),
             None => Ok((uri, source.str_of(uri)?)),
         }

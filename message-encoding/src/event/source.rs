@@ -2,7 +2,7 @@
 
 use super::{Name, ReadError, XML_NAMESPACE};
 use crate::dictionary::Strings;
-use crate::record::{Cursor, Inline, Letter, Record, Text};
+use crate::record::{Cursor, Inline, PrefixLetter, Record, Text};
 use crate::{RecordError, Value, ValueError};
 
 /// What a document is read from.
@@ -20,7 +20,7 @@ pub(super) enum Ref {
     /// The namespace of `xml`.
     Xml,
     /// A prefix of one letter.
-    Letter(Letter),
+    PrefixLetter(PrefixLetter),
     /// Octets of the document from … to ….
     Span(u32, u32),
     /// A dictionary string.
@@ -60,7 +60,7 @@ impl<'a> Source<'a> {
         match string {
             Ref::Empty => &[],
             Ref::Xml => XML_NAMESPACE.as_bytes(),
-            Ref::Letter(letter) => letter.as_str().as_bytes(),
+            Ref::PrefixLetter(letter) => letter.as_str().as_bytes(),
             Ref::Span(start, end) => self.octets.get(start as usize..end as usize).unwrap_or_default(),
             Ref::Id(id) => self.strings.get(id).unwrap_or_default().as_bytes(),
         }
@@ -73,7 +73,7 @@ impl<'a> Source<'a> {
                 .map_err(|_| ReadError::Value(ValueError::InvalidUtf8)),
             Ref::Empty => Ok(""),
             Ref::Xml => Ok(XML_NAMESPACE),
-            Ref::Letter(letter) => Ok(letter.as_str()),
+            Ref::PrefixLetter(letter) => Ok(letter.as_str()),
             Ref::Id(id) => Ok(self.strings.get(id).unwrap_or_default()),
         }
     }

@@ -3,11 +3,11 @@
 use core::cmp::Ordering;
 use core::ops::Range;
 
-use super::scope::Known;
+use super::scope::Namespaces;
 use super::source::{Ref, Source, Tag, skip_value, span};
 use super::state::ReaderState;
 use super::{Attribute, Name, ReadError, XML_NAMESPACE, XMLNS_NAMESPACE};
-use crate::record::{Cursor, Letter, Prefix, Record, StringRef};
+use crate::record::{Cursor, Prefix, PrefixLetter, Record, StringRef};
 use crate::value::List;
 use crate::{Quotas, RecordError, Value};
 
@@ -19,7 +19,7 @@ impl ReaderState {
         source: Source<'a>,
         at: usize,
         quotas: &Quotas,
-        known: &mut Known<'a>,
+        namespaces: &mut Namespaces<'a>,
     ) -> Result<Name<'a>, ReadError> {
         let depth = self.scopes.depth();
         if depth == 0 && self.root_seen {
@@ -29,7 +29,7 @@ impl ReaderState {
             return Err(ReadError::DepthExceeded(quotas.max_depth));
         }
         let before = self.scopes.bindings();
-        let read = self.read_tag(source, at, before, quotas, known);
+        let read = self.read_tag(source, at, before, quotas, namespaces);
         if read.is_err() {
             self.scopes.undo(before, &source);
         }
@@ -42,14 +42,14 @@ impl ReaderState {
         at: usize,
         before: usize,
         quotas: &Quotas,
-        known: &mut Known<'a>,
+        namespaces: &mut Namespaces<'a>,
     ) -> Result<Name<'a>, ReadError> {
         let mut cursor = Cursor::at(source.octets, at);
         let kind = cursor.octet()?;
         let (prefix, prefix_ref, prefix_str) = match kind {
             0x44..=0x77 => {
-                let letter = Letter::of_record(kind - 0x44);
-                (Prefix::Letter(letter), Ref::Letter(letter), letter.as_str())
+                let letter = PrefixLetter::of_record(kind - 0x44);
+                (Prefix::PrefixLetter(letter), Ref::PrefixLetter(letter), letter.as_str())
             }
             0x40 | 0x42 => (Prefix::None, Ref::Empty, ""),
             0x41 | 0x43 => {
@@ -64,7 +64,7 @@ impl ReaderState {
         loop {
             let kind = *source.octets.get(cursor.position).ok_or(RecordError::NeedMore(1))?;
             match kind {
-                0x08..=0x0B => self.declaration(source, &mut cursor, before, known)?,
+                0x08..=0x0B => self.declaration(source, &mut cursor, before, namespaces)?,
                 0x04..=0x3F => {
                     self.attribute(source, &mut cursor)?;
                     named += 1;
@@ -78,7 +78,7 @@ impl ReaderState {
         if named > 0 {
             self.resolve_attributes(source, attributes_at..cursor.position, named)?;
         }
-        let (namespace_ref, namespace) = self.scopes.namespace(prefix, source, Some(known))?;
+        let (namespace_ref, namespace) = self.scopes.namespace(prefix, source, Some(namespaces))?;
         self.tag = Tag { prefix: prefix_ref, local: local_ref, namespace: namespace_ref };
         self.attributes_at = attributes_at;
         self.root_seen = true;
@@ -93,12 +93,12 @@ impl ReaderState {
         source: Source<'a>,
         cursor: &mut Cursor<'a>,
         before: usize,
-        known: &mut Known<'a>,
+        namespaces: &mut Namespaces<'a>,
     ) -> Result<(), ReadError> {
         let kind = cursor.octet()?;
         let (prefix, place) = if kind & 1 == 1 {
             let inline = cursor.inline()?;
-            let prefix = match Letter::of_octets(inline.octets()) {
+            let prefix = match PrefixLetter::of_octets(inline.octets()) {
                 Some(letter) => letter.as_str(),
                 None => inline.as_str()?,
             };
@@ -109,7 +109,7 @@ impl ReaderState {
         let (uri, string) = source.string(cursor, kind >= 0x0A)?;
         check_declaration(prefix, string)?;
         self.scopes.declare(prefix, (place.0 as u32, place.1 as u32), uri, before)?;
-        self.scopes.learn(known, string);
+        self.scopes.learn(namespaces, string);
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl ReaderState {
     pub(super) fn attribute_at<'a>(
         &self,
         source: Source<'a>,
-        known: Option<&Known<'a>>,
+        namespaces: Option<&Namespaces<'a>>,
         at: usize,
     ) -> Option<(Attribute<'a>, usize)> {
         let string = |string| match string {
@@ -180,7 +180,7 @@ impl ReaderState {
                 let prefix_str = core::str::from_utf8(prefix.octets()).ok()?;
                 let namespace = match prefix_str {
                     "" => "",
-                    _ => self.scopes.namespace(prefix, source, known).ok()?.1,
+                    _ => self.scopes.namespace(prefix, source, namespaces).ok()?.1,
                 };
                 let name = Name { prefix: prefix_str, local: string(local)?, namespace };
                 let value = match Record::decode(&source.octets[end..]).ok()? {

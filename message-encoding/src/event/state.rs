@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
-use super::scope::{Known, Scopes};
+use super::scope::{Namespaces, Scopes};
 use super::source::{Moved, Ref, Source, Tag, skip_list};
 use super::{Event, ReadError};
 use crate::record::{ArrayType, Cursor, Record, Text};
@@ -141,10 +141,10 @@ impl ReaderState {
         &mut self,
         source: Source<'a>,
         quotas: &Quotas,
-        known: &mut Known<'a>,
+        namespaces: &mut Namespaces<'a>,
     ) -> Result<Option<Event<'a>>, ReadError> {
         match self.next {
-            Next::Record => self.record(source, quotas, known),
+            Next::Record => self.record(source, quotas, namespaces),
             Next::End => self.end(source),
             Next::ItemStart(item, left) => {
                 self.next = Next::Item(item, left);
@@ -171,7 +171,7 @@ impl ReaderState {
         &mut self,
         source: Source<'a>,
         quotas: &Quotas,
-        known: &mut Known<'a>,
+        namespaces: &mut Namespaces<'a>,
     ) -> Result<Option<Event<'a>>, ReadError> {
         let at = self.position;
         let Some(&kind) = source.octets.get(at) else {
@@ -180,7 +180,7 @@ impl ReaderState {
         };
         match kind {
             0x40..=0x77 => {
-                return self.start_tag(source, at, quotas, known).map(|name| Some(Event::Start(name)));
+                return self.start_tag(source, at, quotas, namespaces).map(|name| Some(Event::Start(name)));
             }
             0x01 => {
                 self.position = at + 1;
@@ -189,7 +189,7 @@ impl ReaderState {
             0x80..=0xA3 | 0xA8..=0xBD => {
                 return self.text(source, at, kind).map(|value| Some(Event::Text(value)));
             }
-            0x03 => return self.array(source, quotas, known),
+            0x03 => return self.array(source, quotas, namespaces),
             _ => {}
         }
         let (record, used) = Record::decode(&source.octets[at..])?;
@@ -243,10 +243,10 @@ impl ReaderState {
         &mut self,
         source: Source<'a>,
         quotas: &Quotas,
-        known: &mut Known<'a>,
+        namespaces: &mut Namespaces<'a>,
     ) -> Result<Option<Event<'a>>, ReadError> {
         let (at, attributes_at, tag) = (self.position, self.attributes_at, self.tag);
-        let name = self.start_tag(source, at + 1, quotas, known)?;
+        let name = self.start_tag(source, at + 1, quotas, namespaces)?;
         let header = self.array_header(source);
         match header {
             Ok((item, count)) => self.next = Next::Item(item, count),

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::attributes::Attributes;
-use super::scope::Known;
+use super::scope::Namespaces;
 use super::source::Source;
 use super::state::{Next, Piece, PieceKind, ReaderState};
 use super::{Event, Name, ReadError};
@@ -146,7 +146,7 @@ impl StreamReader {
         let (at, bound) = (self.state.position, self.at_once());
         let step = match piece(&mut self.state, source, &self.quotas) {
             Ok(Some(value)) => Ok(Some(Event::Text(value))),
-            Ok(None) => self.state.step(source, &self.quotas, &mut Known::default()),
+            Ok(None) => self.state.step(source, &self.quotas, &mut Namespaces::default()),
             Err(error) => Err(error),
         };
         let error = match step {
@@ -173,7 +173,7 @@ impl StreamReader {
     fn start(&mut self, strings: Strings<'_>) -> Result<Option<usize>, ReadError> {
         let source = Source { octets: &self.octets, strings };
         let (at, to, bound) = (self.state.position, self.state.scopes.kept(), self.at_once());
-        let step = self.state.step(source, &self.quotas, &mut Known::default()).map(drop);
+        let step = self.state.step(source, &self.quotas, &mut Namespaces::default()).map(drop);
         let error = match step {
             Ok(()) if self.state.position - at > bound => ReadError::StringTooLong(bound),
             Ok(()) => {

@@ -1,6 +1,6 @@
 //! From octets to one record. By record type, top to bottom as the table of [MC-NBFX] section 2.2 has them.
 
-use super::{Inline, Letter, Prefix, Record, RecordError, StringRef, Text};
+use super::{Inline, Prefix, PrefixLetter, Record, RecordError, StringRef, Text};
 use crate::Int31;
 
 impl<'a> Record<'a> {
@@ -138,5 +138,5 @@ impl<'a> Cursor<'a> {
 
 #[inline]
 fn letter(index: u8) -> Prefix<'static> {
-    Letter::from_index(index).map_or(Prefix::None, Prefix::Letter)
+    PrefixLetter::from_index(index).map_or(Prefix::None, Prefix::PrefixLetter)
 }

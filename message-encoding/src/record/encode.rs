@@ -54,7 +54,7 @@ fn named(out: &mut Vec<u8>, kinds: &Kinds, prefix: Prefix<'_>, local: StringRef<
     let form = usize::from(matches!(local, StringRef::Dictionary(_)));
     match prefix {
         Prefix::None => out.push(kinds.short[form]),
-        Prefix::Letter(letter) => out.push(kinds.letter[form] + letter.index()),
+        Prefix::PrefixLetter(letter) => out.push(kinds.letter[form] + letter.index()),
         Prefix::Inline(prefix) => {
             out.push(kinds.long[form]);
             prefix.encode(out);
@@ -117,7 +117,7 @@ impl Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Letter, Records};
+    use super::super::{PrefixLetter, Records};
     use super::*;
 
     #[test]
@@ -165,9 +165,9 @@ mod tests {
 
     #[test]
     fn letters_are_a_to_z() {
-        assert_eq!(Letter::of("z").map(Letter::as_str), Some("z"));
+        assert_eq!(PrefixLetter::of("z").map(PrefixLetter::as_str), Some("z"));
         for no_letter in ["", "A", "aa", "é"] {
-            assert_eq!(Letter::of(no_letter), None);
+            assert_eq!(PrefixLetter::of(no_letter), None);
         }
     }
 }

@@ -134,7 +134,7 @@ pub enum Prefix<'a> {
     /// None: a "short" record.
     None,
     /// A single letter, which is part of the record type.
-    Letter(Letter),
+    PrefixLetter(PrefixLetter),
     /// Written out.
     Inline(Inline<'a>),
 }
@@ -145,7 +145,7 @@ impl<'a> Prefix<'a> {
     pub fn octets(self) -> &'a [u8] {
         match self {
             Self::None => &[],
-            Self::Letter(letter) => letter.as_str().as_bytes(),
+            Self::PrefixLetter(letter) => letter.as_str().as_bytes(),
             Self::Inline(inline) => inline.octets,
         }
     }
@@ -153,9 +153,9 @@ impl<'a> Prefix<'a> {
 
 /// A lower-case letter from `a` to `z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Letter(u8);
+pub struct PrefixLetter(u8);
 
-impl Letter {
+impl PrefixLetter {
     /// The letter that a prefix consists of.
     pub fn of(prefix: &str) -> Option<Self> {
         Self::of_octets(prefix.as_bytes())
@@ -177,7 +177,7 @@ impl Letter {
         Self(types % 26)
     }
 
-    /// Letter number `index` from 0 for `a` to 25 for `z`.
+    /// PrefixLetter number `index` from 0 for `a` to 25 for `z`.
     pub(crate) const fn from_index(index: u8) -> Option<Self> {
         if index < 26 { Some(Self(index)) } else { None }
     }

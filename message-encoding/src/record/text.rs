@@ -1,7 +1,7 @@
 //! Text records ([MC-NBFX] section 2.2.3): a value each, of one of 25 types.
 
 use super::decode::Cursor;
-use super::{Letter, RecordError};
+use super::{PrefixLetter, RecordError};
 use crate::Int31;
 use crate::value::{DateTime, Decimal, TimeSpan, Uuid};
 
@@ -78,7 +78,7 @@ pub enum Text<'a> {
     /// UTF-16, little-endian (0xB6, 0xB8, 0xBA, sections 2.2.3.28 to 30).
     Unicode(Width, &'a [u8]),
     /// A prefix and a dictionary string (0xBC, section 2.2.3.31).
-    QName(Letter, Int31),
+    QName(PrefixLetter, Int31),
 }
 
 impl<'a> Text<'a> {
@@ -116,7 +116,7 @@ impl<'a> Text<'a> {
             0xBA => Self::Unicode(Width::Four, cursor.sized(Width::Four, true)?),
             0xBC => {
                 let index = cursor.octet()?;
-                let prefix = Letter::from_index(index).ok_or(RecordError::QNamePrefix(index))?;
+                let prefix = PrefixLetter::from_index(index).ok_or(RecordError::QNamePrefix(index))?;
                 Self::QName(prefix, cursor.int31()?)
             }
             kind => return Err(RecordError::UnknownRecord(kind)),

@@ -13,4 +13,4 @@ pub(crate) use characters::{decode, encode};
 #[cfg(feature = "text")]
 pub(crate) use parse::to_records;
 pub(crate) use print::push_records;
-pub use print::{XmlPrinter, print};
+pub use print::{XmlPrinter, print, to_xml};

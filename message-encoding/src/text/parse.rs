@@ -8,7 +8,7 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::characters::{is_character, is_name};
 use crate::envelope::DecodeError;
-use crate::record::{Inline, Letter, Prefix, Record, StringRef, Text, Width};
+use crate::record::{Inline, Prefix, PrefixLetter, Record, StringRef, Text, Width};
 
 /// Appends the records of an XML document: names and texts inline, prefixes and namespaces as they stand.
 ///
@@ -105,8 +105,8 @@ fn split(name: &str) -> (&str, &str) {
 }
 
 fn prefix_of(prefix: &str) -> Option<Prefix<'_>> {
-    Some(match Letter::of(prefix) {
-        Some(letter) => Prefix::Letter(letter),
+    Some(match PrefixLetter::of(prefix) {
+        Some(letter) => Prefix::PrefixLetter(letter),
         None if prefix.is_empty() => Prefix::None,
         None => Prefix::Inline(name_of(prefix)?),
     })

@@ -240,6 +240,26 @@ pub fn print(
     Ok(())
 }
 
+/// A document that needs no session as XML, on one line, without quotas.
+///
+/// ```
+/// use message_encoding::to_xml;
+///
+/// assert_eq!(to_xml(b"\x40\x01r\x04\x01a\x86\x89\x2A")?, r#"<r a="true">42</r>"#);
+/// # Ok::<(), message_encoding::ReadError>(())
+/// ```
+///
+/// # Errors
+///
+/// What is wrong with the document.
+pub fn to_xml(document: &[u8]) -> Result<String, ReadError> {
+    let mut state = ReaderState::new();
+    let mut reader = Reader::new(&mut state, document, crate::dictionary::Strings::STATIC, Quotas::MAX);
+    let mut out = String::new();
+    print(&mut XmlPrinter::new(), &mut reader, &mut out)?;
+    Ok(out)
+}
+
 /// Appends a document that was written as records, without a session.
 pub(crate) fn push_records(records: &[u8], out: &mut String) -> Result<(), EncodeError> {
     let mut state = ReaderState::new();

@@ -20,7 +20,7 @@ pub use time_span::TimeSpan;
 pub use uuid::Uuid;
 
 use crate::dictionary::Strings;
-use crate::record::{Letter, Record, Text};
+use crate::record::{PrefixLetter, Record, Text};
 
 /// A value of a document. It borrows from the document and its dictionaries.
 ///
@@ -66,7 +66,7 @@ pub enum Value<'a> {
     /// Octets.
     Bytes(&'a [u8]),
     /// A prefix and a local name.
-    QName(Letter, &'a str),
+    QName(PrefixLetter, &'a str),
     /// A list of values that are one text, with a space between two.
     List(List<'a>),
 }

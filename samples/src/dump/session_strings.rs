@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use message_encoding::Int31;
-use message_encoding::dictionary::StringTable;
+use message_encoding::dictionary::ReaderSession;
 use message_encoding::record::{Record, Records, StringRef, Text};
 
 use super::envelope::is_document;
@@ -19,7 +19,7 @@ const MOST_UNKNOWN: usize = 100_000;
 
 pub(super) struct SessionStrings {
     /// By their numbers, as far as they are known: strings that are not begin with `unknown-string-`.
-    table: StringTable,
+    table: ReaderSession,
     /// What number the next string has. Not so behind a beginning that was not captured.
     numbered: bool,
 }
@@ -30,15 +30,15 @@ pub(super) type New = Vec<(Option<usize>, String)>;
 impl SessionStrings {
     /// The strings of a session from its first envelope on.
     pub(super) fn from_the_first() -> Self {
-        Self { table: StringTable::new(), numbered: true }
+        Self { table: ReaderSession::new(), numbered: true }
     }
 
     /// The strings of a session whose first envelopes are not there.
     pub(super) fn from_the_middle() -> Self {
-        Self { table: StringTable::new(), numbered: false }
+        Self { table: ReaderSession::new(), numbered: false }
     }
 
-    pub(super) fn table(&self) -> &StringTable {
+    pub(super) fn table(&self) -> &ReaderSession {
         &self.table
     }
 

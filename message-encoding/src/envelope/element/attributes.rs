@@ -8,8 +8,8 @@ use super::{Element, Scalar};
 use crate::Value;
 use crate::dictionary::StaticString;
 use crate::envelope::SCHEMA_INSTANCE;
-use crate::envelope::words::{NIL, SCHEMA_INSTANCE_WORD};
-use crate::event::{Word, WriteError, Writer, XML_NAMESPACE};
+use crate::envelope::names::{NIL, SCHEMA_INSTANCE_STRING};
+use crate::event::{DictionaryString, WriteError, Writer, XML_NAMESPACE};
 
 /// An attribute that borrows from nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,7 +70,7 @@ impl Element {
         // A prefix for each namespace, in the order in which they come.
         let mut declared: Vec<(&str, Box<str>)> = Vec::new();
         for Attribute { namespace, name, value } in attributes {
-            let name = word(name);
+            let name = dictionary_string(name);
             let prefix = match &**namespace {
                 "" => "",
                 XML_NAMESPACE => "xml",
@@ -87,16 +87,16 @@ impl Element {
             writer.attribute(prefix, name, value.value())?;
         }
         if attributes.iter().any(|attribute| &*attribute.namespace == SCHEMA_INSTANCE) {
-            writer.declare("i", SCHEMA_INSTANCE_WORD)?;
+            writer.declare("i", SCHEMA_INSTANCE_STRING)?;
         }
         for (namespace, prefix) in &declared {
-            writer.declare(prefix, Word::InBand(namespace))?;
+            writer.declare(prefix, DictionaryString::InBand(namespace))?;
         }
         Ok(())
     }
 }
 
-fn word(name: &str) -> Word<'_> {
+fn dictionary_string(name: &str) -> DictionaryString<'_> {
     const STATIC: StaticString = NIL;
-    if name == STATIC.as_str() { Word::Static(STATIC) } else { Word::InBand(name) }
+    if name == STATIC.as_str() { DictionaryString::Static(STATIC) } else { DictionaryString::InBand(name) }
 }

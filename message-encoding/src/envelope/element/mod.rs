@@ -12,7 +12,7 @@ pub use scalar::Scalar;
 
 use super::Fault;
 use crate::Value;
-use crate::event::{Word, WriteError, Writer};
+use crate::event::{DictionaryString, WriteError, Writer};
 use attributes::Attributes;
 
 /// An element with its content: a value, or other elements.
@@ -155,12 +155,12 @@ impl Element {
     ///
     /// [`WriteError`].
     pub fn write(&self, writer: &mut Writer<'_>, outer: &str) -> Result<(), WriteError> {
-        writer.start("", Word::InBand(&self.name))?;
+        writer.start("", DictionaryString::InBand(&self.name))?;
         if *self.namespace != *outer {
             if self.namespace.is_empty() {
                 writer.declare("", "")?;
             } else {
-                writer.declare("", Word::InBand(&self.namespace))?;
+                writer.declare("", DictionaryString::InBand(&self.namespace))?;
             }
         }
         self.write_attributes(writer)?;

@@ -11,15 +11,15 @@ use output::Output;
 pub use text::{ArrayItems, ListItem};
 
 use crate::Value;
-use crate::dictionary::{StaticString, WriterTable};
-use crate::record::Letter;
+use crate::dictionary::{StaticString, WriterSession};
+use crate::record::PrefixLetter;
 
 /// A string that a writer writes as a name, a namespace or a text.
 ///
 /// Only what is said to be a dictionary string becomes an id: as in .NET, a plain string is written inline even if a
 /// dictionary has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word<'a> {
+pub enum DictionaryString<'a> {
     /// Written inline.
     Plain(&'a str),
     /// Written as its static id.
@@ -28,7 +28,7 @@ pub enum Word<'a> {
     InBand(&'a str),
 }
 
-impl Word<'_> {
+impl DictionaryString<'_> {
     /// The string.
     pub fn as_str(&self) -> &str {
         match self {
@@ -38,13 +38,13 @@ impl Word<'_> {
     }
 }
 
-impl<'a> From<&'a str> for Word<'a> {
+impl<'a> From<&'a str> for DictionaryString<'a> {
     fn from(string: &'a str) -> Self {
         Self::Plain(string)
     }
 }
 
-impl From<StaticString> for Word<'_> {
+impl From<StaticString> for DictionaryString<'_> {
     fn from(string: StaticString) -> Self {
         Self::Static(string)
     }
@@ -110,7 +110,7 @@ impl From<crate::ValueError> for WriteError {
 #[derive(Debug)]
 pub struct Writer<'w> {
     out: Output<'w>,
-    table: Option<&'w mut WriterTable>,
+    table: Option<&'w mut WriterSession>,
     depth: usize,
     /// Whether a start tag is being written.
     in_tag: bool,
@@ -120,7 +120,7 @@ pub struct Writer<'w> {
 
 impl<'w> Writer<'w> {
     /// A writer that appends to `out` and gives in-band strings their ids in `table`, if there is a session.
-    pub fn new(out: &'w mut Vec<u8>, table: Option<&'w mut WriterTable>) -> Self {
+    pub fn new(out: &'w mut Vec<u8>, table: Option<&'w mut WriterSession>) -> Self {
         Self { out: Output::new(out), table, depth: 0, in_tag: false, exact: false }
     }
 
@@ -139,7 +139,11 @@ impl<'w> Writer<'w> {
     /// # Errors
     ///
     /// [`WriteError::TooLong`].
-    pub fn start<'s>(&mut self, prefix: &str, local: impl Into<Word<'s>>) -> Result<(), WriteError> {
+    pub fn start<'s>(
+        &mut self,
+        prefix: &str,
+        local: impl Into<DictionaryString<'s>>,
+    ) -> Result<(), WriteError> {
         let local = local.into();
         check(prefix)?;
         check(local.as_str())?;
@@ -154,7 +158,11 @@ impl<'w> Writer<'w> {
     /// # Errors
     ///
     /// [`WriteError::NotInStartTag`], [`WriteError::TooLong`].
-    pub fn declare<'s>(&mut self, prefix: &str, namespace: impl Into<Word<'s>>) -> Result<(), WriteError> {
+    pub fn declare<'s>(
+        &mut self,
+        prefix: &str,
+        namespace: impl Into<DictionaryString<'s>>,
+    ) -> Result<(), WriteError> {
         let namespace = namespace.into();
         check(prefix)?;
         check(namespace.as_str())?;
@@ -179,7 +187,7 @@ impl<'w> Writer<'w> {
     pub fn attribute<'s>(
         &mut self,
         prefix: &str,
-        local: impl Into<Word<'s>>,
+        local: impl Into<DictionaryString<'s>>,
         value: Value<'_>,
     ) -> Result<(), WriteError> {
         self.attribute_with(prefix, local.into(), |writer| writer.value(value, false))
@@ -190,13 +198,13 @@ impl<'w> Writer<'w> {
     /// # Errors
     ///
     /// [`WriteError::NotInStartTag`], [`WriteError::TooLong`].
-    pub fn attribute_word<'s>(
+    pub fn attribute_string<'s>(
         &mut self,
         prefix: &str,
-        local: impl Into<Word<'s>>,
-        value: Word<'_>,
+        local: impl Into<DictionaryString<'s>>,
+        value: DictionaryString<'_>,
     ) -> Result<(), WriteError> {
-        self.attribute_with(prefix, local.into(), |writer| writer.word(value, false))
+        self.attribute_with(prefix, local.into(), |writer| writer.dictionary_string(value, false))
     }
 
     /// Adds an attribute whose value is a list.
@@ -207,7 +215,7 @@ impl<'w> Writer<'w> {
     pub fn attribute_list<'s>(
         &mut self,
         prefix: &str,
-        local: impl Into<Word<'s>>,
+        local: impl Into<DictionaryString<'s>>,
         items: &[ListItem<'_>],
     ) -> Result<(), WriteError> {
         self.attribute_with(prefix, local.into(), |writer| writer.items(items))
@@ -216,7 +224,7 @@ impl<'w> Writer<'w> {
     fn attribute_with(
         &mut self,
         prefix: &str,
-        local: Word<'_>,
+        local: DictionaryString<'_>,
         value: impl FnOnce(&mut Self) -> Result<(), WriteError>,
     ) -> Result<(), WriteError> {
         self.check_in_tag()?;
@@ -258,10 +266,10 @@ impl<'w> Writer<'w> {
     /// # Errors
     ///
     /// [`WriteError::TooLong`].
-    pub fn text_word(&mut self, word: Word<'_>) -> Result<(), WriteError> {
-        check(word.as_str())?;
+    pub fn text_string(&mut self, string: DictionaryString<'_>) -> Result<(), WriteError> {
+        check(string.as_str())?;
         self.content();
-        self.word(word, true)
+        self.dictionary_string(string, true)
     }
 
     /// Writes values as one text, with a space between two.
@@ -281,7 +289,7 @@ impl<'w> Writer<'w> {
     /// # Errors
     ///
     /// [`WriteError::TooLong`].
-    pub fn qualified_name(&mut self, prefix: &str, local: Word<'_>) -> Result<(), WriteError> {
+    pub fn qualified_name(&mut self, prefix: &str, local: DictionaryString<'_>) -> Result<(), WriteError> {
         check(prefix)?;
         check(local.as_str())?;
         self.content();
@@ -292,7 +300,7 @@ impl<'w> Writer<'w> {
             self.value(Value::String(prefix), true)?;
             self.value(Value::String(":"), true)?;
         }
-        self.word(local, true)
+        self.dictionary_string(local, true)
     }
 
     /// Adds an attribute whose value is a qualified name: a record of that kind, or a string.
@@ -303,15 +311,15 @@ impl<'w> Writer<'w> {
     pub fn attribute_qualified_name<'s>(
         &mut self,
         prefix: &str,
-        local: impl Into<Word<'s>>,
-        (value_prefix, value_local): (&str, Word<'_>),
+        local: impl Into<DictionaryString<'s>>,
+        (value_prefix, value_local): (&str, DictionaryString<'_>),
     ) -> Result<(), WriteError> {
         check(value_local.as_str())?;
         self.attribute_with(prefix, local.into(), |writer| {
             if writer.one_record_name(value_prefix, value_local) {
                 Ok(())
             } else if value_prefix.is_empty() {
-                writer.word(value_local, false)
+                writer.dictionary_string(value_local, false)
             } else {
                 let mut name = alloc::string::String::from(value_prefix);
                 name.push(':');
@@ -322,8 +330,8 @@ impl<'w> Writer<'w> {
     }
 
     /// Writes a qualified name as a record, if it can be one.
-    fn one_record_name(&mut self, prefix: &str, local: Word<'_>) -> bool {
-        let Some(letter) = Letter::of(prefix) else { return false };
+    fn one_record_name(&mut self, prefix: &str, local: DictionaryString<'_>) -> bool {
+        let Some(letter) = PrefixLetter::of(prefix) else { return false };
         let Some(id) = self.id(local) else { return false };
         self.out.text(0xBC, &[]);
         self.out.octet(letter.index());
@@ -373,8 +381,8 @@ impl<'w> Writer<'w> {
     pub fn array<'s>(
         &mut self,
         prefix: &str,
-        local: impl Into<Word<'s>>,
-        namespaces: &[(&str, Word<'_>)],
+        local: impl Into<DictionaryString<'s>>,
+        namespaces: &[(&str, DictionaryString<'_>)],
         items: ArrayItems<'_>,
     ) -> Result<(), WriteError> {
         if items.is_empty() {
@@ -412,11 +420,11 @@ impl<'w> Writer<'w> {
     }
 
     /// An element or attribute record; `short` is the first of its types.
-    fn named(&mut self, short: u8, prefix: &str, local: Word<'_>) {
+    fn named(&mut self, short: u8, prefix: &str, local: DictionaryString<'_>) {
         let id = self.id(local);
         let form = 2 * u8::from(id.is_some());
         let (dictionary_letters, letters) = if short == 0x40 { (0x44, 0x5E) } else { (0x0C, 0x26) };
-        match Letter::of(prefix) {
+        match PrefixLetter::of(prefix) {
             _ if prefix.is_empty() => self.out.octet(short + form),
             Some(letter) => {
                 self.out.octet(letter.index() + if id.is_some() { dictionary_letters } else { letters });
@@ -433,12 +441,12 @@ impl<'w> Writer<'w> {
         }
     }
 
-    /// The id of a word, if it has one.
-    fn id(&mut self, word: Word<'_>) -> Option<u32> {
-        match word {
-            Word::Plain(_) => None,
-            Word::Static(string) => Some(string.id()),
-            Word::InBand(string) => self.table.as_mut()?.id_of(string),
+    /// The id of a string, if it has one.
+    fn id(&mut self, string: DictionaryString<'_>) -> Option<u32> {
+        match string {
+            DictionaryString::Plain(_) => None,
+            DictionaryString::Static(string) => Some(string.id()),
+            DictionaryString::InBand(string) => self.table.as_mut()?.id_of(string),
         }
     }
 }

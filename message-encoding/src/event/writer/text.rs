@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use super::output::{OCTETS, units};
-use super::{Word, WriteError, Writer, check};
+use super::{DictionaryString, WriteError, Writer, check};
 use crate::record::ArrayType;
 use crate::value::{DateTime, Decimal, TimeSpan, Uuid};
 use crate::{Int31, Value};
@@ -14,7 +14,7 @@ pub enum ListItem<'a> {
     /// A value.
     Value(Value<'a>),
     /// A string that may become an id.
-    Word(Word<'a>),
+    String(DictionaryString<'a>),
 }
 
 impl<'a> From<Value<'a>> for ListItem<'a> {
@@ -141,15 +141,19 @@ impl Writer<'_> {
     }
 
     /// A dictionary string as a text.
-    pub(super) fn word(&mut self, word: Word<'_>, content: bool) -> Result<(), WriteError> {
-        match self.id(word) {
+    pub(super) fn dictionary_string(
+        &mut self,
+        string: DictionaryString<'_>,
+        content: bool,
+    ) -> Result<(), WriteError> {
+        match self.id(string) {
             Some(id) => {
                 self.out.text(0xAA, &[]);
                 self.out.int31(id);
             }
             None => {
-                check(word.as_str())?;
-                self.string(word.as_str())?;
+                check(string.as_str())?;
+                self.string(string.as_str())?;
             }
         }
         if !content {
@@ -168,7 +172,7 @@ impl Writer<'_> {
         for &item in items {
             match item {
                 ListItem::Value(value) => self.value(value, false)?,
-                ListItem::Word(word) => self.word(word, false)?,
+                ListItem::String(string) => self.dictionary_string(string, false)?,
             }
         }
         self.out.octet(0xA6);

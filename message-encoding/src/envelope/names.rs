@@ -27,23 +27,23 @@ pub const SCHEMA_INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 /// Where WCF puts action and address if a binding has no WS-Addressing.
 pub(super) const NO_ADDRESSING: &str = "http://schemas.microsoft.com/ws/2005/05/addressing/none";
 
-macro_rules! words {
+macro_rules! static_strings {
     ($($name:ident = $id:literal;)*) => {
         $(pub(super) const $name: StaticString = StaticString::known($id);)*
     };
 }
 
-words! {
+static_strings! {
     MUST_UNDERSTAND = 0;
     ENVELOPE = 2;
-    SOAP_12_WORD = 4;
-    ADDRESSING_WORD = 6;
+    SOAP_12_STRING = 4;
+    ADDRESSING_STRING = 6;
     HEADER = 8;
     ACTION = 10;
     TO = 12;
     BODY = 14;
     RELATES_TO = 18;
-    ANONYMOUS_WORD = 20;
+    ANONYMOUS_STRING = 20;
     MESSAGE_ID = 26;
     ADDRESS = 42;
     REPLY_TO = 44;
@@ -54,10 +54,10 @@ words! {
     DETAIL = 152;
     VALUE = 154;
     SUBCODE = 156;
-    NO_ADDRESSING_WORD = 878;
-    SCHEMA_INSTANCE_WORD = 882;
+    NO_ADDRESSING_STRING = 878;
+    SCHEMA_INSTANCE_STRING = 882;
     NIL = 886;
-    SOAP_11_WORD = 962;
+    SOAP_11_STRING = 962;
     FAULT_CODE = 966;
     FAULT_STRING = 968;
     FAULT_DETAIL = 972;
@@ -69,17 +69,17 @@ mod tests {
 
     #[test]
     fn the_ids_are_those_of_the_names() {
-        for (word, name) in [
+        for (string, name) in [
             (MUST_UNDERSTAND, "mustUnderstand"),
             (ENVELOPE, "Envelope"),
-            (SOAP_12_WORD, SOAP_12),
-            (ADDRESSING_WORD, ADDRESSING),
+            (SOAP_12_STRING, SOAP_12),
+            (ADDRESSING_STRING, ADDRESSING),
             (HEADER, "Header"),
             (ACTION, "Action"),
             (TO, "To"),
             (BODY, "Body"),
             (RELATES_TO, "RelatesTo"),
-            (ANONYMOUS_WORD, ANONYMOUS),
+            (ANONYMOUS_STRING, ANONYMOUS),
             (MESSAGE_ID, "MessageID"),
             (ADDRESS, "Address"),
             (REPLY_TO, "ReplyTo"),
@@ -90,15 +90,15 @@ mod tests {
             (DETAIL, "Detail"),
             (VALUE, "Value"),
             (SUBCODE, "Subcode"),
-            (NO_ADDRESSING_WORD, NO_ADDRESSING),
-            (SCHEMA_INSTANCE_WORD, SCHEMA_INSTANCE),
+            (NO_ADDRESSING_STRING, NO_ADDRESSING),
+            (SCHEMA_INSTANCE_STRING, SCHEMA_INSTANCE),
             (NIL, "nil"),
-            (SOAP_11_WORD, SOAP_11),
+            (SOAP_11_STRING, SOAP_11),
             (FAULT_CODE, "faultcode"),
             (FAULT_STRING, "faultstring"),
             (FAULT_DETAIL, "detail"),
         ] {
-            assert_eq!(word.as_str(), name);
+            assert_eq!(string.as_str(), name);
         }
     }
 }
