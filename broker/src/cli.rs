@@ -60,6 +60,19 @@ struct Run {
     /// How many connections may wait in the queue of a registration [default: 100].
     #[arg(long, value_name = "CONNECTIONS", value_parser = max_pending_connections)]
     max_pending_connections: Option<usize>,
+    /// How many addresses one registration may have [default: 1024].
+    #[arg(long, value_name = "ADDRESSES", value_parser = quota)]
+    max_addresses_per_registration: Option<usize>,
+    /// How many registrations the workers of one user may have [default: an eighth of the limit of open files].
+    #[arg(long, value_name = "REGISTRATIONS", value_parser = quota)]
+    max_registrations_per_user: Option<usize>,
+    /// How many local addresses, with their ports, the workers of one user may listen on [default: a sixteenth of the limit of
+    /// open files, at most 1024].
+    #[arg(long, value_name = "LISTENERS", value_parser = quota)]
+    max_listeners_per_user: Option<usize>,
+    /// How many control connections the workers of one user may have [default: an eighth of the limit of open files].
+    #[arg(long, value_name = "CONNECTIONS", value_parser = quota)]
+    max_control_connections_per_user: Option<usize>,
     /// `smsvchost`: reset connections wherever the original does.
     #[arg(long, value_name = "MODE")]
     compatibility: Option<CompatibilityArgument>,
@@ -86,6 +99,10 @@ fn max_pending_connections(text: &str) -> Result<usize, String> {
     config::max_pending_connections(text.parse().map_err(|_| "not a number".to_owned())?)
 }
 
+fn quota(text: &str) -> Result<usize, String> {
+    config::quota(text.parse().map_err(|_| "not a number".to_owned())?)
+}
+
 impl Run {
     fn into_config(self) -> Result<Config> {
         let mut config = match &self.config {
@@ -105,6 +122,15 @@ impl Run {
         config.relay_idle = self.relay_idle_seconds.unwrap_or(config.relay_idle);
         config.max_pending_connections =
             self.max_pending_connections.unwrap_or(config.max_pending_connections);
+        let quota = &mut config.quota;
+        for (bound, option) in [
+            (&mut quota.addresses_per_registration, self.max_addresses_per_registration),
+            (&mut quota.registrations_per_user, self.max_registrations_per_user),
+            (&mut quota.listeners_per_user, self.max_listeners_per_user),
+            (&mut quota.control_connections_per_user, self.max_control_connections_per_user),
+        ] {
+            *bound = option.or(*bound);
+        }
         match self.compatibility {
             None => {}
             Some(CompatibilityArgument::Default) => config.compatibility = Compatibility::Default,

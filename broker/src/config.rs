@@ -29,8 +29,24 @@ pub struct Config {
     pub max_pending_connections: usize,
     /// Whether malformed input and overflow are answered, or reset as the original does.
     pub compatibility: Compatibility,
+    /// What workers may hold.
+    pub quota: Quota,
     /// Static routes.
     pub routes: Vec<Route>,
+}
+
+/// What workers may hold; `None` follows from how many descriptors the broker has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quota {
+    /// Addresses of one registration.
+    pub addresses_per_registration: Option<usize>,
+    /// Registrations of the workers of one user.
+    pub registrations_per_user: Option<usize>,
+    /// Local addresses, with their ports, that the workers of one user listen on.
+    pub listeners_per_user: Option<usize>,
+    /// Control connections of the workers of one user.
+    pub control_connections_per_user: Option<usize>,
 }
 
 /// How connections that cannot be dispatched are answered.
@@ -102,6 +118,7 @@ impl Default for Config {
             relay_idle: Duration::from_secs(3600),
             max_pending_connections: 100,
             compatibility: Compatibility::Default,
+            quota: Quota::default(),
             routes: Vec::new(),
         }
     }
@@ -114,6 +131,10 @@ struct File {
     receive_timeout_seconds: Option<toml::Spanned<f64>>,
     relay_idle_seconds: Option<toml::Spanned<f64>>,
     max_pending_connections: Option<toml::Spanned<usize>>,
+    max_addresses_per_registration: Option<toml::Spanned<usize>>,
+    max_registrations_per_user: Option<toml::Spanned<usize>>,
+    max_listeners_per_user: Option<toml::Spanned<usize>>,
+    max_control_connections_per_user: Option<toml::Spanned<usize>>,
     compatibility: Option<Compatibility>,
     listen: Option<Listen>,
     #[serde(default)]
@@ -177,6 +198,19 @@ impl Config {
             config.max_pending_connections = max_pending_connections(*most.get_ref())
                 .map_err(|message| ConfigError::at_line(text, most.span().start, message))?;
         }
+        let bound = |most: Option<toml::Spanned<usize>>| match most {
+            None => Ok(None),
+            Some(most) => match quota(*most.get_ref()) {
+                Ok(most) => Ok(Some(most)),
+                Err(message) => Err(ConfigError::at_line(text, most.span().start, message)),
+            },
+        };
+        config.quota = Quota {
+            addresses_per_registration: bound(file.max_addresses_per_registration)?,
+            registrations_per_user: bound(file.max_registrations_per_user)?,
+            listeners_per_user: bound(file.max_listeners_per_user)?,
+            control_connections_per_user: bound(file.max_control_connections_per_user)?,
+        };
         let mut lines = Vec::new();
         for file_route in file.route {
             let at = file_route.address.span().start;
@@ -224,6 +258,11 @@ pub(crate) fn max_pending_connections(most: usize) -> Result<usize, String> {
         .contains(&most)
         .then_some(most)
         .ok_or_else(|| format!("max_pending_connections is {most}; it must be from 1 to 100000"))
+}
+
+/// A bound of what workers may hold.
+pub(crate) fn quota(most: usize) -> Result<usize, String> {
+    (1..=1 << 20).contains(&most).then_some(most).ok_or_else(|| format!("{most} is not from 1 to 1048576"))
 }
 
 impl FileRoute {

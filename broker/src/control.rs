@@ -1,5 +1,6 @@
 //! The control socket: one task per worker, one answer per request.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -8,14 +9,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
-use handoff::{AcceptSocket, ControlListener, ControlOptions, Refused, RefusedReason, Reply, Request};
+use handoff::{
+    AcceptSocket, ControlListener, ControlOptions, PeerCredentials, Refused, RefusedReason, Reply, Request,
+};
 use rustix::process::getuid;
 use tokio::task::JoinSet;
+use tracing::Level;
 
 use crate::config::Config;
 use crate::error::StartError;
-use crate::line::{Command, Line};
-use crate::registry::{Registry, refused};
+use crate::line::Command;
+use crate::quota::Connected;
+use crate::registrar::Registrar;
+use crate::registry::refused;
+use crate::shared::Shared;
+use crate::tally::{Kind, Tally};
 
 /// How many workers that may not register are listened to at a time. They are told so; they cannot use up descriptors.
 const STRANGERS: usize = 16;
@@ -24,6 +32,10 @@ const STRANGERS: usize = 16;
 /// steps of that, a copy of its descriptors in the other: so a control connection may live a little longer than its worker.
 const LOOKS: usize = 5;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+const DENIED: Kind = Kind { level: Level::WARN, what: "access denied" };
+const REFUSED: Kind = Kind { level: Level::WARN, what: "refused" };
+const NOT_ACCEPTED: Kind = Kind { level: Level::ERROR, what: "no worker can be accepted for a moment" };
 
 /// The listening control socket. Its path disappears with it.
 #[derive(Debug, Default)]
@@ -110,8 +122,8 @@ fn group_id(group: &str) -> Result<u32, StartError> {
 pub(crate) async fn serve(
     listener: Arc<ControlSocket>,
     access: Access,
-    registry: Arc<Registry>,
-    line: Arc<Line>,
+    registrar: Registrar,
+    shared: Arc<Shared>,
 ) {
     let strangers = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
@@ -120,49 +132,71 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
             Some(_) = workers.join_next() => continue,
         };
-        match accepted {
-            Ok(peer) if access.admits(&peer) => {
-                workers.spawn(worker(Arc::new(peer), Arc::clone(&registry)));
-            }
-            Ok(peer) if strangers.load(Ordering::Relaxed) < STRANGERS => {
-                strangers.fetch_add(1, Ordering::Relaxed);
-                let strangers = Arc::clone(&strangers);
-                workers.spawn(async move {
-                    stranger(&peer).await;
-                    strangers.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
-            Ok(_) => {}
+        let peer = match accepted {
+            Ok(peer) => peer,
             Err(error) => {
-                tracing::error!(%error, "no worker can be accepted for a moment");
-                line.send(Command::MakeRoom);
+                let about = error.raw_os_error().unwrap_or_default();
+                shared.tally.count(NOT_ACCEPTED, about.unsigned_abs().into(), || error.to_string());
+                shared.line.send(Command::MakeRoom);
                 tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
             }
+        };
+        let (uid, pid) = (peer.credentials().uid, peer.credentials().pid);
+        let refused = if !access.admits(&peer) {
+            let message = format!(
+                "user {uid} may not use this broker; its administrator admits a group with --control-group"
+            );
+            shared.tally.count(DENIED, uid.into(), || format!("user {uid}, pid {pid}"));
+            refused(RefusedReason::AccessDenied, None, message)
+        } else {
+            match shared.quotas.connect(uid) {
+                Ok(connected) => {
+                    workers.spawn(worker(Arc::new(peer), connected, registrar.clone(), Arc::clone(&shared)));
+                    continue;
+                }
+                Err(message) => {
+                    shared.tally.count(REFUSED, uid.into(), || format!("pid {pid}: {message}"));
+                    refused(RefusedReason::RegistrationQuotaExceeded, None, message)
+                }
+            }
+        };
+        if strangers.load(Ordering::Relaxed) < STRANGERS {
+            strangers.fetch_add(1, Ordering::Relaxed);
+            let strangers = Arc::clone(&strangers);
+            workers.spawn(async move {
+                turn_away(&peer, &Reply::Refused(refused)).await;
+                strangers.fetch_sub(1, Ordering::Relaxed);
+            });
         }
     }
 }
 
 /// One worker until it leaves; its registrations leave with it.
-async fn worker(peer: Arc<AsyncControlPeer>, registry: Arc<Registry>) {
-    let mut holding = Holding { registry, ids: Vec::new() };
+async fn worker(
+    peer: Arc<AsyncControlPeer>,
+    connected: Connected,
+    registrar: Registrar,
+    shared: Arc<Shared>,
+) {
+    let mut holding = Holding { registrar, _connected: connected, ids: Vec::new() };
     while let Ok(Some(request)) = peer.receive().await {
         let (reply, accept_socket, last) = match request {
             Ok(request) => {
-                let (mut reply, mut socket) = holding.answer(&request, &peer);
+                let (mut reply, mut socket) = holding.answer(&request, &peer).await;
                 for _ in 0..LOOKS {
                     if !is_conflict(&reply) {
                         break;
                     }
                     tokio::time::sleep(LOOK_AGAIN).await;
-                    (reply, socket) = holding.answer(&request, &peer);
+                    (reply, socket) = holding.answer(&request, &peer).await;
                 }
                 (reply, socket, false)
             }
             Err(malformed) => (malformed.reply(), None, true),
         };
         if let Reply::Refused(refused) = &reply {
-            let (reason, pid) = (refused.reason, peer.credentials().pid);
-            tracing::warn!(?reason, pid, message = ?refused.message, "refused");
+            log_refusal(&shared.tally, &peer, refused);
         }
         let sent = peer.send(&reply, accept_socket.as_ref().map(AcceptSocket::as_fd)).await;
         if sent.is_err() || last {
@@ -171,28 +205,48 @@ async fn worker(peer: Arc<AsyncControlPeer>, registry: Arc<Registry>) {
     }
 }
 
+/// Whose request was refused, and why; once for the same again and again.
+fn log_refusal(tally: &Tally, peer: &AsyncControlPeer, refused: &Refused) {
+    let PeerCredentials { uid, pid, .. } = peer.credentials();
+    let mut subject = DefaultHasher::new();
+    (pid, refused.reason, &refused.address).hash(&mut subject);
+    tally.count(REFUSED, subject.finish(), || {
+        let address =
+            refused.address.as_ref().map(|address| format!(" address={address:?}")).unwrap_or_default();
+        format!("pid={pid} uid={uid} reason={}{address} message={:?}", refused.reason, refused.message)
+    });
+}
+
 /// What one control connection holds; ends with it, however it ends.
 #[derive(Debug)]
 struct Holding {
-    registry: Arc<Registry>,
+    registrar: Registrar,
+    _connected: Connected,
     ids: Vec<u64>,
 }
 
 impl Holding {
-    fn answer(&mut self, request: &Request, peer: &Arc<AsyncControlPeer>) -> (Reply, Option<AcceptSocket>) {
+    async fn answer(
+        &mut self,
+        request: &Request,
+        peer: &Arc<AsyncControlPeer>,
+    ) -> (Reply, Option<AcceptSocket>) {
         match request {
-            Request::Register(register) => match self.registry.register(register, peer) {
-                Ok((id, accept_socket)) => {
-                    self.ids.push(id);
-                    (Reply::Registered { id }, Some(accept_socket))
+            Request::Register(register) => {
+                let (register, holder) = (register.clone(), Arc::clone(peer));
+                match self.registrar.ask(move |registry| registry.register(&register, &holder)).await {
+                    Ok((id, accept_socket)) => {
+                        self.ids.push(id);
+                        (Reply::Registered { id }, Some(accept_socket))
+                    }
+                    Err(refused) => (Reply::Refused(refused), None),
                 }
-                Err(refused) => (Reply::Refused(refused), None),
-            },
-            Request::Unregister { id } => match self.ids.iter().position(|held| held == id) {
+            }
+            &Request::Unregister { id } => match self.ids.iter().position(|held| *held == id) {
                 Some(place) => {
                     self.ids.swap_remove(place);
-                    self.registry.unregister(*id);
-                    (Reply::Unregistered { id: *id }, None)
+                    self.registrar.ask(move |registry| registry.unregister(id, "unregistered")).await;
+                    (Reply::Unregistered { id }, None)
                 }
                 None => {
                     let message = format!("this control connection has no registration {id}");
@@ -200,7 +254,10 @@ impl Holding {
                 }
             },
             Request::Route(route) => match Access::admits_administrator(peer) {
-                true => (Reply::Routed(self.registry.route(route)), None),
+                true => {
+                    let route = route.clone();
+                    (Reply::Routed(self.registrar.ask(move |registry| registry.route(&route)).await), None)
+                }
                 false => {
                     let message = "only root and the broker's own user may ask this".to_owned();
                     (Reply::Refused(refused(RefusedReason::AccessDenied, None, message)), None)
@@ -214,8 +271,8 @@ impl Holding {
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        for id in &self.ids {
-            self.registry.unregister(*id);
+        for id in std::mem::take(&mut self.ids) {
+            self.registrar.tell(move |registry| registry.unregister(id, "its worker has left"));
         }
     }
 }
@@ -229,22 +286,11 @@ fn not_supported(name: &str) -> Refused {
     refused(RefusedReason::NotSupported, None, format!("the broker does not know the request {name:?}"))
 }
 
-/// Someone who may not register is told so.
-async fn stranger(peer: &AsyncControlPeer) {
-    let uid = peer.credentials().uid;
-    // Once: whoever may do nothing else shall not fill the log.
-    tracing::warn!(uid, pid = peer.credentials().pid, "access denied");
+/// Whoever may not register is told so, whatever is asked.
+async fn turn_away(peer: &AsyncControlPeer, reply: &Reply) {
     while let Ok(Some(request)) = peer.receive().await {
-        let reply = match &request {
-            Ok(_) => {
-                let message = format!(
-                    "user {uid} may not use this broker; its administrator admits a group with --control-group"
-                );
-                Reply::Refused(refused(RefusedReason::AccessDenied, None, message))
-            }
-            Err(malformed) => malformed.reply(),
-        };
-        if peer.send(&reply, None).await.is_err() || request.is_err() {
+        let malformed = request.as_ref().err().map(|malformed| malformed.reply());
+        if peer.send(malformed.as_ref().unwrap_or(reply), None).await.is_err() || malformed.is_some() {
             return;
         }
     }

@@ -16,7 +16,7 @@ use crate::config::RelayTo;
 use crate::connection::Connection;
 use crate::line::Errand;
 use crate::refuse::shut_down;
-use crate::registry::Registry;
+use crate::registrar::Registrar;
 use crate::relay::CONNECT_TIME;
 use crate::shared::Shared;
 use crate::socket_options::STRAGGLERS;
@@ -64,7 +64,7 @@ impl Drop for Waiting {
 }
 
 /// Does errands until it is cancelled.
-pub(crate) async fn run(mut inbox: Inbox, registry: Arc<Registry>) {
+pub(crate) async fn run(mut inbox: Inbox, registrar: Registrar) {
     let mut waiting = JoinSet::new();
     loop {
         let errand = tokio::select! {
@@ -76,12 +76,16 @@ pub(crate) async fn run(mut inbox: Inbox, registry: Arc<Registry>) {
             else => return,
         };
         match errand {
-            Errand::Gone(id) => registry.unregister(id),
+            Errand::Gone(id) => {
+                registrar.tell(move |registry| {
+                    registry.unregister(id, "its worker has shut the accept socket down")
+                });
+            }
             Errand::CloseLater(left) => {
-                let registry = Arc::clone(&registry);
+                let registrar = registrar.clone();
                 waiting.spawn(async move {
                     sleep(STRAGGLERS).await;
-                    registry.close_left(&left);
+                    registrar.tell(move |registry| registry.close_left(&left));
                 });
             }
             Errand::Relay(initiator, to) => {

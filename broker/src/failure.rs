@@ -29,6 +29,11 @@ impl Failures {
         self.ending.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the broker ends.
+    pub(crate) fn are_over(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_failed(&self) -> bool {
         self.first.get().is_some()
     }

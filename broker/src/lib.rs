@@ -38,7 +38,9 @@ mod preamble;
 mod program;
 mod pump;
 mod queue;
+mod quota;
 mod refuse;
+mod registrar;
 mod registry;
 mod relay;
 mod route;
@@ -51,7 +53,7 @@ mod tally;
 mod token;
 
 pub use cli::main_from;
-pub use config::{Compatibility, Config, ConfigError, RelayTo, Route};
+pub use config::{Compatibility, Config, ConfigError, Quota, RelayTo, Route};
 pub use error::StartError;
 pub use failure::Failed;
 #[doc(hidden)]

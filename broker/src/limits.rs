@@ -16,6 +16,8 @@ pub(crate) struct Descriptors {
     pub(crate) in_flight: usize,
     /// Connections that wait in the broker for a full queue.
     pub(crate) held: usize,
+    /// What all workers hold: control connections, accept sockets and listeners.
+    pub(crate) workers: usize,
     /// Relayed connections; each has two descriptors.
     pub(crate) relays: usize,
 }
@@ -38,9 +40,15 @@ impl Descriptors {
         usize::try_from(accepted.as_fd().as_raw_fd()).is_ok_and(|number| number >= self.pressure)
     }
 
-    fn within(limit: u64) -> Self {
+    pub(crate) fn within(limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(64);
-        Self { pressure: limit - limit / 8, in_flight: limit / 2, held: limit / 8, relays: limit / 8 }
+        Self {
+            pressure: limit - limit / 8,
+            in_flight: limit / 2,
+            held: limit / 8,
+            workers: limit / 2,
+            relays: limit / 8,
+        }
     }
 }
 
@@ -78,6 +86,9 @@ mod tests {
     #[test]
     fn few_descriptors() {
         let bounds = Descriptors::within(1024);
-        assert_eq!(bounds, Descriptors { pressure: 896, in_flight: 512, held: 128, relays: 128 });
+        assert_eq!(
+            bounds,
+            Descriptors { pressure: 896, in_flight: 512, held: 128, workers: 512, relays: 128 }
+        );
     }
 }

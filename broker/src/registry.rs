@@ -1,6 +1,6 @@
 //! Who has registered what: the only writer of the route table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use handoff::tokio::AsyncControlPeer;
-use handoff::{AcceptSender, AcceptSocket, PROTOCOL_VERSION, Refused, RefusedReason, Register, accept_pair};
+use handoff::{
+    AcceptSender, AcceptSocket, PROTOCOL_VERSION, PeerCredentials, Refused, RefusedReason, Register,
+    accept_pair,
+};
 use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
 
 use crate::config::{NO_PORT, Route};
@@ -67,12 +70,19 @@ impl Registry {
         request: &Register,
         holder: &Arc<AsyncControlPeer>,
     ) -> Result<(u64, AcceptSocket), Refused> {
-        let Checked { prefixes, bound, per_message } = check(request)?;
+        let quotas = &self.shared.quotas;
+        let Checked { prefixes, bound, per_message } = check(request, quotas.addresses_per_registration)?;
+        let uid = holder.credentials().uid;
         let mut guard = lock(&self.state);
         let state = &mut *guard;
 
         let table = self.shared.table.load_full();
         let past = state.conflicts(&table, &prefixes, &bound)?;
+        let wanted = prefixes.iter().flat_map(|prefix| state.ports.wanted(prefix, &bound));
+        let wanted: HashSet<SocketAddr> = wanted.map(|wanted| wanted.address).collect();
+        quotas
+            .admits(uid, wanted)
+            .map_err(|why| refused(RefusedReason::RegistrationQuotaExceeded, None, why))?;
         let open = state.listen(&prefixes, &bound)?;
         let ends = self.accept_socket().inspect_err(|_| state.ports.release(&open));
         let (sender, ours, theirs) = ends?;
@@ -85,26 +95,27 @@ impl Registry {
         for prefix in &prefixes {
             table.insert(Target::new(prefix.clone(), Way::HandOver(Arc::clone(&queue)), &bound));
         }
+        quotas.begin(uid, &open);
         let registration = Registration { queue, prefixes, open, holder: Arc::clone(holder) };
         state.registrations.insert(id, registration);
         self.publish(table, state);
         // Only now: what these left behind finds the new registration.
         for registration in ended {
-            self.end(registration, state);
+            self.end(registration, state, "its worker has left");
         }
         let addresses = &request.addresses;
-        tracing::info!(registration = id, pid = holder.credentials().pid, ?addresses, "registered");
+        tracing::info!(registration = id, pid = holder.credentials().pid, uid, ?addresses, "registered");
         Ok((id, theirs))
     }
 
-    /// Ends a registration, if it has not ended: its worker left, asked for it, or shut its accept socket down.
-    pub(crate) fn unregister(&self, id: u64) {
+    /// Ends a registration, if it has not ended.
+    pub(crate) fn unregister(&self, id: u64, reason: &'static str) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let mut table = Table::clone(&self.shared.table.load());
         let Some(registration) = state.forget(id, &mut table) else { return };
         self.publish(table, state);
-        self.end(registration, state);
+        self.end(registration, state, reason);
     }
 
     /// Where a connection would go.
@@ -148,11 +159,16 @@ impl Registry {
     }
 
     /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back.
-    fn end(&self, registration: Registration, state: &mut State) {
-        registration.queue.end();
-        state.ports.release(&registration.open);
-        tracing::info!(registration = registration.queue.id(), "registration ended");
-        self.shared.line.send(Command::Ended(registration.queue));
+    fn end(&self, registration: Registration, state: &mut State, reason: &'static str) {
+        let Registration { queue, prefixes, open, holder } = registration;
+        queue.end();
+        let PeerCredentials { uid, pid, .. } = holder.credentials();
+        self.shared.quotas.end(uid, &open);
+        state.ports.release(&open);
+        let reason = if self.shared.failures.are_over() { "the broker ends" } else { reason };
+        let addresses: Vec<&str> = prefixes.iter().map(Prefix::address).collect();
+        tracing::info!(registration = queue.id(), pid, uid, reason, ?addresses, "registration ended");
+        self.shared.line.send(Command::Ended(queue));
     }
 
     /// The sending end, our copy of the receiving end, and the worker's.
@@ -228,7 +244,7 @@ impl State {
 }
 
 /// The checks of the original in its order (reference §4.3), as far as they need no table.
-fn check(request: &Register) -> Result<Checked, Refused> {
+fn check(request: &Register, most_addresses: usize) -> Result<Checked, Refused> {
     use RefusedReason as Reason;
 
     if request.protocol > PROTOCOL_VERSION {
@@ -242,6 +258,13 @@ fn check(request: &Register) -> Result<Checked, Refused> {
     }
     if request.addresses.is_empty() {
         return invalid(None, "a registration has at least one address".to_owned());
+    }
+    if request.addresses.len() > most_addresses {
+        let message = format!(
+            "the registration has {} addresses; the broker's max_addresses_per_registration is {most_addresses}",
+            request.addresses.len()
+        );
+        return Err(refused(Reason::RegistrationQuotaExceeded, None, message));
     }
     if request.sockets_per_message == Some(0) {
         return invalid(None, "sockets_per_message is 0; it is at least 1".to_owned());

@@ -16,6 +16,7 @@ use crate::limits::Descriptors;
 use crate::line::{Errand, Line};
 use crate::outcome::Counters;
 use crate::queue::Bounds;
+use crate::quota::Quotas;
 use crate::relay::Relays;
 use crate::table::Table;
 use crate::tally::Tally;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) tally: Arc<Tally>,
     pub(crate) failures: Arc<Failures>,
     pub(crate) bounds: Bounds,
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) descriptors: Descriptors,
     pub(crate) receive_timeout: Duration,
     pub(crate) compatibility: Compatibility,
@@ -51,6 +53,7 @@ impl Shared {
             tally: Arc::clone(counters.tally()),
             counters,
             failures: Arc::default(),
+            quotas: Arc::new(Quotas::new(&config.quota, &descriptors)),
             bounds: Bounds::new(config.max_pending_connections, &descriptors),
             descriptors,
             receive_timeout: config.receive_timeout,

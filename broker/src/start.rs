@@ -16,6 +16,7 @@ use crate::help::Help;
 use crate::line::Command;
 use crate::outcome::Counters;
 use crate::ports::Ports;
+use crate::registrar::Registrar;
 use crate::registry::Registry;
 use crate::shared::Shared;
 use crate::{accept, back_end, control, errands, help};
@@ -42,6 +43,8 @@ pub struct Broker {
     control: Arc<ControlSocket>,
     tasks: Vec<JoinHandle<()>>,
     threads: Vec<thread::JoinHandle<()>>,
+    /// Ends when the tasks have.
+    registrar: Option<thread::JoinHandle<()>>,
 }
 
 impl Broker {
@@ -68,6 +71,7 @@ impl Broker {
             help,
             control: Arc::default(),
             tasks: Vec::new(),
+            registrar: None,
         };
         let told = Arc::clone(&broker.shared);
         let ended = move |initiator, to: &Arc<RelayTo>, end, seen| {
@@ -81,10 +85,14 @@ impl Broker {
         let (listener, access) = control::open(&config)?;
         broker.control = Arc::new(listener);
         routes?;
-        let (shared, line) = (Arc::clone(&broker.shared), Arc::clone(&broker.shared.line));
-        let control = control::serve(Arc::clone(&broker.control), access, Arc::clone(&registry), line);
+        let shared = Arc::clone(&broker.shared);
+        let part = Part::new(&shared.failures, "the registry's thread");
+        let (registrar, thread) = Registrar::start(registry, part)?;
+        broker.registrar = Some(thread);
+        let control = Arc::clone(&broker.control);
+        let control = control::serve(control, access, registrar.clone(), Arc::clone(&shared));
         broker.run("the control socket's task", control);
-        broker.run("the errands' task", errands::run(errands_to_do, registry));
+        broker.run("the errands' task", errands::run(errands_to_do, registrar));
         broker.run("the log's task", async move { shared.tally.run().await });
         tracing::info!("ready");
         Ok(broker)
@@ -151,6 +159,10 @@ impl Broker {
             task.abort();
             // The abort is the expected error.
             let _ = task.await;
+        }
+        if let Some(thread) = self.registrar.take() {
+            // The tasks of the workers end meanwhile.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
         self.join_threads();
         let here = self.shared.counters.here();

@@ -155,7 +155,7 @@ fn one_deadline_covers_the_whole_preamble() {
     assert!(sent.count() < octets.len());
     assert_eq!(told(&mut silent), Told::End);
     broker.settles_at(before);
-    assert_eq!(broker.log().matches("outcome=deadline_passed").count(), 2, "{}", broker.log());
+    assert_eq!(broker.whole_log().matches("outcome=deadline_passed").count(), 2, "{}", broker.log());
 }
 
 #[test]
@@ -222,7 +222,11 @@ fn logs_are_escaped_and_quiet() {
     let via = "net.tcp://\x1b[31m\r\nINFO forged:\u{7f}";
     assert_eq!(tell(port, &preamble(via)), fault("EndpointNotFound"));
     eventually(|| broker.log().contains("outcome=invalid_via"), || broker.log());
-    assert!(!broker.log().contains('\x1b') && !broker.log().contains("\nINFO forged"), "{}", broker.log());
+    assert!(
+        !broker.whole_log().contains('\x1b') && !broker.log().contains("\nINFO forged"),
+        "{}",
+        broker.log()
+    );
 }
 
 /// What is needed to find out why a client is not served is in one line.

@@ -194,7 +194,7 @@ fn another_user_is_denied() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "access_denied\naccess_denied\n", "{output:?}");
-    assert_eq!(broker.log().matches("access denied").count(), 1, "{}", broker.log());
+    assert_eq!(broker.whole_log().matches("access denied").count(), 1, "{}", broker.log());
 }
 
 #[test]

@@ -83,8 +83,8 @@ fn an_accept_that_keeps_failing_pauses_and_is_said_once() {
     for calls in &between[1..between.len() - 1] {
         assert!(calls.iter().any(|line| line.starts_with("epoll_") && line.ends_with("= 0")), "{trace}");
     }
-    assert_eq!(broker.log().matches("accepting pauses").count(), 1, "{}", broker.log());
-    assert!(broker.log().contains("Operation not permitted"), "{}", broker.log());
+    assert_eq!(broker.whole_log().matches("accepting pauses").count(), 1, "{}", broker.log());
+    assert!(broker.whole_log().contains("Operation not permitted"), "{}", broker.log());
 }
 
 /// A worker leaves its port to nobody: the process ends, and whoever supervises it starts another.

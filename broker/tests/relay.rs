@@ -258,7 +258,7 @@ fn a_relay_in_which_nothing_moves_ends() {
     assert_eq!(common::answer(&mut busy), b'y');
     drop((busy, busy_back_end));
     broker.settles_at(before);
-    assert_eq!(broker.log().matches("outcome=relay_idle").count(), 1, "{}", broker.log());
+    assert_eq!(broker.whole_log().matches("outcome=relay_idle").count(), 1, "{}", broker.log());
 }
 
 /// Each connection would become another one, until there are no more: the first that comes back is refused.
@@ -273,7 +273,7 @@ fn routes_in_a_circle_do_not_multiply_a_connection() {
         assert_eq!(told(&mut ask(one, "legacy")), fault("ConnectionDispatchFailed"));
     }
     broker.settles_at(before);
-    let log = broker.log();
+    let log = broker.whole_log();
     assert_eq!(log.matches("connection ended").count(), 6, "{log}");
     assert_eq!(log.matches("leads back to the broker itself").count(), 1, "{log}");
 }

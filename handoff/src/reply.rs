@@ -1,5 +1,7 @@
 //! What the broker answers.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Malformed, only_known, parse_id, parse_object};
@@ -87,6 +89,13 @@ pub enum RefusedReason {
     Unknown,
 }
 
+impl fmt::Display for RefusedReason {
+    /// As on the wire.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 impl Reply {
     /// Reads one message.
     ///
@@ -134,6 +143,12 @@ mod tests {
         let Ok(Reply::Refused(refused)) = Reply::parse(refused) else { panic!() };
         assert_eq!(refused.reason, RefusedReason::ConflictingRegistration);
         assert_eq!(refused.address.as_deref(), Some("net.tcp://h/a"));
+    }
+
+    #[test]
+    fn a_reason_is_shown_as_on_the_wire() {
+        assert_eq!(RefusedReason::FailedToListen.to_string(), "failed_to_listen");
+        assert_eq!(RefusedReason::Unknown.to_string(), "unknown");
     }
 
     #[test]

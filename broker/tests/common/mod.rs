@@ -82,6 +82,15 @@ impl Broker {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// All that was logged until now: lines are written a moment later, in their order, and its answer to a signal is one.
+    pub fn whole_log(&self) -> String {
+        let answers = || self.log().matches("SIGUSR1 changes nothing").count();
+        let before = answers();
+        signal(self.pid(), rustix::process::Signal::USR1);
+        eventually(|| answers() > before, || self.log());
+        self.log()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
