@@ -435,10 +435,14 @@ impl Raw {
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [std::io::IoSliceMut::new(&mut octets)];
-        let length = match recvmsg(&self.socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Ok(received) => received.bytes,
-            Err(rustix::io::Errno::CONNRESET) => 0,
-            Err(error) => panic!("{error}"),
+        let length = loop {
+            match recvmsg(&self.socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Ok(received) => break received.bytes,
+                Err(rustix::io::Errno::CONNRESET) => break 0,
+                // A wait with a timeout ends so when the process was stopped, too.
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => panic!("the control socket: {error}"),
+            }
         };
         if length == 0 {
             return None;
