@@ -1,5 +1,6 @@
 //! .NET Binary XML as WCF sends it over net.tcp, and the SOAP envelopes in it. What a binding that says nothing speaks
-//! (known encoding 8 of [MC-NMF], 7 when streamed), exact to .NET's reader and writer. No I/O and no clock.
+//! (known encoding 8 of [MC-NMF], 7 when streamed), exact to .NET's reader, and to its writer but for
+//! the places where its buffer splits a text. No I/O and no clock.
 //!
 //! # The format on one page
 //!

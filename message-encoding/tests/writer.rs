@@ -385,3 +385,43 @@ fn one_letter_is_part_of_the_record() {
         .collect();
     assert_eq!(prefixes, [false, false, true, true]);
 }
+
+/// Octets that come in many calls are one text, and what stands between them parts them.
+#[test]
+fn octets_side_by_side_are_one_record() {
+    for sizes in
+        [&[1, 2, 300][..], &[255, 1], &[256, 65_279, 1], &[65_535, 1, 0, 7], &[0, 3], &[70_000, 70_000]]
+    {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out, None);
+        writer.start("", "r").unwrap();
+        let mut all = Vec::new();
+        for (number, &size) in sizes.iter().enumerate() {
+            let octets = vec![number as u8; size];
+            writer.text(Value::Bytes(&octets)).unwrap();
+            all.extend(octets);
+        }
+        writer.end().unwrap();
+        let records: Vec<_> = Records::new(&out).map(Result::unwrap).collect();
+        assert_eq!(records.len(), 2, "{sizes:?}");
+        let Record::Text { text: Text::Bytes(width, octets), end: true } = records[1] else {
+            panic!("{sizes:?}")
+        };
+        let least = if all.len() < 256 {
+            Width::One
+        } else if all.len() < 65_536 {
+            Width::Two
+        } else {
+            Width::Four
+        };
+        assert!(octets == all && width == least, "{sizes:?}");
+    }
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out, None);
+    writer.start("", "r").unwrap();
+    writer.text(Value::Bytes(&[1])).unwrap();
+    writer.comment("").unwrap();
+    writer.text(Value::Bytes(&[2])).unwrap();
+    writer.end().unwrap();
+    assert_eq!(out, b"\x40\x01r\x9E\x01\x01\x02\x00\x9F\x01\x02");
+}
