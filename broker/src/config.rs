@@ -462,6 +462,20 @@ mod tests {
         ] {
             assert_eq!(refused(text), message);
         }
+        for text in ["listen = '127.0.0.1'", "listen = ['127.0.0.1']", "[[listen]]\naddresses = []"] {
+            let message = refused(text);
+            assert!(
+                message.contains("[listen] on a line of its own") && !message.contains("struct"),
+                "{message}"
+            );
+        }
+        for text in ["route = ['x']", "[route]\naddress = 'x'", "\nroute = 'x'"] {
+            let message = refused(text);
+            assert!(
+                message.contains("[[route]] on a line of its own") && !message.contains("struct"),
+                "{message}"
+            );
+        }
         assert!(refused("[listen]\naddresses = ['here']").starts_with("line 2: "));
         assert!(refused("compatibility = 'iis'").starts_with("line 1: "));
         assert!(refused("a = \n").starts_with("line 1: "));

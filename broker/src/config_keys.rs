@@ -29,14 +29,25 @@ pub(crate) fn check_keys(text: &str) -> Result<(), Wrong> {
     })?;
     let table = table.get_ref();
     check(table, TOP, "")?;
-    if let Some(DeValue::Table(listen)) = table.get("listen").map(|value| value.get_ref()) {
+    if let Some(listen) = table.get("listen") {
+        let DeValue::Table(listen) = listen.get_ref() else {
+            let message = "listen is a table: [listen] on a line of its own, and addresses = [...] below it";
+            return Err((listen.span().start, message.to_owned()));
+        };
         check(listen, LISTEN, " in [listen]")?;
     }
-    if let Some(DeValue::Array(routes)) = table.get("route").map(|value| value.get_ref()) {
-        for route in routes.iter() {
-            if let DeValue::Table(route) = route.get_ref() {
-                check(route, ROUTE, " in [[route]]")?;
-            }
+    if let Some(routes) = table.get("route") {
+        let no_tables = |at: usize| {
+            (
+                at,
+                "routes are tables: [[route]] on a line of its own for each, and address and relay below it"
+                    .to_owned(),
+            )
+        };
+        let DeValue::Array(all) = routes.get_ref() else { return Err(no_tables(routes.span().start)) };
+        for route in all.iter() {
+            let DeValue::Table(table) = route.get_ref() else { return Err(no_tables(route.span().start)) };
+            check(table, ROUTE, " in [[route]]")?;
         }
     }
     Ok(())

@@ -222,7 +222,7 @@ fn foreign(address: SocketAddr, ours: &[Listening]) -> Vec<Listener> {
     let overlaps = |other: IpAddr| {
         // A dual-stack socket on [::] has the port for IPv4 too.
         other == address.ip()
-            || other.is_unspecified()
+            || (other.is_unspecified() && (other.is_ipv6() || address.is_ipv4()))
             || (address.ip().is_unspecified() && other.is_ipv4() == address.is_ipv4())
     };
     let listeners = listeners_on(address.port()).into_iter();
@@ -307,6 +307,18 @@ mod tests {
         );
         drop(foreign);
         open(SocketAddr::new(V4, port), &ours).unwrap();
+    }
+
+    #[test]
+    fn all_of_ipv4_is_nothing_to_ipv6() {
+        let other = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        for ip in [V6, LOCAL6] {
+            assert!(foreign(SocketAddr::new(ip, port), &[]).is_empty(), "{ip}");
+        }
+        for ip in [V4, LOCAL4] {
+            assert_eq!(foreign(SocketAddr::new(ip, port), &[]).len(), 1, "{ip}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Starts and ends a broker.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -14,6 +15,7 @@ use crate::error::StartError;
 use crate::failure::{Failed, Part};
 use crate::help::Help;
 use crate::line::Command;
+use crate::listening::is_here;
 use crate::outcome::Counters;
 use crate::ports::Ports;
 use crate::registrar::Registrar;
@@ -80,6 +82,12 @@ impl Broker {
         let part = Part::new(&broker.shared.failures, "the relay thread");
         broker.threads.push(broker.shared.relays.start(part, Box::new(ended))?);
         broker.threads.extend(help::start(&broker.shared, &broker.help)?);
+        for ip in &config.listen {
+            // It may come later: the network of a machine that starts is slower than its services.
+            if let Err(error) = is_here(SocketAddr::new(*ip, 0)) {
+                tracing::warn!("listen: {error}; what would listen there cannot be registered until it is");
+            }
+        }
         let routes = open_routes(&broker.shared, &registry, &config);
         // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
         let (listener, access) = control::open(&config)?;

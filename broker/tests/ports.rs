@@ -450,3 +450,11 @@ fn a_broker_that_listens_on_one_family_only_lets_clients_fall_back() {
         assert_eq!(served(&mut client, worker, port, path), ip("127.0.0.1"));
     }
 }
+
+#[test]
+fn a_listen_address_that_is_not_here_is_said_at_the_start() {
+    let broker = Broker::start(&["--listen", "203.0.113.7", "--listen", "127.0.0.1"]);
+    let log = broker.log();
+    assert!(log.contains("listen: 203.0.113.7 is no address of this machine"), "{log}");
+    assert!(!log.contains("listen: 127.0.0.1"), "{log}");
+}
