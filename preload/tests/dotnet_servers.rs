@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 
-use common::{Broker, DotNet, LONG, address, free_port, preamble, wait_until};
+use common::{Broker, DotNet, LONG, address, call, free_port, preamble, wait_until};
 use test_peers::Process;
 
 /// Shows something with a server of each style.
@@ -153,6 +153,7 @@ fn sessions_of_a_service_that_stops_and_starts(kind: &'static str) {
 
     shared.server.terminate();
     wait_until("the server ends", || !shared.server.is_running());
+    wait_until("its registration ends", || call(shared.port, kind).contains("EndpointNotFound"));
     finds_nobody(shared.client(&[]));
     shared.server = serve(&shared.dotnet, &shared.broker, kind, shared.port, |_| {});
     shared.answers(&[], 4, 1);
