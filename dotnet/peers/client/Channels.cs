@@ -92,7 +92,7 @@ sealed class Channels(Options options)
         if (options.Has("pool")) tcp.MaxConnections = options.Get("pool", 10);
         Secure(tcp.Security);
         Binding binding = options.Has("encoding") || options.Has("idle") || options.Has("lease") || options.Has("buffer") ? Custom(tcp) : tcp;
-        binding.OpenTimeout = binding.CloseTimeout = binding.SendTimeout = TimeSpan.FromSeconds(options.Get("timeout", 20.0));
+        binding.OpenTimeout = binding.CloseTimeout = binding.SendTimeout = options.Timeout;
         binding.ReceiveTimeout = TimeSpan.FromMinutes(10);
         return binding;
     }

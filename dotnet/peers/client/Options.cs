@@ -40,6 +40,9 @@ sealed partial class Options
         }
     }
 
+    /// <summary>For each call, and for opening and closing.</summary>
+    public TimeSpan Timeout => TimeSpan.FromSeconds(Get("timeout", 60.0));
+
     public bool Has(string name) => given.ContainsKey(name);
     public string? Get(string name) => given.GetValueOrDefault(name);
     public string Get(string name, string otherwise) => given.GetValueOrDefault(name, otherwise);

@@ -80,7 +80,7 @@ sealed class Sessions(Options options, Channels channels)
 
     void Duplex(string address, string label)
     {
-        Callback callback = new(TimeSpan.FromSeconds(options.Get("timeout", 20.0)));
+        Callback callback = new(options.Timeout);
         ICalculatorDuplex channel = channels.CreateDuplex<ICalculatorDuplex>(address, new(callback));
         Open(channel, label);
         for (int i = 0; i < options.Get("calls", 1); i++)
@@ -147,7 +147,7 @@ sealed class Sessions(Options options, Channels channels)
 
     void Mirror(string address, string label)
     {
-        Reflection reflection = new(TimeSpan.FromSeconds(options.Get("timeout", 20.0)));
+        Reflection reflection = new(options.Timeout);
         IMirror channel = channels.CreateDuplex<IMirror>(address, new(reflection));
         Open(channel, label);
         for (int i = 0; i < options.Get("calls", 4); i++)
