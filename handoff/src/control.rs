@@ -11,6 +11,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials as PeerCredentialsOption;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -170,15 +172,15 @@ pub struct PeerCredentials {
     pub uid: u32,
     /// The effective group.
     pub gid: u32,
-    /// The process.
+    /// The process; 0 if it is in a PID namespace that this process cannot see into.
     pub pid: u32,
 }
 
 impl PeerCredentials {
     pub(crate) fn of(socket: BorrowedFd<'_>) -> io::Result<Self> {
-        let peer = sockopt::socket_peercred(socket)?;
-        let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or_default();
-        Ok(Self { uid: peer.uid.as_raw(), gid: peer.gid.as_raw(), pid })
+        // Not by rustix, whose pid is never 0 by its type.
+        let peer = getsockopt(&socket, PeerCredentialsOption)?;
+        Ok(Self { uid: peer.uid(), gid: peer.gid(), pid: u32::try_from(peer.pid()).unwrap_or_default() })
     }
 }
 
