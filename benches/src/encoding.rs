@@ -86,6 +86,7 @@ pub fn reply() -> Outgoing {
         message_id: None,
         relates_to: Some(MessageId::Uuid(Uuid::from_random([7; 16]))),
         to: Some("http://www.w3.org/2005/08/addressing/anonymous".into()),
+        headers: Vec::new(),
         body: Ok(Some(Element::new(NAMESPACE, "AddResponse").child("AddResult", 115.99))),
     }
 }

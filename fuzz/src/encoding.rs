@@ -245,6 +245,7 @@ pub fn nbfse_session(octets: &[u8]) {
             message_id: headers.message_id.map(|id| id.into_owned()),
             relates_to: headers.relates_to.map(|id| id.into_owned()),
             to: headers.to.as_deref().map(Into::into),
+            headers: Vec::new(),
             body: Ok(body.clone()),
         };
         let mut out = Vec::new();
@@ -285,7 +286,14 @@ fn agrees_with_events(headers: &Headers<'_>, document: &[u8], table: &ReaderSess
                     break;
                 }
                 let [_, _, header, inner @ ..] = open.as_slice() else { continue };
-                // A header that comes again replaces the one before; so does an address in a reference.
+                // One for another node, or with another relationship, does not count: that is not told apart here.
+                let tells = |name: &str| matches!(name, "role" | "actor" | "RelationshipType");
+                if inner.is_empty()
+                    && reader.attributes(Strings::with_session(table)).any(|found| tells(found.name.local))
+                {
+                    return;
+                }
+                // An address that comes again in a reference replaces the one before.
                 if inner.is_empty() || inner.len() == 1 && inner[0].1 == "Address" && header.1 == "ReplyTo" {
                     let namespace = header.0.clone();
                     found.insert(
@@ -309,7 +317,10 @@ fn agrees_with_events(headers: &Headers<'_>, document: &[u8], table: &ReaderSess
     }
     let text = |path: &[&str]| {
         let path: Vec<String> = path.iter().map(|&local| local.to_owned()).collect();
-        let of = |namespace: &str| found.get(&(namespace.to_owned(), path.clone())).cloned();
+        let space: &[char] = &[' ', '\t', '\r', '\n'];
+        let of = |namespace: &str| {
+            found.get(&(namespace.to_owned(), path.clone())).map(|text| text.trim_matches(space).to_owned())
+        };
         // Which of the two came last is not told apart here.
         match (of(ADDRESSING), of("http://schemas.microsoft.com/ws/2005/05/addressing/none")) {
             (Some(one), None) | (None, Some(one)) => Some(Some(one)),

@@ -148,6 +148,7 @@ proptest! {
                     message_id: Some(MessageId::Uuid(Uuid::from_octets(id))),
                     relates_to: None,
                     to: Some("net.tcp://host/a".into()),
+                    headers: Vec::new(),
                     body: Ok(Some(body.clone())),
                 };
                 let mut out = Vec::new();

@@ -1,6 +1,6 @@
 //! The contract `ICalculator` of the original sample, both sides of it.
 
-use message_encoding::envelope::{Element, Fault};
+use message_encoding::envelope::{Element, Fault, Reply, Request};
 
 /// The namespace of the contract.
 pub const NAMESPACE: &str = "http://Microsoft.ServiceModel.Samples";
@@ -63,39 +63,30 @@ impl Operation {
     /// A fault that says how the body is not of this contract.
     pub fn result(self, body: Option<&Element>) -> Result<f64, Fault> {
         let response = format!("{}Response", self.name());
-        let body = body.filter(|body| is(body, &response));
+        let body = body.filter(|body| (body.namespace(), body.name()) == (NAMESPACE, &response));
         let body =
             body.ok_or_else(|| Fault::deserialization_failed(format!("the reply is no {response}")))?;
-        argument(body, &format!("{}Result", self.name()))
+        number(body, &format!("{}Result", self.name()))
     }
 }
 
-/// The service: a function from action and body to reply or fault.
+/// The service: a function from request to reply or fault.
 ///
 /// # Errors
 /// The fault that says how the request is not of this contract.
-pub fn answer(action: &str, body: Option<&Element>) -> Result<Option<Element>, Fault> {
-    let operation = Operation::ALL.into_iter().find(|operation| operation.action() == action);
-    let operation = operation.ok_or_else(|| Fault::action_not_supported(action))?;
-    let body = body.filter(|body| is(body, operation.name())).ok_or_else(|| {
-        let name = operation.name();
-        Fault::deserialization_failed(format!(
-            "the body is no element '{name}' of the namespace '{NAMESPACE}'"
-        ))
-    })?;
-    let result = operation.apply(argument(body, "n1")?, argument(body, "n2")?);
-    Ok(Some(operation.reply(result)))
+pub fn answer(request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+    let asked = |operation: &Operation| operation.action() == request.action();
+    let operation = Operation::ALL.into_iter().find(asked);
+    let operation = operation.ok_or_else(|| Fault::action_not_supported(request.action()))?;
+    let body = request.body_named(NAMESPACE, operation.name())?;
+    let result = operation.apply(number(body, "n1")?, number(body, "n2")?);
+    Ok(Some(operation.reply(result).into()))
 }
 
-fn is(element: &Element, name: &str) -> bool {
-    element.namespace() == NAMESPACE && element.name() == name
-}
-
-fn argument(body: &Element, name: &str) -> Result<f64, Fault> {
-    let element = body.children().iter().find(|child| is(child, name));
-    let element =
-        element.ok_or_else(|| Fault::deserialization_failed(format!("the element '{name}' is missing")))?;
-    element.value().to_f64().map_err(|_| Fault::deserialization_failed(format!("'{name}' is no xs:double")))
+/// A number that has to be there: WCF would take 0 for one that is missing or nil.
+fn number(body: &Element, name: &str) -> Result<f64, Fault> {
+    let number = body.required_member(name)?.value().to_f64();
+    number.map_err(|_| Fault::deserialization_failed(format!("'{name}' is no xs:double")))
 }
 
 /// A number as the original sample prints it: `Double.ToString()` of the .NET Framework, 15 significant digits.
@@ -126,7 +117,25 @@ fn trim_zeros(number: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use message_encoding::Quotas;
+    use message_encoding::envelope::{self, Decoder, Encoder, Encoding, Outgoing};
+
     use super::*;
+    use crate::random;
+
+    /// What the service answers.
+    fn ask(action: &str, body: Option<Element>) -> Result<Option<Element>, Fault> {
+        let request = Outgoing {
+            body: Ok(body),
+            ..Outgoing::request(action, "", random::message_id(), Element::new("", ""))
+        };
+        let mut octets = Vec::new();
+        Encoder::new(Encoding::Binary, Quotas::DEFAULT).encode(&request, &mut octets).unwrap();
+        let mut decoder = Decoder::new(Encoding::Binary, Quotas::DEFAULT);
+        let reply = envelope::answer(&mut decoder, &octets, &mut answer).unwrap();
+        assert_eq!(reply.relates_to, request.message_id);
+        reply.body
+    }
 
     #[test]
     fn the_four_operations_of_the_sample() {
@@ -139,21 +148,21 @@ mod tests {
             (Operation::Divide, -1.0, 0.0, "-Infinity"),
             (Operation::Divide, 0.0, 0.0, "NaN"),
         ] {
-            let reply = answer(&operation.action(), Some(&operation.request(n1, n2))).unwrap();
+            let reply = ask(&operation.action(), Some(operation.request(n1, n2))).unwrap();
             assert_eq!(display(operation.result(reply.as_ref()).unwrap()), printed);
         }
     }
 
     #[test]
     fn what_is_not_of_the_contract_gets_a_fault() {
-        let subcode = |action: &str, body: Option<Element>| {
-            answer(action, body.as_ref()).unwrap_err().subcode.unwrap().1
-        };
+        let subcode = |action: &str, body| ask(action, body).unwrap_err().subcode.unwrap().1;
         let unknown = "http://Microsoft.ServiceModel.Samples/ICalculator/Root";
         assert_eq!(subcode(unknown, None), "ActionNotSupported");
         let word = Element::new(NAMESPACE, "Add").child("n1", "one").child("n2", 2.0);
         let half = Element::new(NAMESPACE, "Add").child("n1", 1.0);
-        for body in [None, Some(Operation::Divide.request(1.0, 2.0)), Some(word), Some(half)] {
+        let nil = Element::new(NAMESPACE, "n2").nil();
+        let nil = Element::new(NAMESPACE, "Add").child("n1", 1.0).with_child(nil);
+        for body in [None, Some(Operation::Divide.request(1.0, 2.0)), Some(word), Some(half), Some(nil)] {
             assert_eq!(subcode(&Operation::Add.action(), body), "DeserializationFailed");
         }
     }

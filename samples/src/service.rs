@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Encoder, Encoding, Outgoing, answer};
+use message_encoding::envelope::{Decoder, Encoder, Encoding, answer};
 use tokio::time::{sleep, timeout};
 use transport::{Channel, ListenOptions, Listener};
 
@@ -91,16 +91,16 @@ async fn serve(mut channel: Channel) {
             drop(channel.close().await);
             return;
         };
-        let reply = decoder
-            .decode(&request.octets)
-            .and_then(|request| answer(request, &mut calculator::answer))
-            .unwrap_or_else(|error| Some(Outgoing::refusal(error.into())));
-        if let Some(reply) = reply {
+        if let Some(reply) = answer(&mut decoder, &request.octets, &mut calculator::answer) {
             let mut octets = Vec::new();
             if encoder.encode(&reply, &mut octets).is_err() {
                 return;
             }
             let Ok(Ok(())) = timeout(SEND_TIMEOUT, channel.send(&octets)).await else { return };
+        }
+        // What comes now cannot be read without the strings that were refused.
+        if decoder.is_broken() {
+            return;
         }
     }
 }

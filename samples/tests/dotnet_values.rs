@@ -2,11 +2,10 @@
 
 mod common;
 
-use common::{DotNet, Process, free_port, sample};
-use message_encoding::envelope::{Decoder, Element, Encoder, Encoding, Fault, Outgoing, answer};
+use common::{DotNet, Process, free_port, sample, serve};
+use message_encoding::envelope::{Element, Encoder, Encoding, Fault, Outgoing, Reply, Request};
 use message_encoding::value::{DateTime, DateTimeKind, Decimal, TimeSpan, Uuid};
 use message_encoding::{Quotas, Value};
-use transport::{Channel, Limits, ListenOptions, Listener};
 
 const NAMESPACE: &str = "http://interop.example/2024";
 const ARRAYS: &str = "http://schemas.microsoft.com/2003/10/Serialization/Arrays";
@@ -61,44 +60,16 @@ fn the_calculator_in_every_encoding() {
 fn every_primitive_of_the_data_contract_serialiser() {
     let Some(dotnet) = DotNet::found() else { return };
     let address = format!("net.tcp://localhost:{}/values", free_port());
-    let _service = serve(&address);
+    let _service = serve(&address, Quotas::MAX, echo);
     for way in WAYS {
         client(&dotnet, &address, "values", way);
     }
 }
 
-/// A service whose operations give back what they get: read as its type says, and written of that.
-fn serve(address: &str) -> tokio::runtime::Runtime {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut options = ListenOptions::new(address).limits(Limits { envelope: 1 << 20, ..Limits::DEFAULT });
-    for encoding in [Encoding::BinarySession, Encoding::Binary, Encoding::Soap12Utf8] {
-        options = options.content_type(encoding.content_type());
-    }
-    let mut listener = runtime.block_on(Listener::bind(options)).unwrap();
-    runtime.spawn(async move {
-        while let Ok(channel) = listener.accept().await {
-            tokio::spawn(serve_session(channel));
-        }
-    });
-    runtime
-}
-
-async fn serve_session(mut channel: Channel) {
-    let encoding = Encoding::from_content_type(channel.content_type()).unwrap();
-    let mut decoder = Decoder::new(encoding, Quotas::MAX);
-    let mut encoder = Encoder::new(encoding, Quotas::DEFAULT);
-    while let Ok(Some(request)) = channel.receive().await {
-        let reply = answer(decoder.decode(&request.octets).unwrap(), &mut echo).unwrap().unwrap();
-        let mut octets = Vec::new();
-        encoder.encode(&reply, &mut octets).unwrap();
-        channel.send(&octets).await.unwrap();
-    }
-    drop(channel.close().await);
-}
-
-fn echo(action: &str, body: Option<&Element>) -> Result<Option<Element>, Fault> {
-    let name = action.rsplit('/').next().unwrap();
-    let value = body.and_then(|body| body.find("v")).unwrap();
+/// An operation that gives back what it gets: read as its type says, and written of that.
+fn echo(request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+    let name = request.action().rsplit('/').next().unwrap();
+    let value = request.body_named(NAMESPACE, name)?.find("v").unwrap();
     let result = Element::new(NAMESPACE, &format!("{name}Result"));
     let result = match (value.is_nil(), name.strip_suffix("Array")) {
         (true, _) => result.nil(),
@@ -112,7 +83,7 @@ fn echo(action: &str, body: Option<&Element>) -> Result<Option<Element>, Fault> 
         })?,
         _ => of_type(name, value, result)?,
     };
-    Ok(Some(Element::new(NAMESPACE, &format!("{name}Response")).with_child(result)))
+    Ok(Some(Element::new(NAMESPACE, &format!("{name}Response")).with_child(result).into()))
 }
 
 /// `again` with the value of `element`, which is of this type of .NET's.

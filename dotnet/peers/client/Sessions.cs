@@ -19,6 +19,7 @@ sealed class Sessions(Options options, Channels channels)
             case "calc": Calculator(address, label, number); break;
             case "doubles": Doubles(address, label); break;
             case "values": Values(address, label); break;
+            case "shop": Shop(address, label); break;
             case "unknown": Unknown(address, label); break;
             case "duplex": Duplex(address, label); break;
             case "streams": Streams(address, label); break;
@@ -67,6 +68,14 @@ sealed class Sessions(Options options, Channels channels)
         IValues channel = channels.Create<IValues>(address);
         Open(channel, label);
         Report.Say($"{label} {ValueCalls.All(channel)} values");
+        Close(channel, label);
+    }
+
+    void Shop(string address, string label)
+    {
+        IShop channel = channels.Create<IShop>(address);
+        Open(channel, label);
+        ShopCalls.All(channel, label);
         Close(channel, label);
     }
 

@@ -7,6 +7,7 @@ use super::element::Element;
 use super::error::DecodeError;
 use super::fault::Fault;
 use super::headers::Headers;
+use super::service::Identity;
 use super::{Encoding, SoapVersion};
 use crate::dictionary::{ReaderSession, Strings};
 use crate::event::{Event, Reader, ReaderState};
@@ -74,7 +75,54 @@ impl Decoder {
         let reader = self.document(octets)?;
         let mut incoming = Incoming { headers: Headers::none(soap), reader };
         incoming.headers.read(&mut incoming.reader)?;
-        Ok(incoming)
+        if incoming.headers.soap == soap { Ok(incoming) } else { Err(DecodeError::SoapVersion) }
+    }
+
+    /// Whether every later envelope is refused too: [`DecodeError::SessionBroken`].
+    pub const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Who is to be answered about an envelope that was refused, as far as that can still be read: its identity, and where an
+    /// answer should go.
+    pub(super) fn identity(&mut self, octets: &[u8]) -> Identity {
+        // What is too deep or too long elsewhere is only read over.
+        let quotas =
+            Quotas { max_string_content_length: self.quotas.max_string_content_length, ..Quotas::MAX };
+        let mut strings;
+        let (octets, strings) = match self.encoding {
+            Encoding::Binary => (octets, Strings::STATIC),
+            Encoding::BinarySession => {
+                let Some((mut table, document)) = split_sized(octets) else { return Identity::default() };
+                if self.broken {
+                    // The table of this envelope was not kept, but here its strings are.
+                    strings = self.strings.clone();
+                    while let Some((string, rest)) = split_sized(table) {
+                        strings.push(&String::from_utf8_lossy(string));
+                        table = rest;
+                    }
+                    (document, Strings::with_session(&strings))
+                } else {
+                    (document, Strings::with_session(&self.strings))
+                }
+            }
+            encoding => {
+                // As far as there is text, and XML.
+                let utf8 = matches!(encoding, Encoding::Soap11Utf8 | Encoding::Soap12Utf8);
+                let text = octets
+                    .utf8_chunks()
+                    .next()
+                    .filter(|_| utf8)
+                    .map_or(octets, |chunk| chunk.valid().as_bytes());
+                self.records.clear();
+                let _ = text_to_records(encoding, text, &mut self.records);
+                (self.records.as_slice(), Strings::STATIC)
+            }
+        };
+        let mut reader = Reader::new(&mut self.state, octets, strings, quotas);
+        let mut headers = Headers::none(self.encoding.soap());
+        let _ = headers.read_identity(&mut reader);
+        Identity::of(headers)
     }
 
     /// Decodes an envelope as any document, whatever it says.
@@ -218,7 +266,9 @@ impl<'a> Incoming<'a> {
     }
 
     fn fault(&mut self, soap: SoapVersion) -> Result<Fault, DecodeError> {
-        let fault = Fault::read(&mut self.reader, soap)?;
+        let mut fault = Fault::read(&mut self.reader, soap)?;
+        let action = self.headers.action.as_deref().filter(|action| !action.is_empty());
+        fault.action = action.filter(|action| *action != fault.usual_action()).map(Into::into);
         while self.reader.next_child()?.is_some() {
             self.reader.skip()?;
         }

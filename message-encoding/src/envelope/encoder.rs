@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::element::Element;
 use super::error::EncodeError;
 use super::fault::Fault;
+use super::header::Header;
 use super::headers::{Addressing, MessageId};
 use super::names::{
     ACTION, ADDRESS, ADDRESSING_STRING, ANONYMOUS, ANONYMOUS_STRING, BODY, ENVELOPE, HEADER, MESSAGE_ID,
@@ -29,6 +30,8 @@ pub struct Outgoing {
     pub relates_to: Option<MessageId<'static>>,
     /// Where it goes.
     pub to: Option<String>,
+    /// Headers of the application.
+    pub headers: Vec<Header>,
     /// What it says: a fault, or an element, if anything.
     pub body: Result<Option<Element>, Fault>,
 }
@@ -42,11 +45,12 @@ impl Outgoing {
             message_id: Some(message_id),
             relates_to: None,
             to: Some(to.into()),
+            headers: Vec::new(),
             body: Ok(Some(body)),
         }
     }
 
-    /// A fault that answers a message which could not be read.
+    /// A fault that answers a message of which not even that can be read to which it is the answer.
     pub fn refusal(fault: Fault) -> Self {
         Self {
             addressing: Addressing::Wsa10,
@@ -54,8 +58,16 @@ impl Outgoing {
             message_id: None,
             relates_to: None,
             to: None,
+            headers: Vec::new(),
             body: Err(fault),
         }
+    }
+
+    /// The same answer with a fault instead of what it says, such as where that [cannot be written](EncodeError).
+    #[must_use]
+    pub fn with_fault(self, fault: Fault) -> Self {
+        let action = if self.action.is_empty() { self.action } else { fault.action().into() };
+        Self { action, headers: Vec::new(), body: Err(fault), ..self }
     }
 }
 
@@ -72,6 +84,7 @@ impl Outgoing {
 ///     message_id: None,
 ///     relates_to: None,
 ///     to: None,
+///     headers: Vec::new(),
 ///     body: Ok(Some(Element::new("urn:calculator", "Add").child("n1", 1))),
 /// };
 /// let (mut first, mut second) = (Vec::new(), Vec::new());
@@ -158,12 +171,25 @@ fn write_envelope(writer: &mut Writer<'_>, message: &Outgoing, soap: SoapVersion
     writer.declare("s", soap.dictionary_string())?;
     if wsa {
         writer.declare("a", ADDRESSING_STRING)?;
+    }
+    let not_understood = message.body.as_ref().err().and_then(|fault| fault.not_understood.as_deref());
+    let not_understood = not_understood.filter(|_| soap == SoapVersion::Soap12);
+    if wsa || !message.action.is_empty() || !message.headers.is_empty() || not_understood.is_some() {
         writer.start("s", HEADER)?;
-        write_headers(writer, message)?;
-        writer.end()?;
-    } else if message.relates_to.is_none() && !message.action.is_empty() && message.to.is_some() {
-        writer.start("s", HEADER)?;
-        write_plain_headers(writer, message)?;
+        if wsa {
+            write_headers(writer, message)?;
+        } else {
+            write_plain_headers(writer, message)?;
+        }
+        for Header { element, must_understand } in &message.headers {
+            element.write_with(writer, "", |writer| match must_understand {
+                true => writer.attribute("s", MUST_UNDERSTAND, Value::Int(1)),
+                false => Ok(()),
+            })?;
+        }
+        if let Some((namespace, name)) = not_understood {
+            write_not_understood(writer, namespace, name)?;
+        }
         writer.end()?;
     }
     writer.start("s", BODY)?;
@@ -212,9 +238,22 @@ fn header(
     writer.end()
 }
 
+/// Which header was not understood ([SOAP 1.2 Part 1] section 5.4.8).
+fn write_not_understood(writer: &mut Writer<'_>, namespace: &str, name: &str) -> Result<(), WriteError> {
+    writer.start("s", "NotUnderstood")?;
+    if namespace.is_empty() {
+        writer.attribute("", "qname", Value::String(name))?;
+    } else {
+        writer.attribute_qualified_name("", "qname", ("h", name.into()))?;
+        writer.declare("h", namespace)?;
+    }
+    writer.end()
+}
+
 /// The two headers of a request without WS-Addressing.
 fn write_plain_headers(writer: &mut Writer<'_>, message: &Outgoing) -> Result<(), WriteError> {
-    for (name, text) in [(ACTION, Some(&message.action)), (TO, message.to.as_ref())] {
+    let action = Some(&message.action).filter(|action| !action.is_empty());
+    for (name, text) in [(ACTION, action), (TO, message.to.as_ref())] {
         let Some(text) = text else { continue };
         writer.start("", name)?;
         writer.attribute("s", MUST_UNDERSTAND, Value::Int(1))?;

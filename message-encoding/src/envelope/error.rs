@@ -18,6 +18,10 @@ pub enum DecodeError {
     SessionBroken,
     /// The document is no SOAP envelope.
     NotSoap,
+    /// The envelope is of another version of SOAP than the session.
+    SoapVersion,
+    /// This header of WS-Addressing is there twice.
+    RepeatedHeader(&'static str),
     /// The text is no well-formed XML, or has a processing instruction or document type definition. The octet where that shows.
     Xml(usize),
     /// The text is not in the character encoding that was agreed upon.
@@ -46,6 +50,8 @@ impl fmt::Display for DecodeError {
             Self::StringTableTooLong(quota) => write!(f, "the string tables have more than {quota} octets"),
             Self::SessionBroken => f.write_str("an earlier string table of the session was refused"),
             Self::NotSoap => f.write_str("the document is no SOAP envelope"),
+            Self::SoapVersion => f.write_str("the envelope is of another version of SOAP than the session"),
+            Self::RepeatedHeader(name) => write!(f, "the header '{name}' is there twice"),
             Self::Xml(at) => write!(f, "no well-formed XML at octet {at}"),
             Self::Characters => f.write_str("the text is not in the agreed character encoding"),
             Self::NoTextSupport => f.write_str("text encodings need the feature \"text\""),

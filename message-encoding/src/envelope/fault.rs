@@ -41,17 +41,41 @@ pub struct Fault {
     pub reason: String,
     /// What has happened, for programs.
     pub detail: Option<Box<Element>>,
+    /// The action of its message, if it is another one than its subcode has: WCF tells the type of a detail by it.
+    pub action: Option<String>,
+    /// The header that had to be understood and was not, by namespace and name: SOAP 1.2 names it in a header of the answer.
+    pub not_understood: Option<Box<(String, String)>>,
 }
 
 impl Fault {
     /// A fault of the sender.
     pub fn sender(reason: impl Into<String>) -> Self {
-        Self { code: Code::Sender, subcode: None, reason: reason.into(), detail: None }
+        Self::new(Code::Sender, reason.into())
     }
 
     /// A fault of the receiver.
     pub fn receiver(reason: impl Into<String>) -> Self {
-        Self { code: Code::Receiver, subcode: None, reason: reason.into(), detail: None }
+        Self::new(Code::Receiver, reason.into())
+    }
+
+    const fn new(code: Code, reason: String) -> Self {
+        Self { code, subcode: None, reason, detail: None, action: None, not_understood: None }
+    }
+
+    /// The fault with the action of a fault contract, which goes with its detail: WCF's is that of the operation with the name of
+    /// the detail and `Fault` behind it, unless `FaultContract(Action = …)` says otherwise.
+    ///
+    /// ```
+    /// use message_encoding::envelope::{Element, Fault};
+    ///
+    /// let fault = Fault::sender("out of stock")
+    ///     .with_detail(Element::new("urn:shop", "OutOfStock").child("Left", 2))
+    ///     .with_action("urn:shop/IShop/OrderOutOfStockFault");
+    /// assert_eq!(fault.action(), "urn:shop/IShop/OrderOutOfStockFault");
+    /// ```
+    #[must_use]
+    pub fn with_action(self, action: &str) -> Self {
+        Self { action: Some(action.to_string()), ..self }
     }
 
     /// The fault with a subcode.
@@ -84,8 +108,21 @@ impl Fault {
         Self::sender(reason).with_subcode(DISPATCHER, "DeserializationFailed")
     }
 
-    /// The action of a message with this fault: who defines the subcode decides.
-    pub fn action(&self) -> &'static str {
+    /// What to answer when a header must be understood and is not.
+    pub fn not_understood(namespace: &str, name: &str) -> Self {
+        let reason = alloc::format!("the header '{name}' of the namespace '{namespace}' is not understood");
+        Self {
+            not_understood: Some(Box::new((namespace.to_string(), name.to_string()))),
+            ..Self::new(Code::MustUnderstand, reason)
+        }
+    }
+
+    /// The action of a message with this fault: its own, else who defines the subcode decides.
+    pub fn action(&self) -> &str {
+        self.action.as_deref().unwrap_or_else(|| self.usual_action())
+    }
+
+    pub(super) fn usual_action(&self) -> &'static str {
         match self.subcode.as_ref().map(|(namespace, _)| namespace.as_str()) {
             Some(ADDRESSING) => ADDRESSING_FAULT_ACTION,
             Some(DISPATCHER) => DISPATCHER_FAULT_ACTION,
@@ -150,7 +187,7 @@ impl Fault {
 
     /// Reads the fault whose start was the reader's last event, with its end.
     pub(super) fn read(reader: &mut Reader<'_, '_>, soap: SoapVersion) -> Result<Self, ReadError> {
-        let mut fault = Self { code: Code::Other, subcode: None, reason: String::new(), detail: None };
+        let mut fault = Self::new(Code::Other, String::new());
         while let Some(part) = reader.next_child()? {
             match (part.local, soap) {
                 ("Code", SoapVersion::Soap12) => fault.read_code(reader, soap)?,
@@ -227,8 +264,12 @@ impl From<crate::ValueError> for Fault {
 impl From<DecodeError> for Fault {
     /// What to tell a sender whose envelope is refused.
     fn from(error: DecodeError) -> Self {
-        let code = if error == DecodeError::NotSoap { Code::VersionMismatch } else { Code::Sender };
-        Self { code, ..Self::sender(error.to_string()) }
+        let fault = Self::sender(error.to_string());
+        match error {
+            DecodeError::NotSoap | DecodeError::SoapVersion => Self { code: Code::VersionMismatch, ..fault },
+            DecodeError::RepeatedHeader(_) => fault.with_subcode(ADDRESSING, "InvalidAddressingHeader"),
+            _ => fault,
+        }
     }
 }
 

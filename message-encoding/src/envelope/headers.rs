@@ -1,14 +1,17 @@
 //! The headers of an envelope: WS-Addressing 1.0, as far as a service needs it.
 
 use alloc::borrow::Cow;
+use alloc::vec::Vec;
 use core::fmt;
 
+use super::element::Element;
 use super::error::DecodeError;
-use super::names::{ADDRESSING_STRING, BODY, HEADER, NO_ADDRESSING};
+use super::header::Header;
+use super::names::{ADDRESSING_STRING, BODY, HEADER, NO_ADDRESSING, REPLY_RELATIONSHIP};
 use super::{SOAP_11, SOAP_12, SoapVersion};
 use crate::Value;
 use crate::event::{Event, Name, ReadError, Reader, same};
-use crate::value::Uuid;
+use crate::value::{Uuid, XML_SPACE};
 
 /// Where the headers of a message are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,12 +22,12 @@ pub enum Addressing {
     None,
 }
 
-/// The identity of a message: a GUID nearly always.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The identity of a message: a GUID nearly always. Two are one if their GUIDs are, be their letters large or small.
+#[derive(Clone, Debug)]
 pub enum MessageId<'a> {
     /// `urn:uuid:…`.
     Uuid(Uuid),
-    /// Any other URI.
+    /// Any other URI, or a GUID in letters that are not small, which an answer repeats as they are.
     Other(Cow<'a, str>),
 }
 
@@ -34,6 +37,14 @@ impl MessageId<'_> {
         match self {
             Self::Uuid(id) => MessageId::Uuid(id),
             Self::Other(id) => MessageId::Other(Cow::Owned(id.into_owned())),
+        }
+    }
+
+    /// The GUID, if it is one.
+    pub fn uuid(&self) -> Option<Uuid> {
+        match self {
+            Self::Uuid(id) => Some(*id),
+            Self::Other(id) => id.strip_prefix("urn:uuid:")?.parse().ok(),
         }
     }
 
@@ -47,12 +58,24 @@ impl MessageId<'_> {
 
 impl<'a> From<Cow<'a, str>> for MessageId<'a> {
     fn from(text: Cow<'a, str>) -> Self {
-        match text.strip_prefix("urn:uuid:").map(str::parse) {
+        let small = |id: &&str| !id.bytes().any(|octet| octet.is_ascii_uppercase());
+        match text.strip_prefix("urn:uuid:").filter(small).map(str::parse) {
             Some(Ok(id)) => Self::Uuid(id),
             _ => Self::Other(text),
         }
     }
 }
+
+impl PartialEq for MessageId<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Other(one), Self::Other(other)) if one == other => true,
+            _ => self.uuid().is_some_and(|id| other.uuid() == Some(id)),
+        }
+    }
+}
+
+impl Eq for MessageId<'_> {}
 
 impl fmt::Display for MessageId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,8 +104,8 @@ pub struct Headers<'a> {
     pub reply_to: Option<Cow<'a, str>>,
     /// Where the message goes.
     pub to: Option<Cow<'a, str>>,
-    /// A header that is none of these, is for the receiver of the message and must be understood.
-    pub not_understood: Option<Name<'a>>,
+    /// The headers that are none of these and for the receiver of the message, in their order.
+    pub application: Vec<Header>,
 }
 
 impl<'a> Headers<'a> {
@@ -96,8 +119,21 @@ impl<'a> Headers<'a> {
             relates_to: None,
             reply_to: None,
             to: None,
-            not_understood: None,
+            application: Vec::new(),
         }
+    }
+
+    /// The first header of the application with this namespace and name.
+    pub fn header(&self, namespace: &str, name: &str) -> Option<&Header> {
+        self.application
+            .iter()
+            .find(|header| (header.element.namespace(), header.element.name()) == (namespace, name))
+    }
+
+    /// The first header that must be understood, and is not by what `understands` says of its namespace and name.
+    pub fn not_understood(&self, understands: impl Fn(&str, &str) -> bool) -> Option<&Header> {
+        let understood = |header: &Header| understands(header.element.namespace(), header.element.name());
+        self.application.iter().find(|header| header.must_understand && !understood(header))
     }
 
     /// Reads an envelope as far as the start of its body.
@@ -107,52 +143,114 @@ impl<'a> Headers<'a> {
         let mut part = reader.child()?;
         if part && reader.name.is(soap, HEADER.as_str()) {
             while reader.child()? {
-                self.header(reader)?;
+                self.read_header(reader)?;
             }
             part = reader.child()?;
         }
         if part && reader.name.is(soap, BODY.as_str()) { Ok(()) } else { Err(DecodeError::NotSoap) }
     }
 
-    fn header(&mut self, reader: &mut Reader<'a, '_>) -> Result<(), ReadError> {
-        let name = reader.name;
-        let wsa = same(name.namespace, ADDRESSING_STRING.as_str());
-        if wsa {
-            self.addressing = Addressing::Wsa10;
-        } else if name.namespace != NO_ADDRESSING {
-            return self.other(reader, name);
-        }
-        match name.local {
-            "Action" => self.action = Some(reader.read_text()?),
-            "To" => self.to = Some(reader.read_text()?),
-            "MessageID" => self.message_id = Some(read_id(reader)?),
-            "RelatesTo" => self.relates_to = Some(read_id(reader)?),
-            "ReplyTo" => self.reply_to = read_address(reader)?,
-            // Also WS-Addressing: faults go where replies go, and where a message came from does not matter.
-            "FaultTo" | "From" => reader.skip()?,
-            _ => return self.other(reader, name),
+    /// Reads what tells who is to be answered, of an envelope that is refused for something else in it.
+    pub(super) fn read_identity(&mut self, reader: &mut Reader<'a, '_>) -> Result<(), DecodeError> {
+        self.addressing = Addressing::Wsa10;
+        self.soap = read_envelope(reader)?;
+        if reader.child()? && reader.name.is(self.soap.namespace(), HEADER.as_str()) {
+            while reader.child()? {
+                match reader.name.local {
+                    "MessageID" | "ReplyTo" | "RelatesTo" => self.read_header(reader)?,
+                    _ => {
+                        if reader.name.namespace == NO_ADDRESSING {
+                            self.addressing = Addressing::None;
+                        }
+                        reader.skip()?;
+                    }
+                }
+            }
         }
         Ok(())
     }
 
-    #[cold]
-    fn other(&mut self, reader: &mut Reader<'a, '_>, name: Name<'a>) -> Result<(), ReadError> {
-        let (namespace, role) = match self.soap {
-            SoapVersion::Soap11 => (SOAP_11, "actor"),
-            SoapVersion::Soap12 => (SOAP_12, "role"),
-        };
+    fn read_header(&mut self, reader: &mut Reader<'a, '_>) -> Result<(), DecodeError> {
+        let name = reader.name;
+        let (must_understand, ours) = self.soap_attributes(reader)?;
+        let wsa = same(name.namespace, ADDRESSING_STRING.as_str());
+        if !ours {
+            return Ok(reader.skip()?);
+        } else if wsa {
+            self.addressing = Addressing::Wsa10;
+        } else if name.namespace != NO_ADDRESSING {
+            return Ok(self.read_application(reader, name, must_understand)?);
+        }
+        match name.local {
+            "Action" => once(&mut self.action, read_uri(reader)?, "Action"),
+            "To" => once(&mut self.to, read_uri(reader)?, "To"),
+            "MessageID" => once(&mut self.message_id, read_id(reader)?, "MessageID"),
+            "RelatesTo" if relates_as_reply(reader)? => {
+                once(&mut self.relates_to, read_id(reader)?, "RelatesTo")
+            }
+            "ReplyTo" => match read_address(reader)? {
+                Some(address) => once(&mut self.reply_to, address, "ReplyTo"),
+                None => Ok(()),
+            },
+            // Also WS-Addressing: faults go where replies go, and where a message came from does not matter.
+            "RelatesTo" | "FaultTo" | "From" => Ok(reader.skip()?),
+            _ => Ok(self.read_application(reader, name, must_understand)?),
+        }
+    }
+
+    /// Whether the header that started last must be understood, and whether it is for the receiver of the message.
+    fn soap_attributes(&self, reader: &Reader<'a, '_>) -> Result<(bool, bool), ReadError> {
         let (mut must, mut ours) = (false, true);
         for attribute in reader.attributes() {
-            if attribute.name.is(namespace, "mustUnderstand") {
-                must = attribute.value.to_bool() == Ok(true);
-            } else if attribute.name.is(namespace, role) {
-                ours = self.soap.is_receiver(&attribute.value.text()?);
+            if !same(attribute.name.namespace, self.soap.namespace()) {
+                continue;
+            }
+            match (attribute.name.local, self.soap) {
+                ("mustUnderstand", _) => must = attribute.value.to_bool() == Ok(true),
+                ("actor", SoapVersion::Soap11) | ("role", SoapVersion::Soap12) => {
+                    ours = self.soap.is_receiver(&attribute.value.text()?);
+                }
+                _ => {}
             }
         }
-        if must && ours && self.not_understood.is_none() {
-            self.not_understood = Some(name);
-        }
-        reader.skip()
+        Ok((must, ours))
+    }
+
+    #[cold]
+    fn read_application(
+        &mut self,
+        reader: &mut Reader<'a, '_>,
+        name: Name<'a>,
+        must_understand: bool,
+    ) -> Result<(), ReadError> {
+        let depth = reader.depth();
+        let element = match Element::read(reader, name) {
+            Ok(mut element) => {
+                element.remove_attributes(self.soap.namespace());
+                element
+            }
+            // Text beside elements: nobody here has a use for it, so it is left out unless it must be understood.
+            Err(ReadError::Unexpected(_)) => {
+                while reader.depth() >= depth {
+                    reader.next()?.ok_or(ReadError::UnexpectedEnd)?;
+                }
+                if !must_understand {
+                    return Ok(());
+                }
+                Element::new(name.namespace, name.local)
+            }
+            Err(error) => return Err(error),
+        };
+        self.application.push(Header { element, must_understand });
+        Ok(())
+    }
+}
+
+/// Keeps what a header says that may be there once.
+fn once<T>(slot: &mut Option<T>, value: T, name: &'static str) -> Result<(), DecodeError> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(DecodeError::RepeatedHeader(name)),
     }
 }
 
@@ -176,7 +274,29 @@ fn read_envelope(reader: &mut Reader<'_, '_>) -> Result<SoapVersion, DecodeError
 fn read_id<'a>(reader: &mut Reader<'a, '_>) -> Result<MessageId<'a>, ReadError> {
     match reader.read_unique_id()? {
         Ok(id) => Ok(MessageId::Uuid(id)),
-        Err(text) => Ok(text.into()),
+        Err(text) => Ok(trimmed(text).into()),
+    }
+}
+
+fn read_uri<'a>(reader: &mut Reader<'a, '_>) -> Result<Cow<'a, str>, ReadError> {
+    reader.read_text().map(trimmed)
+}
+
+/// A URI without the white space around it, which is not part of it.
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    let space = |octet: Option<&u8>| octet.is_some_and(|&octet| XML_SPACE.contains(&char::from(octet)));
+    match text {
+        text if !space(text.as_bytes().first()) && !space(text.as_bytes().last()) => text,
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(XML_SPACE)),
+        Cow::Owned(text) => Cow::Owned(text.trim_matches(XML_SPACE).into()),
+    }
+}
+
+/// Whether the header that started last says what the message answers, and not another relationship.
+fn relates_as_reply(reader: &Reader<'_, '_>) -> Result<bool, ReadError> {
+    match reader.attributes().find(|attribute| attribute.name.is("", "RelationshipType")) {
+        Some(attribute) => Ok(attribute.value.text()?.trim_matches(XML_SPACE) == REPLY_RELATIONSHIP),
+        None => Ok(true),
     }
 }
 
@@ -185,7 +305,7 @@ fn read_address<'a>(reader: &mut Reader<'a, '_>) -> Result<Option<Cow<'a, str>>,
     let mut address = None;
     while reader.child()? {
         if reader.name.local == "Address" {
-            address = Some(reader.read_text()?);
+            address = Some(read_uri(reader)?);
         } else {
             reader.skip()?;
         }

@@ -9,6 +9,7 @@ mod element;
 mod encoder;
 mod error;
 mod fault;
+mod header;
 mod headers;
 mod names;
 mod service;
@@ -19,12 +20,13 @@ pub use element::{Content, Element, Scalar};
 pub use encoder::{Encoder, Outgoing};
 pub use error::{DecodeError, EncodeError};
 pub use fault::{Code, Fault};
+pub use header::Header;
 pub use headers::{Addressing, Headers, MessageId};
 pub use names::{
     ADDRESSING, ANONYMOUS, DISPATCHER, FAULT_ACTION, NO_ADDRESS, SCHEMA_INSTANCE, SOAP_11, SOAP_12,
 };
 use names::{SOAP_11_STRING, SOAP_12_STRING};
-pub use service::{Service, answer};
+pub use service::{Reply, Request, Service, answer};
 
 /// How an envelope is encoded: what a Known Encoding Record of the framing says ([MC-NMF] section 2.2.3.4.1), or the content type
 /// in an Extensible Encoding Record.

@@ -12,6 +12,8 @@ pub const ADDRESSING: &str = "http://www.w3.org/2005/08/addressing";
 pub const ANONYMOUS: &str = "http://www.w3.org/2005/08/addressing/anonymous";
 /// The address that nothing is sent to: a message to be answered there wants no answer.
 pub const NO_ADDRESS: &str = "http://www.w3.org/2005/08/addressing/none";
+/// What a reply is to the message that it relates to.
+pub(super) const REPLY_RELATIONSHIP: &str = "http://www.w3.org/2005/08/addressing/reply";
 /// The action of a fault that the application means ([WS-Addressing 1.0 SOAP binding] section 6).
 pub const FAULT_ACTION: &str = "http://www.w3.org/2005/08/addressing/soap/fault";
 /// The action of a fault that WS-Addressing itself knows.

@@ -64,6 +64,16 @@ impl Element {
         self.with_value(Scalar::Empty).with_attribute(SCHEMA_INSTANCE, "nil", true)
     }
 
+    /// Takes away the attributes of a namespace.
+    pub(in crate::envelope) fn remove_attributes(&mut self, namespace: &str) {
+        if let Some(Attributes(attributes)) = self.attributes.as_deref_mut() {
+            attributes.retain(|attribute| &*attribute.namespace != namespace);
+            if attributes.is_empty() {
+                self.attributes = None;
+            }
+        }
+    }
+
     /// Writes the attributes and the declarations that they need.
     pub(super) fn write_attributes(&self, writer: &mut Writer<'_>) -> Result<(), WriteError> {
         let Some(Attributes(attributes)) = self.attributes.as_deref() else { return Ok(()) };

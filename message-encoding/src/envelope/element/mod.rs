@@ -155,6 +155,16 @@ impl Element {
     ///
     /// [`WriteError`].
     pub fn write(&self, writer: &mut Writer<'_>, outer: &str) -> Result<(), WriteError> {
+        self.write_with(writer, outer, |_| Ok(()))
+    }
+
+    /// As [`Element::write`], with more in the start tag.
+    pub(super) fn write_with(
+        &self,
+        writer: &mut Writer<'_>,
+        outer: &str,
+        more: impl FnOnce(&mut Writer<'_>) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
         writer.start("", DictionaryString::InBand(&self.name))?;
         if *self.namespace != *outer {
             if self.namespace.is_empty() {
@@ -163,6 +173,7 @@ impl Element {
                 writer.declare("", DictionaryString::InBand(&self.namespace))?;
             }
         }
+        more(writer)?;
         self.write_attributes(writer)?;
         match &self.content {
             Content::Value(value) => writer.text(value.value())?,
