@@ -149,14 +149,12 @@ unsafe fn finish(
         address::mark(number);
     }
     if !address.is_null() {
-        if length.is_null() {
-            return Err(Errno::FAULT);
-        }
+        let is_v4 = mapped || shared.local().is_ipv4();
         // as the kernel says where it knows no peer
-        let peer = address::accepted_peer(number).ok_or(Errno::CONNABORTED)?;
+        let peer = address::accepted_peer(number, is_v4).ok_or(Errno::CONNABORTED)?;
         let peer = if mapped { address::mapped(peer) } else { peer };
         // SAFETY: passed on; it writes at most `*length` octets.
-        unsafe { address::write(peer, address, length) };
+        unsafe { address::write(peer, address, length) }?;
     }
     // it arrives non-blocking and closed on exec
     if flags & libc::SOCK_NONBLOCK == 0 {
@@ -207,8 +205,7 @@ pub(crate) unsafe fn name(
     }
     // SAFETY: the kernel has written `written` octets, at most the buffer's; the rest is the caller's promise.
     unsafe {
-        let Some(value) = address::read(buffer.as_ptr().cast(), written) else { return Err(Errno::INVAL) };
-        address::write(address::mapped(value), address, length);
+        let value = address::read(buffer.as_ptr().cast(), written).ok_or(Errno::INVAL)?;
+        address::write(address::mapped(value), address, length)
     }
-    Ok(())
 }

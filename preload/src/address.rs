@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
+use rustix::io::Errno;
 
 use crate::next;
 
@@ -106,11 +107,22 @@ pub(crate) unsafe fn read(address: *const sockaddr, length: socklen_t) -> Option
 
 /// Gives the program an address, as the kernel does: cut off at `*length`, which becomes the whole length.
 ///
+/// # Errors
+/// EFAULT if one of the two is null, EINVAL if the length is negative as an int.
+///
 /// # Safety
-/// `address` points to `*length` writable octets, or both are null.
-pub(crate) unsafe fn write(value: SocketAddr, address: *mut sockaddr, length: *mut socklen_t) {
+/// `address` points to `*length` writable octets, or either is null.
+pub(crate) unsafe fn write(
+    value: SocketAddr,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> Result<(), Errno> {
     if address.is_null() || length.is_null() {
-        return;
+        return Err(Errno::FAULT);
+    }
+    // SAFETY: not null, so the program's own.
+    if unsafe { *length }.cast_signed() < 0 {
+        return Err(Errno::INVAL);
     }
     match value {
         SocketAddr::V4(v4) => {
@@ -135,6 +147,7 @@ pub(crate) unsafe fn write(value: SocketAddr, address: *mut sockaddr, length: *m
             unsafe { write_raw(&raw, address, length) };
         }
     }
+    Ok(())
 }
 
 /// # Safety
@@ -150,13 +163,10 @@ unsafe fn write_raw<T>(raw: &T, address: *mut sockaddr, length: *mut socklen_t) 
 
 /// The peer of a connection as `accept` shows it, also when it has reset the connection since and `getpeername` knows it no
 /// more: SO_PEERNAME asks the kernel as its own `accept` does.
-pub(crate) fn accepted_peer(socket: c_int) -> Option<SocketAddr> {
+pub(crate) fn accepted_peer(socket: c_int, is_v4: bool) -> Option<SocketAddr> {
     let mut buffer = [0u8; mem::size_of::<sockaddr_in6>()];
     // the kernel refuses whoever asks for more than the address has
-    let mut length = match domain(socket)? {
-        libc::AF_INET => mem::size_of::<sockaddr_in>() as socklen_t,
-        _ => length_of(&buffer),
-    };
+    let mut length = if is_v4 { mem::size_of::<sockaddr_in>() as socklen_t } else { length_of(&buffer) };
     let value = buffer.as_mut_ptr();
     // SAFETY: the buffer has at least `length` octets, and both outlive the call.
     let result = unsafe {
@@ -186,7 +196,7 @@ mod tests {
             let mut length: socklen_t = 64;
             // SAFETY: the buffer has `length` octets.
             let read = unsafe {
-                write(value, buffer.as_mut_ptr().cast(), &raw mut length);
+                write(value, buffer.as_mut_ptr().cast(), &raw mut length).unwrap();
                 read(buffer.as_ptr().cast(), length)
             };
             assert_eq!(read, Some(value));
@@ -194,8 +204,12 @@ mod tests {
             let mut short = [0xAAu8; 64];
             length = 4;
             // SAFETY: the buffer has more than `length` octets.
-            unsafe { write(value, short.as_mut_ptr().cast(), &raw mut length) };
+            unsafe { write(value, short.as_mut_ptr().cast(), &raw mut length) }.unwrap();
             assert_eq!((length, &short[..4], short[4]), (whole, &buffer[..4], 0xAA));
+            length = socklen_t::MAX;
+            // SAFETY: nothing is written for such a length.
+            let refused = unsafe { write(value, short.as_mut_ptr().cast(), &raw mut length) };
+            assert_eq!(refused, Err(Errno::INVAL));
         }
     }
 

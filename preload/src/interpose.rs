@@ -141,12 +141,8 @@ pub unsafe extern "C-unwind" fn getsockname(
     length: *mut socklen_t,
 ) -> c_int {
     match listener_of(socket) {
-        Some(_) if address.is_null() || length.is_null() => fail(libc::EFAULT),
-        Some(listener) => {
-            // SAFETY: the program's own arguments, not null.
-            unsafe { address::write(listener.shared().local(), address, length) };
-            0
-        }
+        // SAFETY: the program's own arguments.
+        Some(listener) => answer(unsafe { address::write(listener.shared().local(), address, length) }),
         // SAFETY: the program's own arguments.
         None => answer(unsafe { crate::accept::name(next::getsockname.get(), socket, address, length) }),
     }

@@ -60,16 +60,21 @@ static int listening(void) {
     return s;
 }
 
-static int client(void) {
+static int client_of(const char *ip) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-    inet_pton(AF_INET, "127.0.0.1", &a.sin_addr);
+    struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    int v6 = inet_pton(AF_INET6, ip, &a6.sin6_addr) == 1;
+    inet_pton(AF_INET, ip, &a.sin_addr);
     char message[128], via[64];
-    int s = new_socket(), length = snprintf(via, sizeof via, "net.tcp://localhost:%d/check", port);
-    CHECK(connect(s, (struct sockaddr *)&a, sizeof a) == 0);
+    int s = v6 ? socket(AF_INET6, SOCK_STREAM, 0) : new_socket();
+    int length = snprintf(via, sizeof via, "net.tcp://localhost:%d/check", port);
+    CHECK((v6 ? connect(s, (struct sockaddr *)&a6, sizeof a6) : connect(s, (struct sockaddr *)&a, sizeof a)) == 0);
     int total = snprintf(message, sizeof message, "%c%c%c%c%c%c%c%s%c%c", 0, 1, 0, 1, 2, 2, length, via, 3, 8);
     CHECK(write(s, message, total) == total);
     return s;
 }
+
+static int client(void) { return client_of("127.0.0.1"); }
 
 static int readable(int fd, int ms) {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -135,6 +140,53 @@ static void what_it_says_of_itself(void) {
     FAILS(getpeername(s, (struct sockaddr *)&a, &length), ENOTCONN);
     FAILS(accept4(s, NULL, NULL, 1), EINVAL);
     CHECK(readable(s, 0) == 0);
+}
+
+static void reset_then_accept(int family, int dual_stack, const char *ip, const char *peer) {
+    int s = socket(family, SOCK_STREAM, 0), one = 1;
+    setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    if (family == AF_INET6) {
+        set(s, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack);
+        CHECK(bind(s, (struct sockaddr *)&v6, sizeof v6) == 0);
+    } else {
+        CHECK(bind(s, (struct sockaddr *)&v4, sizeof v4) == 0);
+    }
+    CHECK(listen(s, 64) == 0);
+    for (int with_address = 0; with_address < 2; with_address++) {
+        int c = client_of(ip);
+        CHECK(readable(s, 60000) == 1);
+        CHECK(setsockopt(c, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)) == 0);
+        close(c);
+        struct sockaddr_storage a;
+        socklen_t length = sizeof a;
+        struct sockaddr *address = (struct sockaddr *)&a;
+        int accepted = with_address ? accept4(s, address, &length, SOCK_CLOEXEC) : accept(s, NULL, NULL);
+        CHECK(accepted >= 0);
+        if (with_address) {
+            char text[64];
+            const void *octets = family == AF_INET ? (void *)&((struct sockaddr_in *)&a)->sin_addr
+                                                   : (void *)&((struct sockaddr_in6 *)&a)->sin6_addr;
+            CHECK(a.ss_family == family && length == (family == AF_INET ? sizeof v4 : sizeof v6));
+            CHECK(!strcmp(inet_ntop(family, octets, text, sizeof text), peer));
+        }
+        length = sizeof a;
+        FAILS(getpeername(accepted, address, &length), ENOTCONN);
+        length = sizeof a;
+        CHECK(getsockname(accepted, address, &length) == 0 && a.ss_family == family);
+        CHECK(option(accepted, SOL_SOCKET, SO_ERROR) == ECONNRESET);
+        close(accepted);
+    }
+    close(s);
+}
+
+// Linux hands a connection to the program that was reset while it was queued.
+static void who_resets_is_accepted(void) {
+    reset_then_accept(AF_INET, 0, "127.0.0.1", "127.0.0.1");
+    reset_then_accept(AF_INET6, 0, "::1", "::1");
+    reset_then_accept(AF_INET6, 1, "::1", "::1");
+    reset_then_accept(AF_INET6, 1, "127.0.0.1", "::ffff:127.0.0.1");
 }
 
 static void flags_of_what_is_accepted(void) {
@@ -535,6 +587,7 @@ static const struct {
     ENTRY(in_an_epoll_before_it_is_bound),
     ENTRY(at_the_descriptor_limit_nothing_is_lost),
     ENTRY(on_a_descriptor_above_any_table),
+    ENTRY(who_resets_is_accepted),
     ENTRY(other_sockets_are_left_alone),
     ENTRY(vfork_children_change_nothing),
     ENTRY(a_program_started_without_the_listener_does_not_keep_its_address),

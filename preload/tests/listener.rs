@@ -43,6 +43,7 @@ macro_rules! checks {
 checks! {
     what_it_says_of_itself;
     flags_of_what_is_accepted plain;
+    who_resets_is_accepted plain;
     options_are_kept plain;
     shutdown_wakes_and_listen_begins_again plain;
     a_thread_that_accepts_can_be_cancelled plain;
