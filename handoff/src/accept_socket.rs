@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::io::Errno;
+use rustix::io::{DupFlags, Errno};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -277,8 +277,32 @@ impl Sockets {
 /// # Errors
 /// [`AcceptError`], with nothing lost on [`AcceptError::TooManyOpenFiles`].
 pub fn receive(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, AcceptError> {
+    receive_beside(socket, into, &mut Sockets::default())
+}
+
+/// As [`receive`], and each socket has the lowest descriptor that was free, as `accept` promises: those of the copies, which
+/// came first. Costs a system call for each socket more.
+///
+/// # Errors
+/// Those of [`receive`].
+pub fn receive_lowest(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, AcceptError> {
     let mut copies = Sockets::default();
-    match receive_message(socket, &mut copies, RecvFlags::PEEK)? {
+    let received = receive_beside(socket, into, &mut copies)?;
+    for (socket, mut copy) in into.sockets.iter_mut().map_while(Option::as_mut).zip(copies.drain()) {
+        if rustix::io::dup3(&*socket, &mut copy, DupFlags::CLOEXEC).is_ok() {
+            *socket = copy;
+        }
+    }
+    Ok(received)
+}
+
+/// `copies` gets those of the peek.
+fn receive_beside(
+    socket: BorrowedFd<'_>,
+    into: &mut Sockets,
+    copies: &mut Sockets,
+) -> Result<bool, AcceptError> {
+    match receive_message(socket, copies, RecvFlags::PEEK)? {
         Message::None => return Ok(false),
         Message::Truncated => return Err(AcceptError::TooManyOpenFiles),
         Message::Malformed | Message::Whole => {}
@@ -287,7 +311,7 @@ pub fn receive(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, Accep
         Message::None => Ok(false),
         Message::Whole => Ok(true),
         Message::Truncated => {
-            *into = copies;
+            core::mem::swap(into, copies);
             Ok(true)
         }
         Message::Malformed => Err(AcceptError::Malformed),

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 use handoff::AcceptError;
-use handoff::accept_socket::{Sockets, receive};
+use handoff::accept_socket::{Sockets, receive_lowest};
 use libc::{nfds_t, pollfd, sockaddr, sockaddr_in6, socklen_t};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
@@ -70,7 +70,7 @@ fn take(listener: &Listener) -> Result<Taken, Errno> {
     loop {
         listener.refresh();
         let generation = listener.generation();
-        match receive(borrow(listener.descriptor(Behind::Accept)), &mut sockets) {
+        match receive_lowest(borrow(listener.descriptor(Behind::Accept)), &mut sockets) {
             // one socket per message was asked for
             Ok(true) => return Ok(sockets.drain().next().map_or(Taken::None, Taken::Socket)),
             Ok(false) => return Ok(Taken::None),
@@ -158,7 +158,7 @@ unsafe fn finish(
     }
     // it arrives non-blocking and closed on exec
     if flags & libc::SOCK_NONBLOCK == 0 {
-        fcntl_setfl(&socket, fcntl_getfl(&socket)?.difference(OFlags::NONBLOCK))?;
+        fcntl_setfl(&socket, OFlags::empty())?;
     }
     if flags & libc::SOCK_CLOEXEC == 0 {
         set_close_on_exec(number, false);
