@@ -16,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use handoff::RefusedReason;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, accept_with, bind, ipproto, listen, socket_with, sockopt,
@@ -93,6 +94,14 @@ impl ListenError {
     /// The family, or the address, does not exist here.
     pub(crate) fn is_absent(&self) -> bool {
         [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT].contains(&self.errno)
+    }
+
+    /// What a worker is refused for.
+    pub(crate) fn reason(&self) -> RefusedReason {
+        match self.errno {
+            Errno::ACCESS | Errno::PERM => RefusedReason::PortNotPermitted,
+            _ => RefusedReason::FailedToListen,
+        }
     }
 }
 

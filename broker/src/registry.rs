@@ -218,15 +218,17 @@ impl State {
         for prefix in prefixes {
             let wanted = self.ports.wanted(prefix, bound);
             let acquired = if wanted.is_empty() {
-                Err("none of the addresses that the broker may listen on is of this family".to_owned())
+                let message =
+                    "none of the addresses that the broker may listen on is of this family".to_owned();
+                Err((RefusedReason::FailedToListen, message))
             } else {
-                self.ports.acquire(&wanted).map_err(|error: ListenError| error.to_string())
+                self.ports.acquire(&wanted).map_err(|error: ListenError| (error.reason(), error.to_string()))
             };
             match acquired {
                 Ok(acquired) => open.extend(acquired),
-                Err(message) => {
+                Err((reason, message)) => {
                     self.ports.release(&open);
-                    return Err(refused(RefusedReason::FailedToListen, Some(prefix.address()), message));
+                    return Err(refused(reason, Some(prefix.address()), message));
                 }
             }
         }

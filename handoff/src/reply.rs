@@ -68,6 +68,8 @@ pub enum RefusedReason {
     ConflictingRegistration,
     /// The port could not be opened.
     FailedToListen,
+    /// The broker has no right to open the port: one below 1024, say.
+    PortNotPermitted,
     /// The address is over 2048 octets.
     PathTooLong,
     /// The scheme is not `net.tcp`.
