@@ -11,7 +11,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use handoff::CONTROL_VARIABLE;
-use handoff::environment::{ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, LIBRARY};
+use handoff::environment::{
+    ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, LIBRARY, QUIET_VARIABLE, WAIT_VARIABLE,
+};
 use router::{HostNameComparison, Prefix};
 
 use crate::program;
@@ -35,6 +37,13 @@ pub(crate) struct Exec {
     /// Print the environment that makes a program share, one NAME=VALUE a line, for systemd units and container images.
     #[arg(long)]
     print_environment: bool,
+    /// Say nothing on the program's standard error while all is well; only what fails.
+    #[arg(long)]
+    quiet: bool,
+    /// How long the program's bind waits for a broker that is not there yet, in seconds [default: 15 for a systemd unit,
+    /// else 0].
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u32>,
     /// The program and its arguments.
     #[arg(last = true, required_unless_present = "print_environment", value_name = "PROGRAM")]
     command: Vec<OsString>,
@@ -62,8 +71,13 @@ impl Exec {
 
     fn environment(&self) -> Result<Vec<(&'static str, OsString)>> {
         let mode = self.host_name_comparison.unwrap_or_default();
+        let mut prefixes: Vec<Prefix> = Vec::new();
         for address in &self.address {
-            Prefix::parse(address, mode).map_err(|error| anyhow!("--address {address}: {error}"))?;
+            let prefix = parse(address, mode).map_err(|error| anyhow!("--address {address}: {error}"))?;
+            if let Some(same) = prefixes.iter().find(|other| **other == prefix) {
+                bail!("--address {address} is given twice: it is the same as {}", same.address());
+            }
+            prefixes.push(prefix);
         }
         // no space and no separator inside, as WCF escapes them: `env $(broker exec … --print-environment)` works
         let escaped = |address: &String| address.trim().replace(' ', "%20").replace('|', "%7C");
@@ -79,8 +93,31 @@ impl Exec {
         if let Some(mode) = self.host_name_comparison {
             environment.push((HOST_NAME_COMPARISON_VARIABLE, mode.as_str().into()));
         }
+        if self.quiet {
+            environment.push((QUIET_VARIABLE, "1".into()));
+        }
+        if let Some(seconds) = self.wait {
+            environment.push((WAIT_VARIABLE, seconds.to_string().into()));
+        }
         Ok(environment)
     }
+}
+
+/// An address that a service can be registered under; else what is meant instead.
+fn parse(address: &str, mode: HostNameComparison) -> Result<Prefix> {
+    let authority = address.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    let host = authority.map(|authority| authority.rsplit_once(':').map_or(authority, |(host, _)| host));
+    if let Some(sign @ ("+" | "*")) = host {
+        let mode = if sign == "+" { "strong_wildcard (the default)" } else { "weak_wildcard" };
+        bail!(
+            "write localhost for {sign}, with --host-name-comparison {mode}: it stands for every host name"
+        );
+    }
+    let prefix = Prefix::parse(address, mode)?;
+    if prefix.port() == 0 {
+        bail!("port 0 means any free port: name the one that clients use");
+    }
+    Ok(prefix)
 }
 
 fn print(environment: &[(&str, OsString)]) -> Result<ExitCode> {

@@ -24,6 +24,8 @@ pub(crate) enum Unsuitable {
     Architecture(PathBuf),
     #[error("{} is set-user-id, set-group-id or has file capabilities: the dynamic linker ignores LD_PRELOAD for it", .0.display())]
     SetUserId(PathBuf),
+    #[error("{} is a .NET or Windows program: start it with mono or dotnet (… -- mono {})", .0.display(), .0.display())]
+    DotNet(PathBuf),
     #[error("{}: {error}", file.display())]
     Io { file: PathBuf, error: String },
 }
@@ -63,12 +65,26 @@ pub(crate) fn check(file: &Path) -> Result<(), Unsuitable> {
         if start.starts_with(b"\x7fELF") {
             return check_elf(&file, &open);
         }
+        if start.starts_with(b"MZ") && !has_binary_format(b"4d5a") {
+            return Err(Unsuitable::DotNet(file));
+        }
         match interpreter(start) {
             Some(next) => file = next,
             None => return Ok(()),
         }
     }
     Ok(())
+}
+
+/// Whether the kernel was told what runs files that begin so (binfmt_misc); else a shell would try to read it.
+fn has_binary_format(magic: &[u8]) -> bool {
+    let formats = std::fs::read_dir("/proc/sys/fs/binfmt_misc").into_iter().flatten().flatten();
+    let texts = formats.filter_map(|format| std::fs::read(format.path()).ok());
+    texts.into_iter().any(|text| {
+        let words = text.split(|octet| octet.is_ascii_whitespace()).collect::<Vec<_>>();
+        words.first() == Some(&&b"enabled"[..])
+            && words.windows(2).any(|pair| matches!(pair, [b"magic", value] if value.starts_with(magic)))
+    })
 }
 
 fn gains_privileges(file: &Path) -> bool {
