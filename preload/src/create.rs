@@ -64,6 +64,7 @@ fn create_at(
     let shared = listener.shared();
     shared.descriptors.iter().for_each(|cell| cell.store(-1, Ordering::Relaxed));
     wanted.write(shared);
+    shared.registration.store(registration.id, Ordering::Relaxed);
 
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let original = duplicate(socket)?;

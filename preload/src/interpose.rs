@@ -16,7 +16,7 @@ use crate::listener::{Listener, listener_of};
 use crate::next::{self, fail};
 use crate::settings::settings;
 use crate::shared::Behind;
-use crate::{address, create, reconnect};
+use crate::{address, create, options, reconnect, say, unshared};
 
 fn answer(result: Result<(), Errno>) -> c_int {
     match result {
@@ -55,7 +55,13 @@ fn share(socket: c_int, local: SocketAddr) -> Option<Result<(), Errno>> {
     }
     let dual_stack = local.is_ipv6() && option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) == Some(0);
     let wanted = Wanted { local, dual_stack };
-    Some(match reconnect::register(settings, addresses, wanted.bound()) {
+    if let Some(option) = options::unsuitable(socket) {
+        say::line(format_args!(
+            "{local} cannot be shared: {option} is set, which the broker's listener has not"
+        ));
+        return Some(Err(Errno::OPNOTSUPP));
+    }
+    Some(match reconnect::first(settings, &addresses, &wanted.bound()) {
         Ok(registration) => create::create(socket, &wanted, registration),
         Err(error) => Err(reconnect::tell(&error)),
     })
@@ -67,7 +73,11 @@ fn share(socket: c_int, local: SocketAddr) -> Option<Result<(), Errno>> {
 pub unsafe extern "C-unwind" fn listen(socket: c_int, backlog: c_int) -> c_int {
     let Some(listener) = listener_of(socket) else {
         // SAFETY: the program's own arguments.
-        return unsafe { next::listen.get()(socket, backlog) };
+        let result = unsafe { next::listen.get()(socket, backlog) };
+        if result == 0 {
+            unshared::say(socket);
+        }
+        return result;
     };
     let shared = listener.shared();
     if shared.shut.load(Ordering::Acquire) == 1 {
@@ -79,7 +89,9 @@ pub unsafe extern "C-unwind" fn listen(socket: c_int, backlog: c_int) -> c_int {
         }
         shared.shut.store(0, Ordering::Release);
     }
-    shared.listening.store(1, Ordering::Release);
+    if shared.listening.swap(1, Ordering::AcqRel) == 0 {
+        reconnect::say_registered(listener, "registered");
+    }
     0
 }
 
@@ -243,6 +255,12 @@ pub unsafe extern "C-unwind" fn setsockopt(
         }
         return result;
     };
+    if options::is_unsuitable(level, name) {
+        say::line(format_args!(
+            "option {name} of level {level} is refused: the broker's listener has it not"
+        ));
+        return fail(libc::ENOPROTOOPT);
+    }
     let original = listener.descriptor(Behind::Original);
     // SAFETY: the program's own arguments.
     let result = unsafe { next::setsockopt.get()(original, level, name, value, length) };

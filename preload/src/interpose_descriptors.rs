@@ -1,11 +1,14 @@
 //! The replaced functions that close, copy or change descriptors of any kind.
 
 use core::ffi::{c_int, c_uint, c_ulong, c_void};
+use core::mem::MaybeUninit;
 use core::ptr;
+use std::os::fd::AsRawFd;
 
 use libc::epoll_event;
+use rustix::fs::{Mode, OFlags, RawDir};
 
-use crate::descriptor::is_open;
+use crate::descriptor::{is_close_on_exec, is_open};
 use crate::listener::{at, listener_of};
 use crate::next::{self, fail};
 use crate::shared::Behind;
@@ -99,18 +102,43 @@ const CLOSE_RANGE_CLOEXEC: c_int = 4;
 pub unsafe extern "C-unwind" fn closefrom(lowest: c_int) {
     let first = c_uint::try_from(lowest).unwrap_or(0);
     // SAFETY: as `close_range`.
-    unsafe { close_range(first, c_uint::MAX, 0) };
+    if unsafe { close_range(first, c_uint::MAX, 0) } != 0 {
+        close_each_from(first);
+    }
+}
+
+/// Where the kernel has no `close_range`, or a filter of system calls forbids it. What stands behind a kept listener stays.
+fn close_each_from(first: c_uint) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(folder) = rustix::fs::open(c"/proc/self/fd", flags, Mode::empty()) else { return };
+    let mut room = [MaybeUninit::uninit(); 4096];
+    let mut descriptors = RawDir::new(&folder, &mut room);
+    while let Some(Ok(descriptor)) = descriptors.next() {
+        let number = descriptor.file_name().to_str().ok().and_then(|name| name.parse::<c_int>().ok());
+        let number = number.filter(|number| *number != folder.as_raw_fd());
+        if let Some(number) = number.filter(|number| number.unsigned_abs() >= first) {
+            // SAFETY: the program has asked for it; ours that are still needed it does not close.
+            unsafe { close(number) };
+        }
+    }
 }
 
 /// Notes that `copy`, which `dup` or the like gave, is the same as `of`.
 fn noted(of: c_int, copy: c_int) -> c_int {
+    let errno = next::errno();
     if let Entry::Listener(number) = entry(of)
         && copy >= 0
         && copy != of
-        && is_owner()
     {
-        at(number).refer();
-        table::set(copy, Entry::Listener(number));
+        if is_owner() {
+            at(number).refer();
+            table::set(copy, Entry::Listener(number));
+        }
+        // in a child of vfork, too: descriptors are its own
+        if !is_close_on_exec(copy) {
+            at(number).set_close_on_exec(false);
+        }
+        fail(errno);
     }
     copy
 }
@@ -198,10 +226,15 @@ pub unsafe extern "C-unwind" fn ioctl(descriptor: c_int, request: c_ulong, argum
     result
 }
 
-/// What an exec'd program inherits of a listener is all of it or nothing.
+/// What an exec'd program inherits of a listener is all of it or nothing: all if it inherits a descriptor of it.
 fn inherit(descriptor: c_int, close_on_exec: bool) {
-    if let Some(listener) = listener_of(descriptor) {
-        listener.set_close_on_exec(close_on_exec);
+    if let Entry::Listener(number) = entry(descriptor) {
+        let mut close_on_exec = close_on_exec;
+        table::for_each_in(0, c_uint::MAX, |other, entry| {
+            let is_inherited = || is_open(other) && !is_close_on_exec(other);
+            close_on_exec &= entry != Entry::Listener(number) || !is_inherited();
+        });
+        at(number).set_close_on_exec(close_on_exec);
     }
 }
 

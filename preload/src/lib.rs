@@ -15,6 +15,7 @@
 //! - [`address`]: what a dual-stack listener shows of IPv4 connections.
 //! - [`watchers`]: the epoll instances that a socket is in when it is bound.
 //! - [`interpose`] and [`interpose_descriptors`]: the functions of the C library that are replaced; [`next`]: the originals.
+//! - [`say`]: lines on standard error; [`unshared`]: why a listener is not shared.
 //! - [`load`]: what happens before the program's first line.
 //!
 //! No lock is taken and nothing is allocated in `close`, `dup`, `fork` or `fcntl`; a child of `vfork` changes no state.
@@ -30,7 +31,9 @@ mod load;
 mod next;
 mod options;
 mod reconnect;
+mod say;
 mod settings;
 mod shared;
 mod table;
+mod unshared;
 mod watchers;

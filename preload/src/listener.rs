@@ -70,6 +70,8 @@ pub(crate) fn listener_of(descriptor: c_int) -> Option<&'static Listener> {
 
 /// What a registration gave.
 pub(crate) struct Registration {
+    /// Its number at the broker.
+    pub(crate) id: u64,
     pub(crate) control: ControlConnection,
     pub(crate) accept: AcceptSocket,
 }
@@ -121,6 +123,13 @@ impl Listener {
     /// How many of the program's descriptors are an inherited listener.
     pub(crate) fn set_references(&self, references: u32) {
         self.references.store(references, Ordering::Release);
+    }
+
+    /// Wakes whoever waits for the listener, to accept and so to find its end once more.
+    pub(crate) fn wake(&self) {
+        let (epoll, accept) = (self.descriptor(Behind::Epoll), self.descriptor(Behind::Accept));
+        let _ =
+            epoll::add(borrow(epoll), borrow(accept), epoll::EventData::new_u64(0), epoll::EventFlags::IN);
     }
 
     /// Another descriptor of the program is this listener.
@@ -215,8 +224,10 @@ impl Listener {
         }
         let mut copies = Sockets::default();
         let _ = peek(borrow(shared.descriptor(Behind::MailboxOut)), &mut copies);
-        if let Some(accept) = copies.drain().next() {
+        let mut copies = copies.drain();
+        if let (Some(accept), Some(control)) = (copies.next(), copies.next()) {
             let _ = self.replace_behind(Behind::Accept, &accept);
+            let _ = self.replace_behind(Behind::Control, &control);
             self.generation.store(current, Ordering::Release);
         }
     }
@@ -247,12 +258,15 @@ impl Listener {
     fn renew_accept_socket(&self, registration: Registration) -> Result<(), Errno> {
         let shared = self.shared();
         self.quiet();
-        let accept = OwnedFd::from(registration.accept);
+        shared.registration.store(registration.id, Ordering::Relaxed);
+        let (accept, control) = (OwnedFd::from(registration.accept), OwnedFd::from(registration.control));
         let former = duplicate(shared.descriptor(Behind::MailboxOut))?;
         let _ = AcceptSocket::from(former).drain(drop);
-        let _ = AcceptSender::from(duplicate(shared.descriptor(Behind::MailboxIn))?).send(&[accept.as_fd()]);
+        let mailbox = AcceptSender::from(duplicate(shared.descriptor(Behind::MailboxIn))?);
+        // with the control connection, or the registration would end with this process
+        mailbox.send(&[accept.as_fd(), control.as_fd()]).map_err(|_| Errno::NOBUFS)?;
         self.replace_behind(Behind::Accept, &accept)?;
-        self.replace_behind(Behind::Control, &OwnedFd::from(registration.control))?;
+        self.replace_behind(Behind::Control, &control)?;
         let generation = shared.generation.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
         self.generation.store(generation, Ordering::Release);
         self.watch_accept_socket()
@@ -271,12 +285,8 @@ impl Listener {
         let accept = borrow(self.descriptor(Behind::Accept));
         rustix::fs::fcntl_setfl(accept, rustix::fs::OFlags::empty())?;
         self.set_receive_timeout()?;
-        epoll::add(
-            borrow(self.descriptor(Behind::Epoll)),
-            accept,
-            epoll::EventData::new_u64(0),
-            epoll::EventFlags::IN,
-        )
+        let epoll = borrow(self.descriptor(Behind::Epoll));
+        epoll::add(epoll, accept, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
     }
 
     /// The accept socket's SO_RCVTIMEO is the listener's.
@@ -286,6 +296,12 @@ impl Listener {
         set_socket_timeout(borrow(self.descriptor(Behind::Accept)), Timeout::Recv, timeout)
     }
 
+    /// Ends a registration that could not be put behind it whole; else its addresses would be taken at the next attempt.
+    pub(crate) fn end_registration(&self) {
+        // SAFETY: no memory is involved.
+        unsafe { next::shutdown.get()(self.descriptor(Behind::Control), libc::SHUT_RDWR) };
+    }
+
     /// `shutdown` of a listener: who waits is woken, and the registration ends.
     pub(crate) fn shut(&self) {
         let shared = self.shared();
@@ -293,8 +309,7 @@ impl Listener {
         shared.listening.store(0, Ordering::Release);
         // SAFETY: no memory is involved.
         unsafe { next::shutdown.get()(shared.descriptor(Behind::Accept), libc::SHUT_RDWR) };
-        // SAFETY: as above.
-        unsafe { next::shutdown.get()(shared.descriptor(Behind::Control), libc::SHUT_RDWR) };
+        self.end_registration();
     }
 
     /// Follows the program's descriptor in what an exec'd program inherits.

@@ -6,7 +6,7 @@ use std::fs;
 use crate::settings::{self, settings};
 use crate::shared::{Behind, MEMFD_NAME, Shared};
 use crate::watchers::open_descriptors;
-use crate::{address, create, next, table};
+use crate::{address, create, next, say, table, unshared};
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -16,6 +16,7 @@ static LOADED: extern "C" fn() = loaded;
 extern "C" fn loaded() {
     next::find_all();
     table::own();
+    say::load();
     settings::load();
     if settings().is_none() {
         return;
@@ -37,6 +38,7 @@ fn adopt_inherited() {
             address::expect_marked();
         }
         let target = fs::read_link(format!("/proc/self/fd/{state}"));
+        unshared::say_inherited(*state);
         if target.is_ok_and(|target| target.to_string_lossy().starts_with(&format!("/memfd:{MEMFD_NAME} "))) {
             create::adopt(*state, |shared| programs_of(shared, &descriptors));
         }

@@ -44,6 +44,52 @@ const INHERITED: [(c_int, c_int, u32); 28] = [
 
 const LARGEST: usize = 16;
 
+/// Options of a listener that decide which connections, or which octets of them, come at all. The broker's listener has none
+/// of them, and what is accepted has already got its first octets: they are refused.
+const UNSUITABLE: [(c_int, c_int, &str); 11] = [
+    (SOL_SOCKET, libc::SO_BINDTODEVICE, "SO_BINDTODEVICE"),
+    (SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX"),
+    (SOL_SOCKET, libc::SO_ATTACH_FILTER, "SO_ATTACH_FILTER"),
+    (SOL_SOCKET, libc::SO_ATTACH_BPF, "SO_ATTACH_BPF"),
+    (IPPROTO_IP, libc::IP_MINTTL, "IP_MINTTL"),
+    (IPPROTO_IP, libc::IP_OPTIONS, "IP_OPTIONS"),
+    (IPPROTO_IPV6, IPV6_MINHOPCOUNT, "IPV6_MINHOPCOUNT"),
+    (IPPROTO_TCP, libc::TCP_MD5SIG, "TCP_MD5SIG"),
+    (IPPROTO_TCP, TCP_MD5SIG_EXT, "TCP_MD5SIG_EXT"),
+    (IPPROTO_TCP, TCP_AO_ADD_KEY, "TCP_AO_ADD_KEY"),
+    (IPPROTO_TCP, libc::TCP_ULP, "TCP_ULP"),
+];
+
+const SO_BINDTOIFINDEX: c_int = 62;
+const IPV6_MINHOPCOUNT: c_int = 73;
+const TCP_MD5SIG_EXT: c_int = 32;
+const TCP_AO_ADD_KEY: c_int = 38;
+
+/// Whether a listener cannot have this option.
+pub(crate) fn is_unsuitable(level: c_int, name: c_int) -> bool {
+    UNSUITABLE.iter().any(|(l, n, _)| (*l, *n) == (level, name))
+}
+
+/// Of these, one that `socket` has. Of keys (TCP_MD5SIG, TCP_AO) the kernel does not tell.
+pub(crate) fn unsuitable(socket: c_int) -> Option<&'static str> {
+    let asked = UNSUITABLE.iter().filter(|(level, name, _)| {
+        // what cannot be asked for by an int: a device's name (its index can), instructions of a filter
+        *level != IPPROTO_TCP && ![libc::SO_BINDTODEVICE, libc::SO_ATTACH_BPF].contains(name)
+    });
+    asked.into_iter().find(|(level, name, _)| has(socket, *level, *name)).map(|(_, _, name)| *name)
+}
+
+fn has(socket: c_int, level: c_int, name: c_int) -> bool {
+    let mut value: c_int = 0;
+    let is_filter = (level, name) == (SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // of a filter, how many instructions there are is told to who has no room for them
+    let mut length: socklen_t = if is_filter { 0 } else { 4 };
+    // SAFETY: both outlive the call, and at most `length` octets are written.
+    let result =
+        unsafe { next::getsockopt.get()(socket, level, name, (&raw mut value).cast(), &raw mut length) };
+    result == 0 && if is_filter { length != 0 } else { length != 0 && value != 0 }
+}
+
 /// The options to set on accepted sockets; in the memory that all processes with the listener share.
 #[repr(C)]
 pub(crate) struct Options {

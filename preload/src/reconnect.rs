@@ -6,17 +6,16 @@
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
-use std::io::Write;
 use std::net::IpAddr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handoff::{ControlConnection, HandoffError, RefusedReason, Register};
 use rustix::io::Errno;
 
 use crate::listener::{Listener, Registration};
 use crate::settings::{Settings, settings};
-use crate::table;
+use crate::{say, table};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -43,17 +42,52 @@ pub(crate) fn register(
     register.bound = Some(bound);
     // what is left over from a message is invisible to epoll: a program that accepts once per wake-up would never see it
     register.sockets_per_message = Some(1);
-    let (_, accept) = control.register(&register)?;
-    Ok(Registration { control, accept })
+    let (id, accept) = control.register(&register)?;
+    Ok(Registration { id, control, accept })
+}
+
+/// The first registration, at `bind`. Waits a while for a broker that is not there yet, if the program began at boot, say.
+///
+/// # Errors
+/// Those of [`register`].
+pub(crate) fn first(
+    settings: &Settings,
+    addresses: &[String],
+    bound: &[IpAddr],
+) -> Result<Registration, HandoffError> {
+    let until = Instant::now().checked_add(settings.wait);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match register(settings, addresses.to_vec(), bound.to_vec()) {
+            Err(error @ HandoffError::NoBroker { .. }) => error,
+            other => return other,
+        };
+        if until.is_none_or(|until| Instant::now() >= until) {
+            return Err(error);
+        }
+        if pause == FIRST_PAUSE {
+            let (path, seconds) = (settings.control.display(), settings.wait.as_secs());
+            say::news(format_args!("no broker runs at {path} yet: waits for it, at most {seconds} s"));
+        }
+        thread::sleep(pause);
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    }
 }
 
 /// What `bind` says, with a line on standard error for whoever looks there.
 pub(crate) fn tell(error: &HandoffError) -> Errno {
-    let _ = std::io::stderr().write_all(format!("net.tcp port sharing: {error}\n").as_bytes());
+    match error {
+        HandoffError::Io(io) if Errno::from_io_error(io) == Some(Errno::AFNOSUPPORT) => {
+            say::line(format_args!(
+                "this program may make no Unix sockets, which lead to the broker: add AF_UNIX to RestrictAddressFamilies= of its unit"
+            ))
+        }
+        error => say::line(format_args!("{error}")),
+    }
     match error {
         HandoffError::Refused(refused) => match refused.reason {
             RefusedReason::ConflictingRegistration | RefusedReason::FailedToListen => Errno::ADDRINUSE,
-            RefusedReason::AccessDenied => Errno::ACCESS,
+            RefusedReason::AccessDenied | RefusedReason::PortNotPermitted => Errno::ACCESS,
             _ => Errno::ADDRNOTAVAIL,
         },
         HandoffError::AccessDenied { .. } => Errno::ACCESS,
@@ -78,6 +112,7 @@ pub(crate) fn start(listener: &'static Listener, epoch: u32) {
     {
         return;
     }
+    say_gone(listener);
     let spawned = without_signals(|| {
         thread::Builder::new()
             .name("port sharing".into())
@@ -85,8 +120,30 @@ pub(crate) fn start(listener: &'static Listener, epoch: u32) {
             .spawn(move || run(listener, epoch))
     });
     if spawned.is_err() {
+        // no room for a thread now: the program is woken to find the end again, but not at full speed
         listener.reconnecting.store(0, Ordering::Release);
+        thread::sleep(FIRST_PAUSE);
+        listener.wake();
     }
+}
+
+/// Once for all the processes with the listener.
+fn say_gone(listener: &Listener) {
+    let generation = listener.generation();
+    if listener.shared().told.swap(generation, Ordering::AcqRel) != generation {
+        let local = listener.shared().local();
+        say::news(format_args!(
+            "the broker is gone, or has ended the registration of {local}: waits to register again"
+        ));
+    }
+}
+
+/// What a listener is to the broker.
+pub(crate) fn say_registered(listener: &Listener, how: &str) {
+    let shared = listener.shared();
+    let (local, id) = (shared.local(), shared.registration.load(Ordering::Relaxed));
+    let addresses = settings().map(|settings| settings.addresses_of(local).join(", ")).unwrap_or_default();
+    say::news(format_args!("{local} is shared: {addresses} is {how} (registration {id})"));
 }
 
 /// The program's signals are for its own threads.
@@ -115,14 +172,9 @@ fn run(listener: &'static Listener, epoch: u32) {
         if !become_registrar(listener) {
             continue;
         }
-        let registration = again(listener);
-        let registered = registration.is_ok();
-        match registration {
-            Ok(registration) => {
-                // before the new registration can end: the `accept` that sees it end starts the next thread
-                listener.reconnecting.store(0, Ordering::Release);
-                let _ = listener.renew(registration, epoch);
-            }
+        let mut is_done = false;
+        match again(listener) {
+            Ok(registration) => is_done = renew(listener, registration, epoch),
             Err(error @ HandoffError::Refused(_)) if longest == LONGEST_PAUSE => {
                 tell(&error);
                 longest = LONGEST_PAUSE_REFUSED;
@@ -130,11 +182,27 @@ fn run(listener: &'static Listener, epoch: u32) {
             Err(_) => {}
         }
         listener.shared().registrar.store(0, Ordering::Release);
-        if registered {
+        if is_done {
             return;
         }
     }
     listener.reconnecting.store(0, Ordering::Release);
+}
+
+/// Whether this thread has nothing left to do: the registration stands behind the listener, or another thread goes on.
+fn renew(listener: &'static Listener, registration: Registration, epoch: u32) -> bool {
+    // before the new registration can end: the `accept` that sees it end starts the next thread
+    listener.reconnecting.store(0, Ordering::Release);
+    if listener.renew(registration, epoch).is_ok() {
+        if listener.epoch() == epoch {
+            say_registered(listener, "registered again");
+        }
+        return true;
+    }
+    // no descriptor was free, say
+    listener.end_registration();
+    let nobody = listener.reconnecting.compare_exchange(0, table::pid(), Ordering::AcqRel, Ordering::Relaxed);
+    nobody.is_err()
 }
 
 /// One of the processes with the listener registers; another takes its place should it die.

@@ -4,19 +4,31 @@ use std::env;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use handoff::environment::{ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE};
+use handoff::environment::{
+    ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, QUIET_VARIABLE, WAIT_VARIABLE,
+};
+
+use crate::say;
 
 static SETTINGS: OnceLock<Option<Settings>> = OnceLock::new();
 
 /// The port of a net.tcp address that has none.
 const DEFAULT_PORT: u16 = 808;
 
+/// How long a service's `bind` waits for a broker.
+const SERVICE_WAIT: Duration = Duration::from_secs(15);
+
 #[derive(Debug)]
 pub(crate) struct Settings {
     addresses: Vec<Address>,
     pub(crate) host_name_comparison: Option<String>,
     pub(crate) control: PathBuf,
+    /// No lines while all is well.
+    pub(crate) quiet: bool,
+    /// How long `bind` waits for a broker.
+    pub(crate) wait: Duration,
 }
 
 /// One `--address`.
@@ -40,6 +52,8 @@ pub(crate) fn load() {
         let addresses: Vec<_> = addresses.split('|').filter_map(Address::parse).collect();
         (!addresses.is_empty()).then(|| Settings {
             addresses,
+            quiet: env::var_os(QUIET_VARIABLE).is_some_and(|quiet| !quiet.is_empty()),
+            wait: wait(),
             host_name_comparison: env::var(HOST_NAME_COMPARISON_VARIABLE)
                 .ok()
                 .filter(|mode| !mode.is_empty()),
@@ -48,7 +62,28 @@ pub(crate) fn load() {
     });
 }
 
+/// As asked for; else a service's, which may have been started together with the broker. Nobody waits at a terminal.
+fn wait() -> Duration {
+    let asked = env::var(WAIT_VARIABLE).ok().and_then(|seconds| seconds.parse().ok());
+    let service = || if say::is_journal() { SERVICE_WAIT } else { Duration::ZERO };
+    asked.map_or_else(service, Duration::from_secs)
+}
+
 impl Settings {
+    /// What `--address` names, for people.
+    pub(crate) fn authorities(&self) -> String {
+        let mut ports: Vec<_> = self.addresses.iter().map(|address| address.port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+        format!("port{} {}", if ports.len() == 1 { "" } else { "s" }, ports.join(", "))
+    }
+
+    /// Whether an address has this port.
+    pub(crate) fn has_port(&self, port: u16) -> bool {
+        self.addresses.iter().any(|address| address.port == port)
+    }
+
     /// The addresses that a listener bound to `local` belongs to: those with its port and, if their host is a literal, its IP
     /// address. A listener on all addresses belongs to every literal of the port.
     pub(crate) fn addresses_of(&self, local: SocketAddr) -> Vec<String> {
@@ -83,7 +118,8 @@ mod tests {
 
     fn settings(addresses: &[&str]) -> Settings {
         let addresses = addresses.iter().filter_map(|text| Address::parse(text)).collect();
-        Settings { addresses, host_name_comparison: None, control: PathBuf::new() }
+        let (control, wait) = (PathBuf::new(), Duration::ZERO);
+        Settings { addresses, host_name_comparison: None, control, quiet: false, wait }
     }
 
     #[test]

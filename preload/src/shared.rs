@@ -43,6 +43,10 @@ pub(crate) struct Shared {
     pub(crate) generation: AtomicU32,
     pub(crate) listening: AtomicU32,
     pub(crate) shut: AtomicU32,
+    /// The registration's number at the broker.
+    pub(crate) registration: AtomicU64,
+    /// The accept socket, by its generation, whose end was said on standard error.
+    pub(crate) told: AtomicU32,
     /// The process that is registering again.
     pub(crate) registrar: AtomicI32,
     /// The address the program bound to: the IPv4 one mapped.
@@ -65,6 +69,8 @@ impl Shared {
             generation: AtomicU32::new(0),
             listening: AtomicU32::new(0),
             shut: AtomicU32::new(0),
+            registration: AtomicU64::new(0),
+            told: AtomicU32::new(0),
             registrar: AtomicI32::new(0),
             ip: [const { AtomicU64::new(0) }; 2],
             scope: AtomicU32::new(0),

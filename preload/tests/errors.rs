@@ -89,6 +89,190 @@ fn another_user_is_eacces() {
     }
 }
 
+/// Binds, listens, and waits to be ended.
+const LISTEN: &str = "import socket, sys
+for host in sys.argv[2:]:
+    s = socket.socket(); s.setsockopt(1, 2, 1); s.bind((host, int(sys.argv[1]))); s.listen()";
+
+fn said_at_listen(mut exec: Command, port: u16, hosts: &[&str]) -> String {
+    let output = exec.args(["python3", "-c", LISTEN, &port.to_string()]).args(hosts).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    text(&output.stderr)
+}
+
+#[test]
+fn listen_says_whether_it_is_shared() {
+    if !installed("python3") {
+        return;
+    }
+    let broker = Broker::start();
+    let (port, other) = (free_port(), free_port());
+    let addresses = [address(port, "a")];
+    let said = said_at_listen(broker.exec(&addresses), port, &["127.0.0.1"]);
+    let address = &addresses[0];
+    assert!(
+        said.starts_with(&format!(
+            "net.tcp port sharing: 127.0.0.1:{port} is shared: {address} is registered (reg"
+        )) && said.lines().count() == 1,
+        "{said}"
+    );
+    // a port that means nothing to the addresses: the likeliest mistake
+    let said = said_at_listen(broker.exec(&["net.tcp://localhost/a".into()]), other, &["127.0.0.1"]);
+    assert_eq!(said, format!("net.tcp port sharing: port {other} is not shared: --address names port 808\n"));
+    let said = said_at_listen(broker.exec(&[format!("net.tcp://127.0.0.2:{port}/a")]), port, &["127.0.0.1"]);
+    assert!(said.contains("is not shared: --address names other IP addresses"), "{said}");
+    let mut quiet = broker.exec(&addresses);
+    quiet.env("NET_TCP_PORT_SHARING_QUIET", "1");
+    assert_eq!(said_at_listen(quiet, port, &["127.0.0.1"]), "");
+}
+
+#[test]
+fn a_broken_environment_is_said() {
+    if !installed("python3") {
+        return;
+    }
+    let port = free_port();
+    let library = programs().join("libnet_tcp_port_sharing.so");
+    for broken in ["", "localhost:808"] {
+        let mut python = Command::new("env");
+        python.arg(format!("LD_PRELOAD={}", library.display()));
+        python.env("NET_TCP_PORT_SHARING_ADDRESSES", broken);
+        let said = said_at_listen(python, port, &["127.0.0.1"]);
+        let expected = format!("no address is in NET_TCP_PORT_SHARING_ADDRESSES={broken}\n");
+        assert!(said.ends_with(&expected) && said.contains(&format!("port {port} is not shared")), "{said}");
+    }
+}
+
+#[test]
+fn an_inherited_listener_is_said() {
+    let broker = Broker::start();
+    let foreign = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = foreign.local_addr().unwrap().port();
+    let mut exec = broker.exec(&[address(port, "a")]);
+    let output = exec.arg("true").stdin(std::os::fd::OwnedFd::from(foreign)).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(&format!("descriptor 0, which listens on 127.0.0.1:{port}, is not shared")),
+        "{said}"
+    );
+}
+
+/// Standard error is the program's: what it has put there since is none of ours to write to.
+#[test]
+fn another_file_at_standard_error_gets_no_line() {
+    if !installed("python3") {
+        return;
+    }
+    let broker = Broker::start();
+    let port = free_port();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let program = format!("import os, sys\nos.dup2(os.open({:?}, 1), 2)\n{LISTEN}", file.path());
+    let mut exec = broker.exec(&[address(port, "a")]);
+    let output = exec.args(["python3", "-c", &program, &port.to_string(), "127.0.0.1"]).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "");
+}
+
+/// A full pipe that nobody reads holds nothing up.
+#[test]
+fn a_standard_error_that_stalls_blocks_nothing() {
+    let Some(server) = compile("server.c", &[]) else { return };
+    let broker = Broker::start();
+    let port = free_port();
+    let (reader, writer) = std::io::pipe().unwrap();
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+    while rustix::io::write(&writer, &[b'x'; 4096]).is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).unwrap();
+    let mut exec = broker.exec(&[address(port, "a")]);
+    exec.arg(&server).args(["threads", &port.to_string()]).stderr(writer);
+    let _service = Service::start(exec);
+    assert_eq!(call(port, "a"), "0\n");
+    drop(reader);
+}
+
+#[test]
+fn the_broker_s_end_and_return_are_said() {
+    let Some(server) = compile("server.c", &[]) else { return };
+    let mut broker = Broker::start();
+    let (port, file) = (free_port(), tempfile::NamedTempFile::new().unwrap());
+    let mut exec = broker.exec(&[address(port, "a")]);
+    exec.arg(&server).args(["edge", &port.to_string()]).stderr(file.reopen().unwrap());
+    let _service = Service::start(exec);
+    let lines = || std::fs::read_to_string(file.path()).unwrap();
+    broker.kill();
+    common::wait_until("its end is said", || lines().contains("the broker is gone"));
+    broker.restart();
+    common::wait_until("its return is said", || lines().contains("is registered again (registration 1)\n"));
+    assert_eq!(lines().lines().count(), 3, "{}", lines());
+}
+
+#[test]
+fn a_broker_that_may_not_open_the_port_is_eacces() {
+    use std::os::unix::fs::chown;
+    let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if !installed("python3") || !rustix::process::geteuid().is_root() || first.trim() == "0" {
+        println!("skipped: not root, or every port is free for all");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    chown(folder.path(), Some(65_534), Some(65_534)).unwrap();
+    let control = folder.path().join("control");
+    let mut run = Command::new(programs().join("broker"));
+    run.args(["run", "--log-level", "error", "--control"]).arg(&control).uid(65_534).gid(65_534);
+    let mut broker = run.spawn().unwrap();
+    common::wait_until("it listens", || handoff::ControlConnection::connect(&control).is_ok());
+    let mut exec = Command::new(programs().join("broker"));
+    exec.arg("exec").arg("--control").arg(&control).args(["--address", "net.tcp://localhost:1/a", "--"]);
+    let output = bind(exec, 1);
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+    assert_eq!(text(&output.stdout), "EACCES\n");
+    assert!(text(&output.stderr).contains("CAP_NET_BIND_SERVICE"), "{output:?}");
+}
+
+#[test]
+fn bind_waits_for_a_broker_that_is_about_to_start() {
+    if !installed("python3") {
+        return;
+    }
+    let mut broker = Broker::start();
+    broker.kill();
+    let port = free_port();
+    let mut exec = broker.exec(&[address(port, "a")]);
+    exec.env("NET_TCP_PORT_SHARING_WAIT", "60").args(["python3", "-c", BIND, &port.to_string()]);
+    let mut program = exec.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = std::io::BufReader::new(program.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    assert!(line.contains("waits for it, at most 60 s"), "{line}");
+    broker.restart();
+    let output = program.wait_with_output().unwrap();
+    assert_eq!(text(&output.stdout), "bound\n");
+}
+
+#[test]
+fn an_option_that_the_broker_s_listener_cannot_have_is_refused() {
+    if !installed("python3") {
+        return;
+    }
+    let broker = Broker::start();
+    let port = free_port();
+    let program = "import errno, socket, sys
+port, after = int(sys.argv[1]), sys.argv[2] == 'after'
+s = socket.socket()
+try:
+    if after: s.bind(('127.0.0.1', port))
+    s.setsockopt(socket.IPPROTO_IP, 21, 255)  # IP_MINTTL
+    if not after: s.bind(('127.0.0.1', port))
+except OSError as error: print(errno.errorcode[error.errno])";
+    for (when, expected) in [("before", "ENOTSUP\n"), ("after", "ENOPROTOOPT\n")] {
+        let mut exec = broker.exec(&[address(port, "a")]);
+        let output = exec.args(["python3", "-c", program, &port.to_string(), when]).output().unwrap();
+        assert_eq!(text(&output.stdout), expected, "{output:?}");
+        assert_eq!(text(&output.stderr).lines().count(), 1, "{output:?}");
+    }
+}
+
 #[test]
 fn a_listener_on_another_port_is_left_alone() {
     let Some(server) = compile("server.c", &[]) else { return };
@@ -168,6 +352,12 @@ fn what_cannot_share_is_refused_with_the_reason() {
         assert!(code == Some(126) && reason.contains(expected), "behind env: {code:?} {reason}");
     }
 
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("svc.exe");
+    std::fs::write(&program, b"MZ\x90\0").unwrap();
+    let (code, reason) = refusal(exec(), &[program.to_str().unwrap()]);
+    assert!(code == Some(126) && reason.contains("start it with mono or dotnet"), "{code:?} {reason}");
+
     let Some(program) = compile("unsuitable.c", &[]) else { return };
     let program = program.to_str().unwrap();
     assert_eq!(refusal(exec(), &[program]).0, Some(7), "it runs");
@@ -192,6 +382,20 @@ fn an_address_that_is_none_is_refused() {
         let because = reason.rsplit(": ").next().unwrap_or_default();
         assert_eq!(reason.matches(because.trim()).count(), 1, "said once: {reason}");
     }
+    for (address, expected) in [
+        ("net.tcp://+:808/a", "write localhost for +"),
+        ("net.tcp://*/a", "write localhost for *"),
+        ("net.tcp://localhost:0/a", "name the one that clients use"),
+    ] {
+        let (code, reason) = refusal(broker.exec(&[address.into()]), &["true"]);
+        assert!(
+            code == Some(1) && reason.contains(address) && reason.contains(expected),
+            "{code:?} {reason}"
+        );
+    }
+    let twice = ["net.tcp://localhost/a".into(), "net.tcp://localhost:808/a".into()];
+    let (code, reason) = refusal(broker.exec(&twice), &["true"]);
+    assert!(code == Some(1) && reason.contains("given twice"), "{code:?} {reason}");
     let mut exec = Command::new(programs().join("broker"));
     exec.args(["exec", "--address", "net.tcp://h/a", "--host-name-comparison", "loose", "--", "true"]);
     assert_eq!(exec.output().unwrap().status.code(), Some(2));

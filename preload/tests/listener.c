@@ -3,19 +3,24 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -473,6 +478,41 @@ static void on_a_descriptor_above_any_table(void) {
     CHECK(listening() >= 0); // the last one has ended the registration
 }
 
+static void accept_gives_the_lowest_descriptor(void) {
+    int s = listening(), c = client(), lowest = dup(0);
+    CHECK(readable(s, 60000) == 1 && close(lowest) == 0);
+    int a = accept(s, NULL, NULL);
+    CHECK(a == lowest && fcntl(a, F_GETFD) == 0 && (fcntl(a, F_GETFL) & O_NONBLOCK) == 0);
+    int d = client();
+    CHECK(readable(s, 60000) == 1);
+    lowest = dup(0);
+    close(lowest);
+    int b = accept4(s, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    CHECK(b == lowest && fcntl(b, F_GETFD) == FD_CLOEXEC && (fcntl(b, F_GETFL) & O_NONBLOCK));
+    same_connection(c, a);
+    close(d);
+}
+
+// A container's filter of system calls may say that there is none.
+static void closefrom_without_close_range(void) {
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    int s = listening(), open = dup(0), high = fcntl(0, F_DUPFD, 900);
+    CHECK(open > s);
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    closefrom(open);
+    FAILS(fcntl(open, F_GETFD), EBADF);
+    FAILS(fcntl(high, F_GETFD), EBADF);
+    int c = client(), a = accept(s, NULL, NULL);
+    CHECK(a >= 0);
+    same_connection(c, a);
+}
+
 static void other_sockets_are_left_alone(void) {
     int s = listening(), other = new_socket(), udp = socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(bind_to(udp, "127.0.0.1") == 0); // the same port, another protocol
@@ -588,6 +628,8 @@ static const struct {
     ENTRY(at_the_descriptor_limit_nothing_is_lost),
     ENTRY(on_a_descriptor_above_any_table),
     ENTRY(who_resets_is_accepted),
+    ENTRY(accept_gives_the_lowest_descriptor),
+    ENTRY(closefrom_without_close_range),
     ENTRY(other_sockets_are_left_alone),
     ENTRY(vfork_children_change_nothing),
     ENTRY(a_program_started_without_the_listener_does_not_keep_its_address),

@@ -51,6 +51,8 @@ checks! {
     // TCP's own TIME_WAIT and lack of anything behind the listener make these two differ
     close_then_bind_succeeds_at_once;
     other_sockets_are_left_alone;
+    accept_gives_the_lowest_descriptor plain;
+    closefrom_without_close_range plain;
     time_outs_and_signals plain;
     edges_come_for_each_connection plain;
     in_an_epoll_before_it_is_bound plain;

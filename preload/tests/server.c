@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -135,6 +136,23 @@ static void with_copy(void) {
     blocking(NULL);
 }
 
+static void *until_told(void *unused) {
+    char line[16];
+    if (read(0, line, sizeof line) > 0) {
+        struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+        setrlimit(RLIMIT_AS, &all);
+    }
+    return unused;
+}
+
+// No thread's stack has room until a line comes.
+static void starve(void) {
+    pthread_t thread;
+    struct rlimit none = {0, RLIM_INFINITY};
+    pthread_create(&thread, NULL, until_told, NULL);
+    setrlimit(RLIMIT_AS, &none);
+}
+
 static void ignore(int signal) { (void)signal; }
 
 // Children accept, the parent waits; one of them is lost now and then and replaced.
@@ -193,6 +211,22 @@ int main(int argc, char **argv) {
         with_copy();
     } else if (!strcmp(mode, "timeout")) {
         with_timeout();
+    } else if (!strcmp(mode, "exec-copy")) {
+        fcntl(listener, F_SETFD, FD_CLOEXEC);
+        if (fork() == 0) {
+            dup2(listener, 33);
+            execl("/proc/self/exe", "server", "inherited", "33", NULL);
+            die("exec");
+        }
+        close(listener);
+        pause();
+    } else if (!strcmp(mode, "starved")) {
+        starve();
+        blocking(NULL);
+    } else if (!strcmp(mode, "starved-epoll")) {
+        starve();
+        fcntl(listener, F_SETFL, fcntl(listener, F_GETFL) | O_NONBLOCK);
+        with_epoll(EPOLLIN | EPOLLET, 0);
     } else if (!strcmp(mode, "exec")) {
         char number[16];
         snprintf(number, sizeof number, "%d", listener);

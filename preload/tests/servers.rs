@@ -2,7 +2,12 @@
 
 mod common;
 
-use common::{Broker, address, assert_each_once, call_at, compile, free_port, installed, load, wait_until};
+use std::io::Write;
+
+use common::{
+    Broker, Service, address, assert_each_once, call, call_at, compile, free_port, installed, load,
+    wait_until,
+};
 
 /// Loads a server, kills the broker, starts it again, and loads once more.
 fn survives(mode: &str, flags: &[&str], wrapper: &[&str]) {
@@ -76,6 +81,62 @@ fn an_exec_d_child_that_inherits_the_listener() {
 }
 
 #[test]
+fn an_exec_d_child_that_inherits_a_copy_of_a_listener_closed_on_exec() {
+    survives("exec-copy", &[], &[]);
+}
+
+#[test]
+fn a_registration_of_forked_children_outlives_each_of_them() {
+    let Some(server) = compile("server.c", &[]) else { return };
+    let mut broker = Broker::start();
+    let (port, said) = (free_port(), tempfile::NamedTempFile::new().unwrap());
+    let mut exec = broker.exec(&[address(port, "prefork")]);
+    exec.arg(&server).args(["prefork", &port.to_string()]).stderr(said.reopen().unwrap());
+    let service = Service::start(exec);
+    let said = || std::fs::read_to_string(said.path()).unwrap();
+    let children = || {
+        let process = service.process.id();
+        std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap()
+    };
+    broker.kill();
+    broker.restart();
+    wait_until("it is registered again", || said().contains("registered again"));
+    let first = children();
+    for child in first.split_ascii_whitespace() {
+        let child = rustix::process::Pid::from_raw(child.parse().unwrap()).unwrap();
+        rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+        wait_until("it is gone, and replaced", || {
+            rustix::process::test_kill_process(child).is_err()
+                && children().split_ascii_whitespace().count() == 4
+        });
+        assert!(call(port, "prefork").ends_with('\n'));
+    }
+    assert_eq!(said().matches("registered again").count(), 1, "{}", said());
+    assert_eq!(said().matches("the broker is gone").count(), 1, "{}", said());
+}
+
+#[test]
+fn without_room_for_a_thread_it_registers_when_there_is_room() {
+    let Some(server) = compile("server.c", &[]) else { return };
+    for mode in ["starved", "starved-epoll"] {
+        let mut broker = Broker::start();
+        let (port, said) = (free_port(), tempfile::NamedTempFile::new().unwrap());
+        let mut exec = broker.exec(&[address(port, mode)]);
+        exec.arg(&server).args([mode, &port.to_string()]).stderr(said.reopen().unwrap());
+        let mut service = Service::start(exec);
+        broker.kill();
+        wait_until("it has seen that the broker is gone", || {
+            std::fs::read_to_string(said.path()).unwrap().contains("the broker is gone")
+        });
+        broker.restart();
+        service.process.stdin.as_mut().unwrap().write_all(b"enough\n").unwrap();
+        wait_until("it is registered again", || {
+            call_at([127, 0, 0, 1].into(), port, mode).is_ok_and(|answer| answer == "0\n")
+        });
+    }
+}
+
+#[test]
 fn threads_under_address_sanitizer() {
     survives("threads", &["-fsanitize=address", "-static-libasan"], &[]);
 }
@@ -88,6 +149,10 @@ fn edge_triggered_epoll_under_address_sanitizer() {
 #[test]
 fn threads_under_valgrind() {
     if installed("valgrind") {
-        survives("threads", &[], &["valgrind", "-q", "--error-exitcode=9"]);
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let to_log = format!("--log-file={}", log.path().display());
+        survives("threads", &[], &["valgrind", "-q", &to_log]);
+        // with -q, it says nothing but what it finds
+        assert_eq!(std::fs::read_to_string(log.path()).unwrap(), "");
     }
 }
