@@ -92,6 +92,8 @@ fn a_service_on_127_0_0_1_answers_who_tries_ipv6_first_and_nobody_outside() {
     let _service = python(&broker, "asyncio", port, "a", &["127.0.0.1"]);
     assert_eq!(member(&call(port, "a"), "family"), "AF_INET");
     if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        assert!(call_at(V6, port, "a").is_err(), "nobody listens: the client goes on to IPv4 by itself");
+        let _other = python(&broker, "asyncio", port, "b", &["::1"]);
         let answer = call_at(V6, port, "a").unwrap();
         assert_eq!(member(&answer, "local"), "127.0.0.1", "bridged");
     }
