@@ -172,14 +172,13 @@ impl<'a> Headers<'a> {
 
     fn read_header(&mut self, reader: &mut Reader<'a, '_>) -> Result<(), DecodeError> {
         let name = reader.name;
-        let (must_understand, ours) = self.soap_attributes(reader)?;
         let wsa = same(name.namespace, ADDRESSING_STRING.as_str());
-        if !ours {
+        if !self.is_ours(reader)? {
             return Ok(reader.skip()?);
         } else if wsa {
             self.addressing = Addressing::Wsa10;
         } else if name.namespace != NO_ADDRESSING {
-            return Ok(self.read_application(reader, name, must_understand)?);
+            return Ok(self.read_application(reader, name)?);
         }
         match name.local {
             "Action" => once(&mut self.action, read_uri(reader)?, "Action"),
@@ -194,35 +193,28 @@ impl<'a> Headers<'a> {
             },
             // Also WS-Addressing: faults go where replies go, and where a message came from does not matter.
             "RelatesTo" | "FaultTo" | "From" => Ok(reader.skip()?),
-            _ => Ok(self.read_application(reader, name, must_understand)?),
+            _ => Ok(self.read_application(reader, name)?),
         }
     }
 
-    /// Whether the header that started last must be understood, and whether it is for the receiver of the message.
-    fn soap_attributes(&self, reader: &Reader<'a, '_>) -> Result<(bool, bool), ReadError> {
-        let (mut must, mut ours) = (false, true);
-        for attribute in reader.attributes() {
-            if !same(attribute.name.namespace, self.soap.namespace()) {
-                continue;
-            }
-            match (attribute.name.local, self.soap) {
-                ("mustUnderstand", _) => must = attribute.value.to_bool() == Ok(true),
-                ("actor", SoapVersion::Soap11) | ("role", SoapVersion::Soap12) => {
-                    ours = self.soap.is_receiver(&attribute.value.text()?);
-                }
-                _ => {}
-            }
+    /// Whether the header that started last is for the receiver of the message.
+    fn is_ours(&self, reader: &Reader<'a, '_>) -> Result<bool, ReadError> {
+        let role = match self.soap {
+            SoapVersion::Soap11 => "actor",
+            SoapVersion::Soap12 => "role",
+        };
+        match reader.attributes().find_named(self.soap.namespace(), role) {
+            Some(attribute) => Ok(self.soap.is_receiver(&attribute.value.text()?)),
+            None => Ok(true),
         }
-        Ok((must, ours))
     }
 
     #[cold]
-    fn read_application(
-        &mut self,
-        reader: &mut Reader<'a, '_>,
-        name: Name<'a>,
-        must_understand: bool,
-    ) -> Result<(), ReadError> {
+    fn read_application(&mut self, reader: &mut Reader<'a, '_>, name: Name<'a>) -> Result<(), ReadError> {
+        let must_understand = reader
+            .attributes()
+            .find_named(self.soap.namespace(), "mustUnderstand")
+            .is_some_and(|attribute| attribute.value.to_bool() == Ok(true));
         let depth = reader.depth();
         let element = match Element::read(reader, name) {
             Ok(mut element) => {

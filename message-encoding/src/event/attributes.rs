@@ -1,9 +1,9 @@
 //! The attributes of a start tag, read when they are asked for.
 
-use super::Attribute;
 use super::scope::Namespaces;
 use super::source::Source;
 use super::state::ReaderState;
+use super::{Attribute, same};
 
 /// The attributes of a start tag.
 #[derive(Clone, Debug)]
@@ -23,6 +23,25 @@ impl<'s, 'a> Attributes<'s, 'a> {
         namespaces: Option<&'s Namespaces<'a>>,
     ) -> Self {
         Self { state, source, namespaces, at: state.attributes_at, end: state.scopes.kept() }
+    }
+}
+
+impl<'a> Attributes<'_, 'a> {
+    /// The attribute with this namespace and local name. The others cost little: they are read no further than their local names.
+    #[inline]
+    pub(crate) fn find_named(mut self, namespace: &str, local: &str) -> Option<Attribute<'a>> {
+        while self.at < self.end {
+            let (found, next) = self.state.attribute_local_at(self.source, self.at)?;
+            if found != Some(local) {
+                self.at = next;
+                continue;
+            }
+            if let Some(attribute) = self.next().filter(|attribute| same(attribute.name.namespace, namespace))
+            {
+                return Some(attribute);
+            }
+        }
+        None
     }
 }
 

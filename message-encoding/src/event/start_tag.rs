@@ -156,6 +156,25 @@ impl ReaderState {
         if has_duplicates(&mut self.names, source) { Err(ReadError::DuplicateAttribute) } else { Ok(()) }
     }
 
+    /// The local name of the attribute at `at`, none of a declaration, and where the next one is.
+    pub(super) fn attribute_local_at<'a>(
+        &self,
+        source: Source<'a>,
+        at: usize,
+    ) -> Option<(Option<&'a str>, usize)> {
+        let (record, used) = Record::decode(source.octets.get(at..)?).ok()?;
+        let end = at + used;
+        match record {
+            Record::Attribute { local: StringRef::Inline(local), .. } => {
+                Some((Some(local.as_str().ok()?), skip_value(source, end).ok()?))
+            }
+            Record::Attribute { local: StringRef::Dictionary(id), .. } => {
+                Some((Some(source.strings.get(id.value())?), skip_value(source, end).ok()?))
+            }
+            _ => Some((None, end)),
+        }
+    }
+
     /// The attribute or declaration at `at`, and where the next one is. It was read and found right before.
     pub(super) fn attribute_at<'a>(
         &self,

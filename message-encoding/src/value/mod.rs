@@ -200,6 +200,12 @@ impl<'a> Value<'a> {
     ///
     /// [`ValueError::NotOfType`], or what the text of the value gives.
     pub fn to_bool(&self) -> Result<bool, ValueError> {
+        // The usual records, without their text.
+        match *self {
+            Self::Bool(value) => return Ok(value),
+            Self::Int(value @ 0..=1) => return Ok(value == 1),
+            _ => {}
+        }
         match self.text()?.trim_matches(XML_SPACE) {
             "true" | "1" => Ok(true),
             "false" | "0" => Ok(false),
