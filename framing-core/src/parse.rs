@@ -59,7 +59,7 @@ pub(crate) fn size(input: &[u8]) -> Parsed<'_, u32> {
 }
 
 /// Any record; of an envelope only what comes before the payload.
-#[inline]
+#[inline(always)]
 pub(crate) fn record<'a>(input: &'a [u8], limits: &Limits) -> Parsed<'a, Record<'a>> {
     let text = |field, limit| Text { field, limit };
     let (rest, code) = Octet.parse(input)?;
