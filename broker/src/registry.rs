@@ -249,15 +249,12 @@ impl State {
 fn check(request: &Register, most_addresses: usize) -> Result<Checked, Refused> {
     use RefusedReason as Reason;
 
-    if request.protocol > PROTOCOL_VERSION {
-        let message = format!("protocol {} is newer than {PROTOCOL_VERSION}, the broker's", request.protocol);
+    if request.protocol != PROTOCOL_VERSION {
+        let message = format!("the broker speaks protocol {PROTOCOL_VERSION}, not {}", request.protocol);
         return Err(refused(Reason::VersionUnsupported, None, message));
     }
     let invalid =
         |address: Option<&str>, message: String| Err(refused(Reason::InvalidArgument, address, message));
-    if request.protocol == 0 {
-        return invalid(None, "protocol is 0; the first version is 1".to_owned());
-    }
     if request.addresses.is_empty() {
         return invalid(None, "a registration has at least one address".to_owned());
     }

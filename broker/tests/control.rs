@@ -40,7 +40,7 @@ fn every_reason() {
     for (body, expected) in [
         (json!({"protocol": 2, "addresses": [good]}), "version_unsupported"),
         (json!({"protocol": 2, "addresses": ["http://x/"], "future": {}}), "version_unsupported"),
-        (json!({"protocol": 0, "addresses": [good]}), "invalid_argument"),
+        (json!({"protocol": 0, "addresses": [good]}), "version_unsupported"),
         (json!({"protocol": 1, "addresses": [good, "http://localhost/x"]}), "protocol_unsupported"),
         (json!({"protocol": 1, "addresses": ["net.pipe://localhost/x"]}), "protocol_unsupported"),
         (json!({"protocol": 1, "addresses": [long]}), "path_too_long"),
