@@ -9,11 +9,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials as PeerCredentialsOption;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, openat, renameat_with};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
@@ -25,6 +26,10 @@ use crate::request::{Register, Request, Route};
 use crate::wire::{
     accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message, unregistered_of,
 };
+
+/// How often, and how far apart, a broker that starts looks whether another one has done so.
+const LOOKS: u32 = 400;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// How the control socket's file is made.
 #[derive(Debug, Clone)]
@@ -74,8 +79,9 @@ impl ControlListener {
         {
             fs::create_dir_all(folder)?;
         }
+        static STARTS: AtomicU32 = AtomicU32::new(0);
         let mut unfinished = OsString::from(path);
-        unfinished.push(format!(".{}", std::process::id()));
+        unfinished.push(format!(".{}.{}", std::process::id(), STARTS.fetch_add(1, Ordering::Relaxed)));
         let unfinished = Unfinished(unfinished.into());
         let _ = fs::remove_file(&unfinished.0);
 
@@ -88,6 +94,7 @@ impl ControlListener {
         }
         rustix::net::listen(&socket, options.backlog)?;
         let file = identity(&unfinished.0)?;
+        let _alone = alone_in(path.parent());
         rename_unless_in_use(&unfinished.0, path)?;
         Ok(Self { socket, path: path.to_owned(), file })
     }
@@ -149,20 +156,26 @@ fn rename_unless_in_use(from: &Path, to: &Path) -> Result<(), HandoffError> {
             Err(error @ HandoffError::Io(_)) => return Err(error),
             Ok(_) | Err(_) => return Err(HandoffError::AlreadyRunning { path: to.to_owned() }),
         }
-        remove_stale(to, &from.with_extension("stale"), (there.dev(), there.ino()))?;
+        match fs::remove_file(to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
     }
 }
 
-/// Removes a file, but no other that has taken its place: another broker, started at the same time, may have been faster.
-fn remove_stale(path: &Path, aside: &Path, stale: (u64, u64)) -> Result<(), HandoffError> {
-    match fs::rename(path, aside) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
+/// Of brokers that start at the same time one looks at what stands there, and removes it, while the others wait: else it could be the
+/// one that was faster. Whoever may read the folder may hold this lock too, so nobody waits for it longer than a start may take.
+fn alone_in(folder: Option<&Path>) -> Option<OwnedFd> {
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat(CWD, folder, flags, Mode::empty()).ok()?;
+    for _ in 0..LOOKS {
+        match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(LOOK_AGAIN),
+            locked => return locked.ok().map(|()| folder),
+        }
     }
-    if identity(aside)? != stale && renameat_with(CWD, aside, CWD, path, RenameFlags::NOREPLACE).is_ok() {
-        return Ok(());
-    }
-    Ok(fs::remove_file(aside)?)
+    None
 }
 
 /// Who is at the other end, as the kernel says (`SO_PEERCRED`): at the time it connected.

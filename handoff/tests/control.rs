@@ -198,3 +198,30 @@ fn over_long_messages_and_unexpected_descriptors_are_malformed() {
     drop(worker);
     assert_eq!(peer.receive().unwrap(), None);
 }
+
+/// Each finds a socket that nobody listens on, and all but one must find the one that was faster.
+#[test]
+fn of_many_that_start_at_once_one_listens_and_is_found() {
+    const STARTERS: usize = 8;
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..300 {
+        let path = folder.path().join(round.to_string());
+        drop(ControlListener::bind(&path, &ControlOptions::default()).unwrap());
+        let together = std::sync::Barrier::new(STARTERS);
+        let bound: Vec<_> = std::thread::scope(|scope| {
+            let start = |_| {
+                scope.spawn(|| {
+                    together.wait();
+                    ControlListener::bind(&path, &ControlOptions::default())
+                })
+            };
+            let starters: Vec<_> = (0..STARTERS).map(start).collect();
+            starters.into_iter().map(|starter| starter.join().unwrap()).collect()
+        });
+        let alive = bound.iter().filter(|bound| bound.is_ok()).count();
+        let refused =
+            bound.iter().filter(|bound| matches!(bound, Err(HandoffError::AlreadyRunning { .. }))).count();
+        assert_eq!((alive, refused), (1, STARTERS - 1), "round {round}: {bound:?}");
+        assert!(ControlConnection::connect(&path).is_ok(), "round {round}");
+    }
+}
