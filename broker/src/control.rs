@@ -12,6 +12,7 @@ use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
 use handoff::{
     AcceptSocket, ControlListener, ControlOptions, PeerCredentials, Refused, RefusedReason, Reply, Request,
 };
+use nix::unistd::Group;
 use rustix::process::getuid;
 use tokio::task::JoinSet;
 use tracing::Level;
@@ -112,10 +113,10 @@ fn group_id(group: &str) -> Result<u32, StartError> {
     if let Ok(id) = group.parse() {
         return Ok(id);
     }
-    let groups = std::fs::read_to_string(Path::new("/etc/group")).unwrap_or_default();
-    let line = groups.lines().find(|line| line.split(':').next() == Some(group));
-    let id = line.and_then(|line| line.split(':').nth(2)?.parse().ok());
-    id.ok_or_else(|| StartError::Group { group: group.to_owned() })
+    match Group::from_name(group) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        _ => Err(StartError::Group { group: group.to_owned() }),
+    }
 }
 
 /// Accepts workers until it is cancelled.
