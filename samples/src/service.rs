@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Encoder, Encoding, answer};
+use message_encoding::envelope::{Decoder, Encoder, Encoding, Fault, answer};
 use tokio::time::{sleep, timeout};
 use transport::{Channel, ListenOptions, Listener};
 
@@ -94,7 +94,8 @@ async fn serve(mut channel: Channel) {
         if let Some(reply) = answer(&mut decoder, &request.octets, &mut calculator::answer) {
             let mut octets = Vec::new();
             if encoder.encode(&reply, &mut octets).is_err() {
-                return;
+                let fault = reply.with_fault(Fault::internal());
+                let Ok(()) = encoder.encode(&fault, &mut octets) else { return };
             }
             let Ok(Ok(())) = timeout(SEND_TIMEOUT, channel.send(&octets)).await else { return };
         }
