@@ -65,7 +65,7 @@ impl RegisterError {
     pub(crate) fn own_port(address: &impl ToString, error: io::Error) -> Self {
         let address = address.to_string();
         if error.kind() != io::ErrorKind::AddrInUse {
-            return Self::Listen { address, source: error };
+            return Self::Listen { address, source: explained(error) };
         }
         let holder = "another program listens on that port; \
                       if it is the port sharing broker, listen with port sharing switched on";
@@ -82,6 +82,16 @@ impl RegisterError {
             source => Self::Broker { address, source },
         }
     }
+}
+
+/// What the kernel says, with what it means where an operator's mistake is behind it.
+fn explained(error: io::Error) -> io::Error {
+    let meaning = match error.kind() {
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that IP address",
+        io::ErrorKind::PermissionDenied => "ports below 1024 are for root and CAP_NET_BIND_SERVICE",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{meaning} ({error})"))
 }
 
 fn is_in_use(reason: RefusedReason) -> bool {

@@ -90,6 +90,18 @@ async fn a_host_name_means_both_families_and_a_literal_only_itself() {
     assert_eq!(literal.local_addrs()[0].ip().to_string(), "127.0.0.1");
 }
 
+/// An address of documentation (RFC 5737), which no machine has.
+#[tokio::test]
+async fn an_address_of_another_machine_is_named() {
+    match Listener::bind(ListenOptions::new("net.tcp://192.0.2.1:9000/")).await.unwrap_err() {
+        RegisterError::Listen { source, .. } => {
+            assert_eq!(source.kind(), std::io::ErrorKind::AddrNotAvailable);
+            assert!(source.to_string().starts_with("no interface of this machine has"), "{source}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn addresses_that_cannot_be_listened_on() {
     for address in ["", "http://localhost/", "net.tcp://", "net.tcp://\u{1b}[2J:x/"] {
