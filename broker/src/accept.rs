@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
 
+use handoff::accept_error::concerns_one_connection;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::sockopt;
@@ -226,7 +227,7 @@ impl Loop {
                 Ok(socket) => self.accepted(socket, listening.address),
                 Err(Errno::AGAIN) => return accepted,
                 Err(Errno::MFILE) if self.lot.has_any() => self.make_room(),
-                Err(error) if is_gone(error) => {}
+                Err(error) if concerns_one_connection(&error.into()) => {}
                 Err(error) => {
                     self.listeners.pause(self.now, error);
                     return accepted;
@@ -274,24 +275,6 @@ impl Loop {
         self.end_parked(place, Outcome::CrowdedOut);
         true
     }
-}
-
-/// The connection was gone before we came, or the network has something to say about it (accept(2), "Error handling"). Whatever
-/// else there is would be there at the next try as well.
-fn is_gone(error: Errno) -> bool {
-    matches!(
-        error,
-        Errno::CONNABORTED
-            | Errno::INTR
-            | Errno::NETDOWN
-            | Errno::PROTO
-            | Errno::NOPROTOOPT
-            | Errno::HOSTDOWN
-            | Errno::NONET
-            | Errno::HOSTUNREACH
-            | Errno::OPNOTSUPP
-            | Errno::NETUNREACH
-    )
 }
 
 /// The straight line of a connection.

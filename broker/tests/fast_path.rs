@@ -2,13 +2,13 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
-use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use common::{Broker, Worker, address, ask, eventually, fault, free_port, installed, signal, stop, told};
+use common::{
+    Broker, Strace, Worker, address, ask, eventually, fault, free_port, installed, signal, stop, told,
+};
 use rustix::process::Signal;
 
 const MANY: &[&str] = &["--max-pending-connections", "2000", "--log-level", "info"];
@@ -19,40 +19,6 @@ fn burst(broker: &Broker, port: u16, path: &str, count: usize) -> Vec<TcpStream>
     let clients = (0..count).map(|_| ask(port, path)).collect();
     signal(broker.pid(), Signal::CONT);
     clients
-}
-
-/// Counts the calls of all threads from now on.
-struct Strace {
-    process: Child,
-    messages: BufReader<ChildStderr>,
-    summary: tempfile::TempPath,
-}
-
-impl Strace {
-    fn of(broker: &Broker) -> Self {
-        let summary = tempfile::NamedTempFile::new().unwrap().into_temp_path();
-        let mut process = Command::new("strace")
-            .args(["-c", "-f", "-p", &broker.pid().to_string(), "-o"])
-            .arg(&summary)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut messages = BufReader::new(process.stderr.take().unwrap());
-        // It says so once, when it has the last thread.
-        let mut message = String::new();
-        while !message.contains("attached") {
-            message.clear();
-            assert_ne!(messages.read_line(&mut message).unwrap(), 0, "strace has ended");
-        }
-        Self { process, messages, summary }
-    }
-
-    fn end(mut self) -> String {
-        signal(self.process.id(), Signal::INT);
-        self.process.wait().unwrap();
-        drop(self.messages);
-        std::fs::read_to_string(&self.summary).unwrap()
-    }
 }
 
 /// Calls of one name in what `strace -c` printed.
@@ -77,7 +43,8 @@ fn four_system_calls_a_connection_and_less_in_a_burst() {
             // Before it is traced: a traced thread may look stopped at any time.
             stop(broker.pid());
         }
-        let strace = Strace::of(&broker);
+        // All threads from now on.
+        let strace = Strace::attach(broker.pid(), &["-c", "-f"]);
         if together {
             clients.extend((0..count).map(|_| ask(port, "x")));
             signal(broker.pid(), Signal::CONT);

@@ -3,62 +3,26 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Child, ChildStderr, Command, Stdio};
 
 use common::{
-    Broker, Told, Worker, address, answer, ask, connect, eventually, every_connection_has_ended, free_port,
-    installed, preamble, serve, signal, told,
+    Broker, Strace, Told, Worker, address, answer, ask, connect, eventually, every_connection_has_ended,
+    free_port, installed, preamble, serve, told,
 };
-use rustix::process::Signal;
-
-/// Makes calls of one thread of a broker fail.
-struct Inject {
-    process: Child,
-    _messages: BufReader<ChildStderr>,
-    trace: tempfile::TempPath,
-}
 
 /// The system calls that may be behind `epoll_wait`.
 const WAITS: &str = "epoll_wait,epoll_pwait,epoll_pwait2";
 
-impl Inject {
-    /// `what` as for `strace --inject`; these calls are traced.
-    fn into(broker: &Broker, thread: &str, what: &str, traced: &str) -> Self {
-        let trace = tempfile::NamedTempFile::new().unwrap().into_temp_path();
-        let mut process = Command::new("strace")
-            .args(["-p", &broker.thread(thread).to_string(), "-e", &format!("trace={traced}")])
-            .args(["-e", &format!("inject={what}"), "-o"])
-            .arg(&trace)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut messages = BufReader::new(process.stderr.take().unwrap());
-        let mut message = String::new();
-        while !message.contains("attached") {
-            message.clear();
-            assert_ne!(messages.read_line(&mut message).unwrap(), 0, "strace has ended");
-        }
-        Self { process, _messages: messages, trace }
-    }
-
-    fn trace(&self) -> String {
-        std::fs::read_to_string(&self.trace).unwrap()
-    }
-
-    /// Waits until so many calls have failed.
-    fn failed(&self, calls: usize) {
-        eventually(|| self.trace().matches("(INJECTED)").count() >= calls, || self.trace());
-    }
+/// Makes calls of one thread of a broker fail until it is dropped: `what` as for `strace --inject`; `traced` are written down.
+fn inject(broker: &Broker, thread: &str, what: &str, traced: &str) -> Strace {
+    let (what, traced) = (format!("inject={what}"), format!("trace={traced}"));
+    Strace::attach(broker.thread(thread), &["-e", &traced, "-e", &what])
 }
 
-impl Drop for Inject {
-    /// The calls work again.
-    fn drop(&mut self) {
-        signal(self.process.id(), Signal::INT);
-        self.process.wait().unwrap();
-    }
+/// Waits until so many calls have failed.
+fn failed(inject: &Strace, calls: usize) {
+    eventually(|| inject.injected() >= calls, || inject.output());
 }
 
 /// As a security module does: the connection stays where it is.
@@ -70,11 +34,10 @@ fn an_accept_that_keeps_failing_pauses_and_is_said_once() {
     let broker = Broker::start(&["--log-level", "info"]);
     let port = free_port();
     let mut worker = Worker::register(&broker, &[address(port, "x")]);
-    let inject = Inject::into(&broker, "accept", "accept4:error=EPERM", &format!("accept4,{WAITS}"));
+    let inject = inject(&broker, "accept", "accept4:error=EPERM", &format!("accept4,{WAITS}"));
     let mut client = ask(port, "x");
-    inject.failed(8);
-    let trace = inject.trace();
-    drop(inject);
+    failed(&inject, 8);
+    let trace = inject.end();
     serve(worker.accept(), &preamble(&address(port, "x")), b'!');
     assert_eq!(answer(&mut client), b'!');
     // Between two of them the loop has slept: an epoll_wait that ended with nothing.
@@ -111,7 +74,7 @@ fn a_loop_that_cannot_wait_any_more_ends_the_process() {
         worker.accept();
 
         let what = format!("{WAITS}:error=EBADF");
-        let _inject = Inject::into(&broker, thread, &what, WAITS);
+        let _inject = inject(&broker, thread, &what, WAITS);
         let _wakes_accept = connect(port).write_all(b"\0\x01");
         let _wakes_relay = accepted.write_all(b"!");
         assert!(!broker.ends(), "it ended with success\n{}", broker.log());
@@ -135,9 +98,9 @@ fn a_shortage_of_memory_in_a_hand_over_is_waited_for() {
         let mut broker = Broker::start(&[]);
         let port = free_port();
         let mut worker = Worker::register(&broker, &[address(port, "x")]);
-        let inject = Inject::into(&broker, "accept", &format!("sendmsg:error={error}"), "sendmsg");
+        let inject = inject(&broker, "accept", &format!("sendmsg:error={error}"), "sendmsg");
         let mut clients: Vec<TcpStream> = (0..5).map(|_| ask(port, "x")).collect();
-        inject.failed(8);
+        failed(&inject, 8);
         drop(inject);
         worker.serve_all(&mut clients, &preamble(&address(port, "x")));
         assert!(broker.terminate());
@@ -154,9 +117,9 @@ fn those_that_wait_for_a_full_queue_are_not_stranded_without_epoll() {
     let broker = Broker::start(&["--max-pending-connections", "2"]);
     let port = free_port();
     let mut worker = Worker::register(&broker, &[address(port, "x")]);
-    let inject = Inject::into(&broker, "accept", "epoll_ctl:error=ENOMEM", "epoll_ctl");
+    let inject = inject(&broker, "accept", "epoll_ctl:error=ENOMEM", "epoll_ctl");
     let mut clients: Vec<TcpStream> = (0..4).map(|_| ask(port, "x")).collect();
-    inject.failed(3);
+    failed(&inject, 3);
     worker.serve_all(&mut clients, &preamble(&address(port, "x")));
     drop(inject);
     assert_eq!(broker.log().matches("an accept socket cannot be waited for").count(), 1, "{}", broker.log());
@@ -170,10 +133,10 @@ fn a_listening_socket_that_cannot_be_waited_for_is_tried_again() {
     }
     let broker = Broker::start(&[]);
     let port = free_port();
-    let inject = Inject::into(&broker, "accept", "epoll_ctl:error=ENOMEM", "epoll_ctl");
+    let inject = inject(&broker, "accept", "epoll_ctl:error=ENOMEM", "epoll_ctl");
     let mut worker = Worker::register(&broker, &[address(port, "x")]);
     let mut client = ask(port, "x");
-    inject.failed(4);
+    failed(&inject, 4);
     drop(inject);
     serve(worker.accept(), &preamble(&address(port, "x")), b'!');
     assert_eq!(answer(&mut client), b'!');

@@ -5,6 +5,7 @@
 //! - [`message`]: the JSON messages of the control socket, one object per `SOCK_SEQPACKET` message.
 //! - [`path`], [`control`]: where the control socket is, and both of its ends.
 //! - [`accept_socket`]: the pair whose messages carry TCP sockets (`SCM_RIGHTS`) from the broker to a worker.
+//! - [`accept_error`]: which errors of accept(2) are those of one connection, for everybody who listens.
 //! - [`environment`]: what `broker exec` tells the preloaded library.
 //! - `tokio` (feature `tokio`): the same two sockets for asynchronous programs.
 //!
@@ -44,6 +45,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod accept_error;
 pub mod accept_socket;
 pub mod control;
 pub mod environment;

@@ -16,6 +16,7 @@ mod missing;
 mod mono;
 mod port;
 mod process;
+mod strace;
 mod terminal;
 
 pub use dotnet::DotNet;
@@ -23,4 +24,5 @@ pub use missing::{installed, skip};
 pub use mono::Mono;
 pub use port::{free_port, has_ipv6};
 pub use process::{DEADLINE, Process, until};
+pub use strace::Strace;
 pub use terminal::Terminal;

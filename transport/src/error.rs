@@ -106,7 +106,8 @@ pub enum AcceptError {
     /// pause, then accept again.
     #[error("no connection can be accepted now, what waits is kept")]
     AtLimit(#[source] io::Error),
-    /// The listening socket failed.
+    /// `accept` failed otherwise, for instance because a security module refuses it. Accepting again, which pauses first, helps
+    /// only when somebody has mended the cause.
     #[error("the listening socket failed")]
     Io(#[source] io::Error),
     /// The listener was stopped, and nothing is left to accept.

@@ -104,7 +104,8 @@ impl Listener {
     ///
     /// # Errors
     /// [`AtLimit`](AcceptError::AtLimit): out of descriptors; nothing is lost, pause and go on.
-    /// [`Io`](AcceptError::Io): the listening socket failed. [`Stopped`](AcceptError::Stopped): after [`stop`](Self::stop), when
+    /// [`Io`](AcceptError::Io): the listening socket failed; the next call pauses for 0.1 s before it tries again.
+    /// [`Stopped`](AcceptError::Stopped): after [`stop`](Self::stop), when
     /// nothing is left. Whatever a single peer does is no error.
     ///
     /// # Cancel safety

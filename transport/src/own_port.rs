@@ -1,17 +1,23 @@
 //! Listening on a port of one's own: the same rules as the port sharing service's.
 
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use handoff::accept_error::concerns_one_connection;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep_until};
 
 use crate::address::{Address, Host};
 
 /// Connections that the kernel keeps while nobody accepts them; it takes its own maximum if that is less.
 const BACKLOG: i32 = 4096;
+
+/// How long nothing is accepted after an error that the next attempt would find again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How many free ports are tried where a host name asks for one.
 const FREE_PORTS: usize = 16;
@@ -21,6 +27,8 @@ const FREE_PORTS: usize = 16;
 pub(crate) struct OwnPort {
     listeners: Vec<TcpListener>,
     first: usize,
+    /// The end of a pause.
+    again_at: Option<Instant>,
 }
 
 impl OwnPort {
@@ -37,7 +45,7 @@ impl OwnPort {
         if listeners.is_empty() {
             return Err(Errno::AFNOSUPPORT.into());
         }
-        Ok(Self { listeners, first: 0 })
+        Ok(Self { listeners, first: 0, again_at: None })
     }
 
     /// Where it listens.
@@ -49,21 +57,32 @@ impl OwnPort {
     pub(crate) fn into_taken(self) -> Vec<TcpStream> {
         let listeners = self.listeners.into_iter().filter_map(|listener| listener.into_std().ok());
         let taken = listeners.flat_map(|listener| {
-            core::iter::from_fn(move || listener.accept().ok())
-                .filter_map(|(stream, _)| from_std(stream).ok())
+            (0..BACKLOG)
+                .map(move |_| listener.accept())
+                .take_while(|taken| taken.as_ref().err().is_none_or(concerns_one_connection))
+                .filter_map(|taken| from_std(taken.ok()?.0).ok())
         });
         taken.collect()
     }
 
-    /// Waits for a connection. Those that failed before they were accepted are passed over.
+    /// Waits for a connection. Those that failed before they were accepted are passed over. Any other error is given at once,
+    /// and the next call pauses first: whoever calls in a loop does not spin.
     ///
     /// # Cancel safety
-    /// Cancelled, no connection is lost.
+    /// Cancelled, no connection is lost, and the pause is as long.
     pub(crate) async fn accept(&mut self) -> io::Result<TcpStream> {
+        if let Some(again_at) = self.again_at {
+            sleep_until(again_at).await;
+            self.again_at = None;
+        }
         loop {
             match core::future::poll_fn(|cx| self.poll_accept(cx)).await {
+                Ok(stream) => return Ok(stream),
                 Err(error) if concerns_one_connection(&error) => {}
-                other => return other,
+                Err(error) => {
+                    self.again_at = Some(Instant::now() + PAUSE);
+                    return Err(error);
+                }
             }
         }
     }
@@ -116,25 +135,4 @@ fn unless_missing(listener: io::Result<TcpListener>) -> io::Result<Option<TcpLis
         }
         other => other.map(Some),
     }
-}
-
-/// accept(2): errors that were pending on the new connection, to be treated like "try again".
-fn concerns_one_connection(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(
-            Errno::CONNABORTED
-                | Errno::CONNRESET
-                | Errno::PROTO
-                | Errno::NETDOWN
-                | Errno::NOPROTOOPT
-                | Errno::HOSTDOWN
-                | Errno::NONET
-                | Errno::HOSTUNREACH
-                | Errno::OPNOTSUPP
-                | Errno::NETUNREACH
-                | Errno::PERM
-                | Errno::TIMEDOUT
-        )
-    )
 }

@@ -1,0 +1,39 @@
+//! What an error of accept(2) is about. Whoever listens goes by the one list that is here: the broker, and a service on a port
+//! of its own.
+
+use std::io;
+
+use rustix::io::Errno;
+
+/// Whether an error of `accept` is that of the one connection that would have been accepted, or of nothing: it was gone before
+/// anybody came, the network had something to say about it (accept(2), "Error handling"), or a signal came. The next connection
+/// may be accepted at once.
+///
+/// Whatever else there is, known or not, would be there at the next attempt, too: no descriptor or no memory, a security module
+/// that refuses, a socket that does not listen. Whoever accepts in a loop must pause then, or it takes a whole processor.
+///
+/// ```
+/// use handoff::accept_error::concerns_one_connection;
+/// use std::io;
+///
+/// assert!(concerns_one_connection(&io::Error::from(rustix::io::Errno::CONNABORTED)));
+/// // as a security module answers
+/// assert!(!concerns_one_connection(&io::Error::from(rustix::io::Errno::PERM)));
+/// ```
+pub fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+        )
+    )
+}
