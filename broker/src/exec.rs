@@ -105,14 +105,6 @@ impl Exec {
 
 /// An address that a service can be registered under; else what is meant instead.
 fn parse(address: &str, mode: HostNameComparison) -> Result<Prefix> {
-    let authority = address.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
-    let host = authority.map(|authority| authority.rsplit_once(':').map_or(authority, |(host, _)| host));
-    if let Some(sign @ ("+" | "*")) = host {
-        let mode = if sign == "+" { "strong_wildcard (the default)" } else { "weak_wildcard" };
-        bail!(
-            "write localhost for {sign}, with --host-name-comparison {mode}: it stands for every host name"
-        );
-    }
     let prefix = Prefix::parse(address, mode)?;
     if prefix.port() == 0 {
         bail!("port 0 means any free port: name the one that clients use");

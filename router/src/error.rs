@@ -24,6 +24,8 @@ pub enum ViaError {
     UserInfo,
     /// The host is empty, or neither a name nor an IP address.
     Host,
+    /// The host is `+` or `*`, as HTTP.sys, and WCF in its messages, write addresses in this mode.
+    Wildcard(HostNameComparison),
     /// The port is no number up to 65535.
     Port,
     /// The scheme cannot carry a port, so the original's port substitution fails.
@@ -34,6 +36,10 @@ impl fmt::Display for ViaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong { octets } => return write!(f, "the URI has {octets} octets, more than 2048"),
+            Self::Wildcard(mode) => {
+                let sign = sign(*mode);
+                return write!(f, "{sign} stands for every host name: name the host that is called");
+            }
             Self::Empty => "the URI is empty",
             Self::Scheme => "the URI has no valid scheme",
             Self::Authority => "the part of the URI behind the scheme is malformed",
@@ -46,6 +52,11 @@ impl fmt::Display for ViaError {
 }
 
 impl core::error::Error for ViaError {}
+
+/// The host that stands for all of them in a mode.
+fn sign(mode: HostNameComparison) -> &'static str {
+    if mode == HostNameComparison::WeakWildcard { "*" } else { "+" }
+}
 
 /// Why an address cannot be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +81,15 @@ pub enum PrefixError {
 impl fmt::Display for PrefixError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Invalid(ViaError::Wildcard(mode)) => {
+                let default = if *mode == HostNameComparison::default() { " (the default)" } else { "" };
+                write!(
+                    f,
+                    "write localhost for {}, with the host name comparison {mode}{default}: \
+                     any name stands for every host then",
+                    sign(*mode)
+                )
+            }
             Self::Invalid(error) => error.fmt(f),
             Self::Scheme => f.write_str("the scheme is not net.tcp"),
             Self::Query => f.write_str("a registered address cannot have a query"),

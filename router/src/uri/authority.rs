@@ -6,7 +6,7 @@ use core::net::IpAddr;
 
 use super::scheme::{Authority, Scheme};
 use super::{ipv4, ipv6, name};
-use crate::ViaError;
+use crate::{HostNameComparison, ViaError};
 
 /// The part between the scheme and the path.
 pub(crate) struct HostAndPort<'a> {
@@ -58,7 +58,11 @@ pub(crate) fn parse<'a>(
         // The original loses such a name when it rebuilds the URI.
         (Cow::Borrowed(if rebuilt { "" } else { host }), None, end)
     } else {
-        return Err(ViaError::Host);
+        return Err(match host {
+            "+" => ViaError::Wildcard(HostNameComparison::StrongWildcard),
+            "*" => ViaError::Wildcard(HostNameComparison::WeakWildcard),
+            _ => ViaError::Host,
+        });
     };
 
     match text[end..].bytes().next() {

@@ -52,6 +52,28 @@ fn the_13_rows_of_the_reference() {
 }
 
 #[test]
+fn a_wildcard_as_host_is_told_what_is_meant() {
+    use router::{PrefixError, Via, ViaError};
+    for (sign, mode) in [("+", S), ("*", W)] {
+        for rest in ["", ":808", "/", ":9000/calc", "/calc?x"] {
+            let address = format!("net.tcp://{sign}{rest}");
+            assert_eq!(Via::parse(&address).expect_err(&address), ViaError::Wildcard(mode), "{address}");
+            let error = Prefix::parse(&address, S).expect_err(&address);
+            assert_eq!(error, PrefixError::Invalid(ViaError::Wildcard(mode)), "{address}");
+            let said = error.to_string();
+            assert!(
+                said.contains(&format!("write localhost for {sign}")) && said.contains(mode.as_str()),
+                "{said}"
+            );
+        }
+    }
+    for address in ["net.tcp://++/", "net.tcp://*.h/", "net.tcp://h*/", "net.tcp://a@+/", "net.tcp://[+]/"] {
+        let error = Prefix::parse(address, S).expect_err(address);
+        assert!(!matches!(error, PrefixError::Invalid(ViaError::Wildcard(_))), "{address}");
+    }
+}
+
+#[test]
 fn what_cannot_be_registered() {
     use router::{PrefixError, ViaError};
     let refused = |address: &str| Prefix::parse(address, S).expect_err(address);
@@ -60,7 +82,6 @@ fn what_cannot_be_registered() {
     assert_eq!(error.to_string(), ViaError::Scheme.to_string());
     assert!(std::error::Error::source(&error).is_none(), "the reason is said once");
     assert_eq!(refused("net.tcp://a@b/"), PrefixError::Invalid(ViaError::UserInfo));
-    assert_eq!(refused("net.tcp://+:808/calc"), PrefixError::Invalid(ViaError::Host));
     assert_eq!(refused("net.pipe://localhost/calc"), PrefixError::Scheme);
     assert_eq!(refused("http://localhost/calc"), PrefixError::Scheme);
     assert_eq!(refused("net.tcp://localhost/calc?wsdl"), PrefixError::Query);
