@@ -80,10 +80,12 @@ impl ListenError {
     fn new(address: SocketAddr, errno: Errno, ours: &[Listening]) -> Self {
         let message = match errno {
             Errno::ADDRINUSE => in_use(address, &foreign(address, ours)),
-            Errno::ACCESS => format!(
-                "not permitted to listen on {address}: ports below 1024 need CAP_NET_BIND_SERVICE, or a lower \
-                 net.ipv4.ip_unprivileged_port_start"
-            ),
+            Errno::ACCESS | Errno::PERM => {
+                format!(
+                    "not permitted to listen on {address}: {}",
+                    handoff::why_not_permitted(address.port())
+                )
+            }
             Errno::ADDRNOTAVAIL => format!("{} is no address of this machine", address.ip()),
             Errno::MFILE | Errno::NFILE => format!("no descriptor is free to listen on {address}"),
             errno => format!("cannot listen on {address}: {}", io::Error::from(errno)),

@@ -52,6 +52,7 @@ pub mod environment;
 mod error;
 pub mod message;
 pub mod path;
+mod permission;
 pub mod reply;
 pub mod request;
 #[cfg(feature = "tokio")]
@@ -65,5 +66,6 @@ pub use control::{ControlConnection, ControlListener, ControlOptions, ControlPee
 pub use error::HandoffError;
 pub use message::{MAX_MESSAGE, Malformed, PROTOCOL_VERSION};
 pub use path::{CONTROL_VARIABLE, control_path, default_control_path};
+pub use permission::why_not_permitted;
 pub use reply::{Refused, RefusedReason, Reply, Routed};
 pub use request::{Register, Request, Route};

@@ -7,6 +7,8 @@ use std::io;
 use framing_core::{DecodeError, Fault};
 use handoff::{HandoffError, RefusedReason};
 
+use crate::address::Address;
+
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,17 +64,18 @@ impl RegisterError {
         }
     }
 
-    pub(crate) fn own_port(address: &impl ToString, error: io::Error) -> Self {
+    pub(crate) fn own_port(address: &Address, error: io::Error) -> Self {
+        let port = address.port();
         let address = address.to_string();
         if error.kind() != io::ErrorKind::AddrInUse {
-            return Self::Listen { address, source: explained(error) };
+            return Self::Listen { address, source: explained(error, port) };
         }
         let holder = "another program listens on that port; \
                       if it is the port sharing broker, listen with port sharing switched on";
         Self::AddressInUse { address, holder: holder.into() }
     }
 
-    pub(crate) fn shared_port(address: &impl ToString, error: HandoffError) -> Self {
+    pub(crate) fn shared_port(address: &Address, error: HandoffError) -> Self {
         let address = address.to_string();
         match error {
             HandoffError::NoBroker { .. } => Self::NoBroker(error),
@@ -85,10 +88,10 @@ impl RegisterError {
 }
 
 /// What the kernel says, with what it means where an operator's mistake is behind it.
-fn explained(error: io::Error) -> io::Error {
+fn explained(error: io::Error, port: u16) -> io::Error {
     let meaning = match error.kind() {
-        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that IP address",
-        io::ErrorKind::PermissionDenied => "ports below 1024 are for root and CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that IP address".into(),
+        io::ErrorKind::PermissionDenied => handoff::why_not_permitted(port),
         _ => return error,
     };
     io::Error::new(error.kind(), format!("{meaning} ({error})"))
@@ -210,5 +213,24 @@ fn advice(uri: &str) -> &'static str {
         Fault::MAX_MESSAGE_SIZE_EXCEEDED => ": the message is larger than the service takes",
         Fault::UPGRADE_INVALID => ": the service does not take this security upgrade",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_needs_no_privilege_is_not_said_to_need_one() {
+        // EPERM comes from filters, EACCES from most else.
+        for errno in [rustix::io::Errno::ACCESS, rustix::io::Errno::PERM] {
+            let address = Address::parse("net.tcp://localhost:65535/", router::HostNameComparison::default());
+            let error = RegisterError::own_port(&address.unwrap(), errno.into());
+            assert!(!error.retry_helps());
+            let RegisterError::Listen { source, .. } = error else { panic!("{error:?}") };
+            assert_eq!(source.kind(), io::ErrorKind::PermissionDenied);
+            let said = source.to_string();
+            assert!(!said.contains("ports below") && said.contains("security module"), "{said}");
+        }
     }
 }
