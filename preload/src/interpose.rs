@@ -12,11 +12,17 @@ use libc::{sockaddr, socklen_t};
 use rustix::io::Errno;
 
 use crate::create::Wanted;
-use crate::listener::{Listener, listener_of};
+use crate::listener::{self, Listener};
 use crate::next::{self, fail};
 use crate::settings::settings;
 use crate::shared::Behind;
-use crate::{address, create, options, reconnect, say, unshared};
+use crate::{address, create, load, options, reconnect, say, unshared};
+
+/// The listener that a socket is. The constructor of another library may call before ours has run.
+fn listener_of(socket: c_int) -> Option<&'static Listener> {
+    load::ensure();
+    listener::listener_of(socket)
+}
 
 fn answer(result: Result<(), Errno>) -> c_int {
     match result {
@@ -40,10 +46,10 @@ pub unsafe extern "C-unwind" fn bind(socket: c_int, address: *const sockaddr, le
 
 /// None if it is no socket of ours to share.
 fn share(socket: c_int, local: SocketAddr) -> Option<Result<(), Errno>> {
-    let settings = settings()?;
     if listener_of(socket).is_some() {
         return Some(Err(Errno::INVAL));
     }
+    let settings = settings()?;
     let addresses = settings.addresses_of(local);
     let option = |level, name| address::option(socket, level, name);
     let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };

@@ -179,16 +179,13 @@ impl Listener {
     /// A fork in between, or a signal handler that accepts, finds a holder that cannot let go: its process is another one, or
     /// its thread is this one. Neither waits.
     pub(crate) fn exclusively<T>(&self, with: impl FnOnce() -> T) -> T {
-        // SAFETY: cannot fail.
-        let thread = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
-        let process = (table::pid() as u64) << 32;
-        let me = process | u64::from(thread);
+        let me = table::this_thread();
         loop {
             let holder = self.receiving.load(Ordering::Acquire);
             if holder == me {
                 return with();
             }
-            let free = holder == 0 || holder >> 32 != process >> 32;
+            let free = holder == 0 || holder >> 32 != me >> 32;
             if free
                 && self.receiving.compare_exchange(holder, me, Ordering::AcqRel, Ordering::Relaxed).is_ok()
             {

@@ -1,7 +1,9 @@
-//! When the library is loaded: before the program's first line.
+//! When the library is loaded: before the program's first line, or, where the constructor of another library comes before ours,
+//! at that one's first call.
 
-use core::ffi::c_int;
-use std::fs;
+use core::ffi::{c_char, c_int};
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::{fs, thread};
 
 use crate::settings::{self, settings};
 use crate::shared::{Behind, MEMFD_NAME, Shared};
@@ -12,8 +14,53 @@ use crate::{address, create, next, say, table, unshared};
 #[unsafe(link_section = ".init_array")]
 static LOADED: extern "C" fn() = loaded;
 
-/// Before the program's first line: what later must neither allocate nor take the loader's lock.
+unsafe extern "C" {
+    static mut environ: *const *const c_char;
+}
+
+/// Process << 32 | thread that loads now; 0: nobody has.
+static LOADING: AtomicU64 = AtomicU64::new(0);
+
+const DONE: u64 = u64::MAX;
+
 extern "C" fn loaded() {
+    ensure();
+}
+
+/// Loads, if that has not been done.
+#[inline]
+pub(crate) fn ensure() {
+    if LOADING.load(Ordering::Acquire) != DONE {
+        load_or_wait();
+    }
+}
+
+/// Whoever loads calls none of the replaced functions that come here, but a signal's handler may: for that one, nothing is
+/// shared yet. A fork meanwhile leaves the child a holder that is not there.
+#[cold]
+fn load_or_wait() {
+    // SAFETY: the C library's, set before any constructor. A program's `.preinit_array` is earlier.
+    if unsafe { environ }.is_null() {
+        return;
+    }
+    let me = table::this_thread();
+    loop {
+        let holder = LOADING.load(Ordering::Acquire);
+        if holder == DONE || holder == me {
+            return;
+        }
+        let free = holder == 0 || holder >> 32 != me >> 32;
+        if free && LOADING.compare_exchange(holder, me, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            break;
+        }
+        thread::yield_now();
+    }
+    load();
+    LOADING.store(DONE, Ordering::Release);
+}
+
+/// What later must neither allocate nor take the loader's lock.
+fn load() {
     next::find_all();
     table::own();
     say::load();

@@ -68,6 +68,13 @@ pub(crate) fn pid() -> c_int {
     unsafe { libc::getpid() }
 }
 
+/// Process << 32 | thread.
+pub(crate) fn this_thread() -> u64 {
+    // SAFETY: cannot fail.
+    let thread = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
+    (pid() as u64) << 32 | u64::from(thread)
+}
+
 #[inline]
 pub(crate) fn entry(descriptor: c_int) -> Entry {
     match usize::try_from(descriptor).ok().and_then(|index| ENTRIES.get(index)) {
