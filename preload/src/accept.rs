@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 use handoff::AcceptError;
 use handoff::accept_socket::{Sockets, receive_lowest};
-use libc::{nfds_t, pollfd, sockaddr, sockaddr_in6, socklen_t};
+use libc::{nfds_t, pollfd, sockaddr, sockaddr_in, socklen_t};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, socket_timeout};
@@ -187,25 +187,27 @@ pub(crate) unsafe fn name(
     address: *mut sockaddr,
     length: *mut socklen_t,
 ) -> Result<(), Errno> {
-    if !address::is_marked(socket) {
-        // SAFETY: the program's own arguments.
-        return match unsafe { function(socket, address, length) } {
-            0 => Ok(()),
-            _ => Err(Errno::from_raw_os_error(next::errno())),
-        };
+    // SAFETY: the program's own; the kernel refuses null.
+    let room = if length.is_null() { 0 } else { unsafe { *length } };
+    // SAFETY: the program's own arguments.
+    if unsafe { function(socket, address, length) } != 0 {
+        return Err(Errno::from_raw_os_error(next::errno()));
     }
-    if address.is_null() || length.is_null() {
-        return Err(Errno::FAULT);
+    // SAFETY: the kernel has written there.
+    let is_v4 = unsafe { *length } == size_of::<sockaddr_in>() as socklen_t;
+    if !is_v4 || !address::is_marked(socket) {
+        return Ok(());
     }
-    let mut buffer = [0u8; size_of::<sockaddr_in6>()];
+    let mut buffer = [0u8; size_of::<sockaddr_in>()];
     let mut written = address::length_of(&buffer);
     // SAFETY: the buffer is that long.
     if unsafe { function(socket, buffer.as_mut_ptr().cast(), &raw mut written) } != 0 {
         return Err(Errno::from_raw_os_error(next::errno()));
     }
-    // SAFETY: the kernel has written `written` octets, at most the buffer's; the rest is the caller's promise.
+    // SAFETY: the kernel has written `written` octets, at most the buffer's; there was `room` before.
     unsafe {
         let value = address::read(buffer.as_ptr().cast(), written).ok_or(Errno::INVAL)?;
+        *length = room;
         address::write(address::mapped(value), address, length)
     }
 }

@@ -8,21 +8,14 @@ use core::ffi::c_int;
 use core::mem;
 use core::ptr;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
 use rustix::io::Errno;
 
 use crate::next;
+use crate::settings::settings;
 
 const IP_MULTICAST_ALL: c_int = 49;
-
-/// Whether a marked socket may be in this process.
-static MARKED: AtomicBool = AtomicBool::new(false);
-
-pub(crate) fn expect_marked() {
-    MARKED.store(true, Ordering::Relaxed);
-}
 
 /// Marks an AF_INET socket that came through a dual-stack listener.
 pub(crate) fn mark(socket: c_int) {
@@ -39,12 +32,13 @@ pub(crate) fn mark(socket: c_int) {
     };
 }
 
+/// Also in a process that was sent the socket. Where nothing is shared, nobody is asked.
 pub(crate) fn is_marked(socket: c_int) -> bool {
-    MARKED.load(Ordering::Relaxed) && has_mark(socket)
+    settings().is_some() && has_mark(socket)
 }
 
-/// Also when no marked socket is expected; false for what is no AF_INET socket.
-pub(crate) fn has_mark(socket: c_int) -> bool {
+/// False for what is no AF_INET socket.
+fn has_mark(socket: c_int) -> bool {
     let mut value: c_int = 1;
     let mut length = length_of(&value);
     // SAFETY: both outlive the call, and the length is the value's.

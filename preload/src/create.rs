@@ -14,7 +14,7 @@ use crate::descriptor::{borrow, duplicate, is_close_on_exec, move_up, replace, s
 use crate::listener::{Listener, Registration, claim};
 use crate::shared::{Behind, MEMFD_NAME, PAGE, Shared};
 use crate::table::{self, Entry};
-use crate::{address, watchers};
+use crate::watchers;
 
 /// Makes the program's TCP socket a listener.
 ///
@@ -102,9 +102,6 @@ fn create_at(
     let replaced = replace(socket, borrow(shared.descriptor(Behind::Epoll)), close_on_exec);
     watchers::restore(socket, watchers);
     replaced?;
-    if wanted.dual_stack {
-        address::expect_marked();
-    }
     table::set(socket, Entry::Listener(number));
     Ok(())
 }
@@ -135,8 +132,5 @@ pub(crate) fn adopt(state: c_int, programs: impl Fn(&Shared) -> Vec<c_int>) {
     }
     for program in programs {
         table::set(program, Entry::Listener(number));
-    }
-    if shared.dual_stack.load(Ordering::Relaxed) == 1 {
-        address::expect_marked();
     }
 }

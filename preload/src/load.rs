@@ -8,7 +8,7 @@ use std::{fs, thread};
 use crate::settings::{self, settings};
 use crate::shared::{Behind, MEMFD_NAME, Shared};
 use crate::watchers::open_descriptors;
-use crate::{address, create, next, say, table, unshared};
+use crate::{create, next, say, table, unshared};
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -81,9 +81,6 @@ unsafe extern "C" fn own() {
 fn adopt_inherited() {
     let descriptors = open_descriptors();
     for state in &descriptors {
-        if address::has_mark(*state) {
-            address::expect_marked();
-        }
         let target = fs::read_link(format!("/proc/self/fd/{state}"));
         unshared::say_inherited(*state);
         if target.is_ok_and(|target| target.to_string_lossy().starts_with(&format!("/memfd:{MEMFD_NAME} "))) {

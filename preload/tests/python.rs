@@ -138,9 +138,39 @@ fn a_dual_stack_listener_sees_mapped_addresses() {
     let port = free_port();
     let service = python(&broker, "dual-stack", port, "a", &["::"]);
     assert_eq!(service.first_line, format!("listening ('::', {port}, 0, 0)\n"));
-    let answer = call_at(V4, port, "a").unwrap();
-    let seen = ["family", "peer", "local"].map(|name| member(&answer, name));
-    assert_eq!(seen, ["AF_INET6", "::ffff:127.0.0.1", "::ffff:127.0.0.1"]);
-    let answer = call_at(V6, port, "a").unwrap();
-    assert_eq!(["family", "peer", "local"].map(|name| member(&answer, name)), ["AF_INET6", "::1", "::1"]);
+    sees_mapped_addresses(port);
+}
+
+#[test]
+fn a_child_that_is_sent_what_a_dual_stack_listener_accepted_sees_mapped_addresses() {
+    if !installed("python3") {
+        return;
+    }
+    let broker = Broker::start();
+    let port = free_port();
+    let _service = python(&broker, "send", port, "a", &["::"]);
+    sees_mapped_addresses(port);
+}
+
+/// In Node's cluster the first process accepts, and sends its workers what it has accepted.
+#[test]
+fn workers_of_a_node_cluster_see_mapped_addresses() {
+    if !installed("node") {
+        return;
+    }
+    let broker = Broker::start();
+    let port = free_port();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster.js");
+    let _service = broker.serve(&[address(port, "a")], &["node", script, &port.to_string()]);
+    sees_mapped_addresses(port);
+}
+
+#[track_caller]
+fn sees_mapped_addresses(port: u16) {
+    let seen = |ip| {
+        let answer = call_at(ip, port, "a").unwrap();
+        ["family", "peer", "local"].map(|name| member(&answer, name))
+    };
+    assert_eq!(seen(V4), ["AF_INET6", "::ffff:127.0.0.1", "::ffff:127.0.0.1"]);
+    assert_eq!(seen(V6), ["AF_INET6", "::1", "::1"]);
 }

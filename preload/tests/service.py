@@ -84,3 +84,18 @@ elif mode == "pass":  # a child that is given the listener by number accepts
     subprocess.run(child, pass_fds=[sock.fileno()])
 elif mode == "passed":
     blocking(socket.socket(fileno=port))
+elif mode == "send":  # a child that is sent each accepted connection
+    sock = listener(True)
+    here, there = socket.socketpair()
+    subprocess.Popen([sys.executable, sys.argv[0], "sent", str(there.fileno())], pass_fds=[there.fileno()])
+    while True:
+        connection, _ = sock.accept()
+        socket.send_fds(here, [b"."], [connection.fileno()])
+        connection.close()
+elif mode == "sent":
+    here = socket.socket(fileno=port)
+    while True:
+        connection = socket.socket(fileno=socket.recv_fds(here, 1, 1)[1][0])
+        connection.recv(512)
+        connection.sendall(answer(connection))
+        connection.close()

@@ -30,6 +30,7 @@ pub fn installed(program: &str) -> bool {
     if !found {
         let package = match program {
             "mono" | "mcs" => "mono-mcs mono-runtime libmono-system-servicemodel4.0a-cil",
+            "node" => "nodejs",
             "setpriv" => "util-linux",
             other => other,
         };
