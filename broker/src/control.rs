@@ -14,15 +14,16 @@ use handoff::{
 };
 use nix::unistd::Group;
 use rustix::process::getuid;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::Level;
 
 use crate::config::Config;
+use crate::denied::{Denied, refused};
 use crate::error::StartError;
 use crate::line::Command;
 use crate::quota::Connected;
 use crate::registrar::Registrar;
-use crate::registry::refused;
 use crate::shared::Shared;
 use crate::tally::{Kind, Tally};
 
@@ -184,15 +185,18 @@ async fn worker(
     while let Ok(Some(request)) = peer.receive().await {
         let (reply, accept_socket, last) = match request {
             Ok(request) => {
-                let (mut reply, mut socket) = holding.answer(&request, &peer).await;
+                let mut answer = holding.answer(&request, &peer).await;
                 for _ in 0..LOOKS {
-                    if !is_conflict(&reply) {
+                    if !is_conflict(&answer) {
                         break;
                     }
                     tokio::time::sleep(LOOK_AGAIN).await;
-                    (reply, socket) = holding.answer(&request, &peer).await;
+                    answer = holding.answer(&request, &peer).await;
                 }
-                (reply, socket, false)
+                match answer {
+                    Ok((reply, socket)) => (reply, socket, false),
+                    Err(denied) => (Reply::Refused(told(denied).await), None, false),
+                }
             }
             Err(malformed) => (malformed.reply(), None, true),
         };
@@ -226,46 +230,43 @@ struct Holding {
     ids: Vec<u64>,
 }
 
+type Answer = Result<(Reply, Option<AcceptSocket>), Denied>;
+
 impl Holding {
-    async fn answer(
-        &mut self,
-        request: &Request,
-        peer: &Arc<AsyncControlPeer>,
-    ) -> (Reply, Option<AcceptSocket>) {
+    async fn answer(&mut self, request: &Request, peer: &Arc<AsyncControlPeer>) -> Answer {
         match request {
             Request::Register(register) => {
                 let (register, holder) = (register.clone(), Arc::clone(peer));
-                match self.registrar.ask(move |registry| registry.register(&register, &holder)).await {
-                    Ok((id, accept_socket)) => {
-                        self.ids.push(id);
-                        (Reply::Registered { id }, Some(accept_socket))
-                    }
-                    Err(refused) => (Reply::Refused(refused), None),
-                }
+                let registered =
+                    self.registrar.ask(move |registry| registry.register(&register, &holder)).await;
+                let (id, accept_socket) = registered?;
+                self.ids.push(id);
+                Ok((Reply::Registered { id }, Some(accept_socket)))
             }
             &Request::Unregister { id } => match self.ids.iter().position(|held| *held == id) {
                 Some(place) => {
                     self.ids.swap_remove(place);
                     self.registrar.ask(move |registry| registry.unregister(id, "unregistered")).await;
-                    (Reply::Unregistered { id }, None)
+                    Ok((Reply::Unregistered { id }, None))
                 }
                 None => {
                     let message = format!("this control connection has no registration {id}");
-                    (Reply::Refused(refused(RefusedReason::InvalidArgument, None, message)), None)
+                    Err(refused(RefusedReason::InvalidArgument, None, message).into())
                 }
             },
             Request::Route(route) => match Access::admits_administrator(peer) {
                 true => {
                     let route = route.clone();
-                    (Reply::Routed(self.registrar.ask(move |registry| registry.route(&route)).await), None)
+                    let routed = self.registrar.ask(move |registry| registry.route(&route)).await;
+                    Ok((Reply::Routed(routed), None))
                 }
                 false => {
                     let message = "only root and the broker's own user may ask this".to_owned();
-                    (Reply::Refused(refused(RefusedReason::AccessDenied, None, message)), None)
+                    Err(refused(RefusedReason::AccessDenied, None, message).into())
                 }
             },
-            Request::NotSupported { name } => (Reply::Refused(not_supported(name)), None),
-            _ => (Reply::Refused(not_supported("this")), None),
+            Request::NotSupported { name } => Err(not_supported(name).into()),
+            _ => Err(not_supported("this").into()),
         }
     }
 }
@@ -278,8 +279,22 @@ impl Drop for Holding {
     }
 }
 
-fn is_conflict(reply: &Reply) -> bool {
-    matches!(reply, Reply::Refused(Refused { reason: RefusedReason::ConflictingRegistration, .. }))
+fn is_conflict(answer: &Answer) -> bool {
+    answer.as_ref().is_err_and(|denied| denied.reason() == RefusedReason::ConflictingRegistration)
+}
+
+/// What a worker is told, on a thread where it may take long; one at a time, so that no user can take all of those.
+async fn told(denied: Denied) -> Refused {
+    static ONE: Semaphore = Semaphore::const_new(1);
+    if let Denied::Known(refused) = denied {
+        return refused;
+    }
+    let _turn = ONE.acquire().await;
+    match tokio::task::spawn_blocking(move || denied.told()).await {
+        Ok(refused) => refused,
+        // The broker ends.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 fn not_supported(name: &str) -> Refused {

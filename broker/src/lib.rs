@@ -16,6 +16,7 @@ mod config;
 mod config_keys;
 mod connection;
 mod control;
+mod denied;
 mod errands;
 mod error;
 mod exec;

@@ -72,25 +72,16 @@ impl Listening {
 /// Why a port could not be opened.
 #[derive(Debug)]
 pub(crate) struct ListenError {
+    address: SocketAddr,
     errno: Errno,
-    message: String,
+    /// Who has it.
+    foreign: Option<Listener>,
 }
 
 impl ListenError {
     fn new(address: SocketAddr, errno: Errno, ours: &[Listening]) -> Self {
-        let message = match errno {
-            Errno::ADDRINUSE => in_use(address, &foreign(address, ours)),
-            Errno::ACCESS | Errno::PERM => {
-                format!(
-                    "not permitted to listen on {address}: {}",
-                    handoff::why_not_permitted(address.port())
-                )
-            }
-            Errno::ADDRNOTAVAIL => format!("{} is no address of this machine", address.ip()),
-            Errno::MFILE | Errno::NFILE => format!("no descriptor is free to listen on {address}"),
-            errno => format!("cannot listen on {address}: {}", io::Error::from(errno)),
-        };
-        Self { errno, message }
+        let in_use = errno == Errno::ADDRINUSE;
+        Self { address, errno, foreign: in_use.then(|| foreign(address, ours).into_iter().next()).flatten() }
     }
 
     /// The family, or the address, does not exist here.
@@ -105,23 +96,36 @@ impl ListenError {
             _ => RefusedReason::FailedToListen,
         }
     }
+
+    /// The same with the program that has the port. Every process may have to be asked: it can take long.
+    pub(crate) fn explained(&self) -> String {
+        let Some(Listener { address, inode }) = self.foreign else { return self.to_string() };
+        let owner =
+            owner_of(inode).map_or_else(|| "a program of another user".to_owned(), |owner| owner.to_string());
+        format!("address already in use: {owner} listens on {address}")
+    }
 }
 
 impl std::fmt::Display for ListenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
+        let Self { address, errno, foreign } = self;
+        match (*errno, foreign) {
+            (Errno::ADDRINUSE, Some(foreign)) => {
+                write!(f, "address already in use: another program listens on {}", foreign.address)
+            }
+            (Errno::ADDRINUSE, None) => write!(f, "{address} is already in use by another program"),
+            (Errno::ACCESS | Errno::PERM, _) => {
+                write!(
+                    f,
+                    "not permitted to listen on {address}: {}",
+                    handoff::why_not_permitted(address.port())
+                )
+            }
+            (Errno::ADDRNOTAVAIL, _) => write!(f, "{} is no address of this machine", address.ip()),
+            (Errno::MFILE | Errno::NFILE, _) => write!(f, "no descriptor is free to listen on {address}"),
+            (errno, _) => write!(f, "cannot listen on {address}: {}", io::Error::from(errno)),
+        }
     }
-}
-
-fn in_use(address: SocketAddr, foreign: &[Listener]) -> String {
-    let Some(listener) = foreign.first() else {
-        return format!("{address} is already in use by another program");
-    };
-    let owner = match owner_of(listener.inode) {
-        Some(owner) => owner.to_string(),
-        None => "a program of another user".to_owned(),
-    };
-    format!("address already in use: {owner} listens on {}", listener.address)
 }
 
 /// Whether an address may be listened on, given that all addresses are on its port.
@@ -311,7 +315,7 @@ mod tests {
         sockopt::set_socket_reuseport(&ours[0].socket, false).unwrap();
 
         let error = open(SocketAddr::new(V4, port), &ours).unwrap_err();
-        let message = error.to_string();
+        let message = error.explained();
         assert!(
             message.contains("127.0.0.2") && message.contains(&format!("pid {}", std::process::id())),
             "{message}"
@@ -353,7 +357,7 @@ mod tests {
     fn says_who_has_the_port() {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = other.local_addr().unwrap();
-        let message = open(address, &[]).unwrap_err().to_string();
+        let message = open(address, &[]).unwrap_err().explained();
         assert!(message.starts_with("address already in use: "), "{message}");
         assert!(message.contains(&format!("(pid {})", std::process::id())), "{message}");
         assert!(message.ends_with(&format!("listens on {address}")), "{message}");

@@ -1,7 +1,8 @@
-//! The thread on which the registry works: it asks the accept loop, the kernel and `/proc`, and may wait for each.
+//! The thread to which the registry belongs: it may wait for the accept loop, which waits for nobody, and asks the kernel. What
+//! takes longer is done by whoever asks: others wait behind each request.
 
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -9,18 +10,18 @@ use tokio::sync::oneshot;
 use crate::failure::Part;
 use crate::registry::Registry;
 
-type Work = Box<dyn FnOnce(&Registry) + Send>;
+type Work = Box<dyn FnOnce(&mut Registry) + Send>;
 
 /// Has things done by the registry, one after the other. The thread ends with the last of these.
 #[derive(Clone, Debug)]
 pub(crate) struct Registrar(mpsc::Sender<Work>);
 
 impl Registrar {
-    pub(crate) fn start(registry: Arc<Registry>, part: Part) -> io::Result<(Self, thread::JoinHandle<()>)> {
+    pub(crate) fn start(mut registry: Registry, part: Part) -> io::Result<(Self, thread::JoinHandle<()>)> {
         let (registrar, work) = mpsc::channel::<Work>();
         let thread = thread::Builder::new().name("registry".to_owned()).spawn(move || {
             let _part = part;
-            work.iter().for_each(|work| work(&registry));
+            work.iter().for_each(|work| work(&mut registry));
         })?;
         Ok((Self(registrar), thread))
     }
@@ -30,7 +31,7 @@ impl Registrar {
     /// Cancelled, it is done all the same.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Registry) -> T + Send + 'static,
+        work: impl FnOnce(&mut Registry) -> T + Send + 'static,
     ) -> T {
         let (done, wait) = oneshot::channel();
         self.tell(move |registry| drop(done.send(work(registry))));
@@ -42,7 +43,7 @@ impl Registrar {
     }
 
     /// Does not wait for it.
-    pub(crate) fn tell(&self, work: impl FnOnce(&Registry) + Send + 'static) {
+    pub(crate) fn tell(&self, work: impl FnOnce(&mut Registry) + Send + 'static) {
         let _ = self.0.send(Box::new(work));
     }
 }

@@ -1,10 +1,10 @@
-//! Who has registered what: the only writer of the route table.
+//! Who has registered what: the only writer of the route table. It belongs to one thread, and nobody waits for a lock of it.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use handoff::tokio::AsyncControlPeer;
@@ -15,10 +15,8 @@ use handoff::{
 use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
 
 use crate::config::{NO_PORT, Route};
+use crate::denied::{Denied, refused};
 use crate::line::Command;
-use crate::listening::ListenError;
-use crate::lock::lock;
-use crate::owner::program_of;
 use crate::ports::Ports;
 use crate::queue::Queue;
 use crate::shared::Shared;
@@ -31,11 +29,6 @@ const LONGEST_ADDRESS: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Registry {
     shared: Arc<Shared>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
     ports: Ports,
     registrations: HashMap<u64, Registration>,
     last_id: u64,
@@ -60,48 +53,45 @@ struct Checked {
 
 impl Registry {
     pub(crate) fn new(shared: Arc<Shared>, ports: Ports) -> Self {
-        let state = State { ports, registrations: HashMap::new(), last_id: 0 };
-        Self { shared, state: Mutex::new(state) }
+        Self { shared, ports, registrations: HashMap::new(), last_id: 0 }
     }
 
     /// Registers all addresses of a request or none; the socket is the worker's end.
     pub(crate) fn register(
-        &self,
+        &mut self,
         request: &Register,
         holder: &Arc<AsyncControlPeer>,
-    ) -> Result<(u64, AcceptSocket), Refused> {
+    ) -> Result<(u64, AcceptSocket), Denied> {
         let quotas = &self.shared.quotas;
         let Checked { prefixes, bound, per_message } = check(request, quotas.addresses_per_registration)?;
         let uid = holder.credentials().uid;
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
 
         let table = self.shared.table.load_full();
-        let past = state.conflicts(&table, &prefixes, &bound)?;
-        let wanted = prefixes.iter().flat_map(|prefix| state.ports.wanted(prefix, &bound));
+        let past = self.conflicts(&table, &prefixes, &bound)?;
+        let wanted = prefixes.iter().flat_map(|prefix| self.ports.wanted(prefix, &bound));
         let wanted: HashSet<SocketAddr> = wanted.map(|wanted| wanted.address).collect();
         quotas
             .admits(uid, wanted)
             .map_err(|why| refused(RefusedReason::RegistrationQuotaExceeded, None, why))?;
-        let open = state.listen(&prefixes, &bound)?;
-        let ends = self.accept_socket().inspect_err(|_| state.ports.release(&open));
+        let open = self.listen(&prefixes, &bound)?;
+        let ends = self.accept_socket().inspect_err(|_| self.ports.release(&open));
         let (sender, ours, theirs) = ends?;
 
-        state.last_id += 1;
-        let id = state.last_id;
+        self.last_id += 1;
+        let id = self.last_id;
         let queue = Arc::new(Queue::new(id, shown(&request.addresses), sender, ours, per_message));
         let mut table = Table::clone(&table);
-        let ended: Vec<Registration> = past.iter().filter_map(|id| state.forget(*id, &mut table)).collect();
+        let ended: Vec<Registration> = past.iter().filter_map(|id| self.forget(*id, &mut table)).collect();
         for prefix in &prefixes {
             table.insert(Target::new(prefix.clone(), Way::HandOver(Arc::clone(&queue)), &bound));
         }
-        quotas.begin(uid, &open);
+        self.shared.quotas.begin(uid, &open);
         let registration = Registration { queue, prefixes, open, holder: Arc::clone(holder) };
-        state.registrations.insert(id, registration);
-        self.publish(table, state);
+        self.registrations.insert(id, registration);
+        self.publish(table);
         // Only now: what these left behind finds the new registration.
         for registration in ended {
-            self.end(registration, state, "its worker has left");
+            self.end(registration, "its worker has left");
         }
         let addresses = &request.addresses;
         tracing::info!(registration = id, pid = holder.credentials().pid, uid, ?addresses, "registered");
@@ -109,62 +99,55 @@ impl Registry {
     }
 
     /// Ends a registration, if it has not ended.
-    pub(crate) fn unregister(&self, id: u64, reason: &'static str) {
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
+    pub(crate) fn unregister(&mut self, id: u64, reason: &'static str) {
         let mut table = Table::clone(&self.shared.table.load());
-        let Some(registration) = state.forget(id, &mut table) else { return };
-        self.publish(table, state);
-        self.end(registration, state, reason);
+        let Some(registration) = self.forget(id, &mut table) else { return };
+        self.publish(table);
+        self.end(registration, reason);
     }
 
     /// Where a connection would go.
     pub(crate) fn route(&self, route: &handoff::Route) -> handoff::Routed {
-        crate::route::route_here(&self.shared.table.load(), route, |local| {
-            lock(&self.state).ports.listens_on(local)
-        })
+        crate::route::route_here(&self.shared.table.load(), route, |local| self.ports.listens_on(local))
     }
 
     /// Adds a static route, which stays. Its port is opened when all are there, by [`Registry::open_route`]: nobody finds
     /// half a configuration.
-    pub(crate) fn add_route(&self, route: &Route) -> Result<(), Refused> {
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
+    pub(crate) fn add_route(&mut self, route: &Route) -> Result<(), Denied> {
         let table = self.shared.table.load_full();
-        state.conflicts(&table, std::slice::from_ref(&route.prefix), &Bound::default())?;
+        self.conflicts(&table, std::slice::from_ref(&route.prefix), &Bound::default())?;
         let mut table = Table::clone(&table);
         let way = Way::Relay(Arc::new(route.relay.clone()));
         table.insert(Target::new(route.prefix.clone(), way, &Bound::default()));
-        self.publish(table, state);
+        self.publish(table);
         Ok(())
     }
 
     /// Opens the port of a static route.
-    pub(crate) fn open_route(&self, route: &Route) -> Result<(), Refused> {
-        let mut state = lock(&self.state);
-        state.listen(std::slice::from_ref(&route.prefix), &Bound::default())?;
-        state.ports.accept();
+    pub(crate) fn open_route(&mut self, route: &Route) -> Result<(), Denied> {
+        self.listen(std::slice::from_ref(&route.prefix), &Bound::default())?;
+        self.ports.accept();
         Ok(())
     }
 
     /// Closes a socket that was only kept for stragglers.
-    pub(crate) fn close_left(&self, left: &Weak<OwnedFd>) {
-        lock(&self.state).ports.close_left(left);
+    pub(crate) fn close_left(&mut self, left: &Weak<OwnedFd>) {
+        self.ports.close_left(left);
     }
 
     /// First the table, then the sockets: whoever comes through a new one finds what it was opened for.
-    fn publish(&self, table: Table, state: &mut State) {
+    fn publish(&mut self, table: Table) {
         self.shared.table.store(Arc::new(table));
-        state.ports.accept();
+        self.ports.accept();
     }
 
     /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back.
-    fn end(&self, registration: Registration, state: &mut State, reason: &'static str) {
+    fn end(&mut self, registration: Registration, reason: &'static str) {
         let Registration { queue, prefixes, open, holder } = registration;
         queue.end();
         let PeerCredentials { uid, pid, .. } = holder.credentials();
         self.shared.quotas.end(uid, &open);
-        state.ports.release(&open);
+        self.ports.release(&open);
         let reason = if self.shared.failures.are_over() { "the broker ends" } else { reason };
         let addresses: Vec<&str> = prefixes.iter().map(Prefix::address).collect();
         tracing::info!(registration = queue.id(), pid, uid, reason, ?addresses, "registration ended");
@@ -192,11 +175,9 @@ impl Registry {
             refused(RefusedReason::RegistrationQuotaExceeded, None, message)
         })
     }
-}
 
-impl State {
     /// Who has one of the addresses already. Those whose holder is gone are returned: they are about to end.
-    fn conflicts(&self, table: &Table, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<u64>, Refused> {
+    fn conflicts(&self, table: &Table, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<u64>, Denied> {
         let mut past = Vec::new();
         for prefix in prefixes {
             for target in table.overlapping(prefix, bound) {
@@ -213,22 +194,22 @@ impl State {
         Ok(past)
     }
 
-    fn listen(&mut self, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<SocketAddr>, Refused> {
+    fn listen(&mut self, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<SocketAddr>, Denied> {
         let mut open = Vec::new();
         for prefix in prefixes {
             let wanted = self.ports.wanted(prefix, bound);
             let acquired = if wanted.is_empty() {
                 let message =
                     "none of the addresses that the broker may listen on is of this family".to_owned();
-                Err((RefusedReason::FailedToListen, message))
+                Err(refused(RefusedReason::FailedToListen, Some(prefix.address()), message).into())
             } else {
-                self.ports.acquire(&wanted).map_err(|error: ListenError| (error.reason(), error.to_string()))
+                self.ports.acquire(&wanted).map_err(|error| Denied::not_opened(prefix, error))
             };
             match acquired {
                 Ok(acquired) => open.extend(acquired),
-                Err((reason, message)) => {
+                Err(denied) => {
                     self.ports.release(&open);
-                    return Err(refused(reason, Some(prefix.address()), message));
+                    return Err(denied);
                 }
             }
         }
@@ -325,19 +306,12 @@ fn shown(addresses: &[String]) -> String {
     }
 }
 
-fn conflict(prefix: &Prefix, existing: &Prefix, holder: Option<&Arc<AsyncControlPeer>>) -> Refused {
-    let by = match holder.map(|holder| holder.credentials().pid) {
-        Some(pid) => format!("{} (pid {pid})", program_of(pid)),
-        None => "the broker's configuration".to_owned(),
-    };
-    let message = format!("{} is already registered, as {} by {by}", prefix.address(), existing.address());
-    refused(RefusedReason::ConflictingRegistration, Some(prefix.address()), message)
-}
-
-/// An address that would not leave room in the reply for the rest is not repeated. The message may have words of another
-/// worker in it, its name and its addresses, and this one may print it.
-pub(crate) fn refused(reason: RefusedReason, address: Option<&str>, message: String) -> Refused {
-    let address = address.filter(|address| address.len() <= handoff::MAX_MESSAGE / 2);
-    let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    Refused { reason, address: address.map(str::to_owned), message: message.chars().map(printable).collect() }
+fn conflict(prefix: &Prefix, existing: &Prefix, holder: Option<&Arc<AsyncControlPeer>>) -> Denied {
+    let (address, existing) = (prefix.address(), existing.address());
+    if let Some(holder) = holder {
+        let (address, existing) = (address.to_owned(), existing.to_owned());
+        return Denied::Registered { address, existing, pid: holder.credentials().pid };
+    }
+    let message = format!("{address} is already registered, as {existing} by the broker's configuration");
+    refused(RefusedReason::ConflictingRegistration, Some(address), message).into()
 }

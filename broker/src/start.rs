@@ -65,7 +65,7 @@ impl Broker {
         let errands_to_do = errands::Inbox::new(errands_to_do, Arc::clone(&shared));
         let help = Arc::new(Help::default());
         let ports = Ports::new(Arc::clone(&shared.line), shared.errands.clone(), config.listen.clone());
-        let registry = Arc::new(Registry::new(Arc::clone(&shared), ports));
+        let mut registry = Registry::new(Arc::clone(&shared), ports);
 
         let mut broker = Self {
             threads: vec![accept::start(Arc::clone(&shared), Arc::clone(&help))?],
@@ -88,7 +88,7 @@ impl Broker {
                 tracing::warn!("listen: {error}; what would listen there cannot be registered until it is");
             }
         }
-        let routes = open_routes(&broker.shared, &registry, &config);
+        let routes = open_routes(&broker.shared, &mut registry, &config);
         // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
         let (listener, access) = control::open(&config)?;
         broker.control = Arc::new(listener);
@@ -193,12 +193,12 @@ impl Broker {
     }
 }
 
-fn open_routes(shared: &Shared, registry: &Registry, config: &Config) -> Result<(), StartError> {
+fn open_routes(shared: &Shared, registry: &mut Registry, config: &Config) -> Result<(), StartError> {
     for step in [Registry::add_route, Registry::open_route] {
         for route in &config.routes {
-            step(registry, route).map_err(|refused| StartError::Route {
+            step(registry, route).map_err(|denied| StartError::Route {
                 address: route.prefix.address().to_owned(),
-                message: refused.message,
+                message: denied.told().message,
             })?;
         }
     }

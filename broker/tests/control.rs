@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Broker, Raw, Worker, address, answer, ask, fault, free_port, installed, reason, serve, told};
+use common::{
+    Broker, Raw, Strace, Worker, address, answer, ask, fault, free_port, installed, reason, serve, told,
+};
 use serde_json::{Value, json};
 
 fn register(addresses: &[String]) -> Value {
@@ -219,4 +221,31 @@ fn a_conflict_is_told_in_printable_characters() {
     let (reply, _) = Raw::connect(&broker.control()).ask(&register(&[address(port, "x")]));
     let message = reply["refused"]["message"].as_str().unwrap();
     assert!(message.contains("[31mb (pid") && !message.contains(char::is_control), "{message:?}");
+}
+
+/// It may mean to look into every process of the machine, and others wait behind each request of the registry.
+#[test]
+fn whose_a_port_is_the_registry_does_not_look_up() {
+    if !installed("strace") {
+        return;
+    }
+    let broker = Broker::start(&[]);
+    let foreign = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let taken = address(foreign.local_addr().unwrap().port(), "x");
+    let free = address(free_port(), "x");
+    let _holder = Worker::register(&broker, std::slice::from_ref(&free));
+    let strace = Strace::attach(broker.thread("registry"), &["-e", "trace=%file,%desc"]);
+    let mut control = Raw::connect(&broker.control());
+    let (in_use, _) = control.ask(&register(&[taken]));
+    let (conflict, _) = control.ask(&register(&[free]));
+    let trace = strace.end();
+    let own = format!("(pid {})", std::process::id());
+    for (reply, said) in [(in_use, "address already in use: "), (conflict, " is already registered, as ")] {
+        let message = reply["refused"]["message"].as_str().unwrap();
+        assert!(message.contains(said) && message.contains(&own), "{message}");
+    }
+    let opened: Vec<&str> = trace.lines().filter(|line| line.starts_with("open")).collect();
+    // The listening sockets alone, of which the ports are.
+    assert!(opened.iter().any(|line| line.contains("\"/proc/net/tcp\"")), "{trace}");
+    assert!(opened.iter().all(|line| line.contains("\"/proc/net/tcp")), "{trace}");
 }
