@@ -8,13 +8,11 @@ use std::path::PathBuf;
 use anyhow::Context;
 use message_encoding::Quotas;
 use message_encoding::envelope::{Decoder, Encoder, Encoding, Fault, answer};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use transport::{Channel, ListenOptions, Listener};
 
 use crate::{address, calculator, random};
 
-/// How long a peer may take to read a reply: WCF's default send timeout.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long accepting pauses when this process has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -97,7 +95,7 @@ async fn serve(mut channel: Channel) {
                 let fault = reply.with_fault(Fault::internal());
                 let Ok(()) = encoder.encode(&fault, &mut octets) else { return };
             }
-            let Ok(Ok(())) = timeout(SEND_TIMEOUT, channel.send(&octets)).await else { return };
+            let Ok(()) = channel.send(&octets).await else { return };
         }
         // What comes now cannot be read without the strings that were refused.
         if decoder.is_broken() {

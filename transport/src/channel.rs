@@ -1,16 +1,17 @@
 //! One framing session: envelopes both ways until both sides have ended it.
 
 use core::time::Duration;
+use std::io;
 use std::net::SocketAddr;
 
-use framing_core::{ApiMisuse, DecodeError, Field, Initiator, Limits, Mode, Receiver, Record, Step};
+use framing_core::{ApiMisuse, DecodeError, Field, Initiator, Mode, Receiver, Step};
 use tokio::time::{Instant, timeout};
 
 use crate::connection::Connection;
 use crate::error::TransportError;
 use crate::home::Home;
 use crate::machine::{Incoming, Machine};
-use crate::options::RECEIVE_TIMEOUT;
+use crate::options::Bounds;
 
 /// How long the peer may take to end the session too: WCF's default close timeout.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,8 +42,7 @@ pub struct Channel {
     connection: Connection,
     machine: Machine,
     session: Session,
-    limits: Limits,
-    receive_timeout: Duration,
+    bounds: Bounds,
     /// Since when the next envelope is waited for.
     waiting: Option<Instant>,
     /// The envelope that is coming in. Grows with what really arrives.
@@ -62,28 +62,27 @@ impl Channel {
         connection: Connection,
         machine: Receiver,
         session: Session,
-        limits: Limits,
+        bounds: Bounds,
         home: Home,
     ) -> Self {
-        Self { home: Some(home), ..Self::new(connection, Machine::Receiver(machine), session, limits) }
+        Self { home: Some(home), ..Self::new(connection, Machine::Receiver(machine), session, bounds) }
     }
 
     pub(crate) fn connected(
         connection: Connection,
         machine: Initiator,
         session: Session,
-        limits: Limits,
+        bounds: Bounds,
     ) -> Self {
-        Self::new(connection, Machine::Initiator(machine), session, limits)
+        Self::new(connection, Machine::Initiator(machine), session, bounds)
     }
 
-    fn new(connection: Connection, machine: Machine, session: Session, limits: Limits) -> Self {
+    fn new(connection: Connection, machine: Machine, session: Session, bounds: Bounds) -> Self {
         Self {
             connection,
             machine,
             session,
-            limits,
-            receive_timeout: RECEIVE_TIMEOUT,
+            bounds,
             waiting: None,
             incoming: Vec::new(),
             input_ended: false,
@@ -92,10 +91,6 @@ impl Channel {
             sending: false,
             home: None,
         }
-    }
-
-    pub(crate) fn with_receive_timeout(self, receive_timeout: Duration) -> Self {
-        Self { receive_timeout, ..self }
     }
 
     /// The Via of the preamble: the address that the initiator called.
@@ -117,7 +112,7 @@ impl Channel {
     ///
     /// # Errors
     /// The connection is gone.
-    pub fn peer_addr(&self) -> std::io::Result<SocketAddr> {
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.connection.stream().peer_addr()
     }
 
@@ -125,7 +120,7 @@ impl Channel {
     ///
     /// # Errors
     /// The connection is gone.
-    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.connection.stream().local_addr()
     }
 
@@ -146,10 +141,10 @@ impl Channel {
     /// [`EnvelopeTooLarge`]: TransportError::EnvelopeTooLarge
     pub async fn receive(&mut self) -> Result<Option<Envelope>, TransportError> {
         let since = *self.waiting.get_or_insert_with(Instant::now);
-        let left = self.receive_timeout.saturating_sub(since.elapsed());
+        let left = self.bounds.receive_timeout.saturating_sub(since.elapsed());
         let Ok(received) = timeout(left, self.receive_some_time()).await else {
             self.spent = true;
-            return Err(TransportError::TimedOut(self.receive_timeout));
+            return Err(TransportError::TimedOut(self.bounds.receive_timeout));
         };
         self.waiting = None;
         received
@@ -203,31 +198,34 @@ impl Channel {
     /// Tells an initiator what was wrong, as far as a fault may still be sent.
     async fn broken_by(&mut self, error: DecodeError) -> TransportError {
         self.spent = true;
-        if let (Machine::Receiver(machine), Some(fault), false) =
-            (&mut self.machine, error.fault(), self.sending)
-        {
-            let mut octets = vec![0; Record::Fault(fault).encoded_len()];
-            if machine.fault(fault, &mut octets).is_ok() {
-                self.output_ended = true;
-                self.connection.finish_with(&octets).await;
-            }
+        let answer = match &self.machine {
+            Machine::Receiver(machine) if !self.sending => machine.answer(),
+            _ => None,
+        };
+        if let Some(fault) = answer {
+            self.output_ended = true;
+            self.connection.refuse(Some(fault)).await;
         }
         match error {
             DecodeError::TooLong { field: Field::SizedEnvelope | Field::UnsizedEnvelope, .. } => {
-                TransportError::EnvelopeTooLarge { limit: self.limits.envelope }
+                TransportError::EnvelopeTooLarge { limit: self.bounds.limits.envelope }
             }
             error => TransportError::Protocol(error),
         }
     }
 
-    /// Sends an envelope, at least one octet.
+    /// Sends an envelope, at least one octet: waits until the kernel has all of it, not until the peer has read it. It waits no
+    /// longer than the send timeout of [`ListenOptions`](crate::ListenOptions::send_timeout) or
+    /// [`ConnectOptions`](crate::ConnectOptions::send_timeout).
     ///
     /// # Errors
-    /// [`Misuse`](TransportError::Misuse): the session has no place for it. [`Io`](TransportError::Io): the connection
-    /// broke.
+    /// [`Misuse`](TransportError::Misuse): the session has no place for it, and nothing was sent.
+    /// [`TimedOut`](TransportError::TimedOut): the peer did not read in time. [`Io`](TransportError::Io): the connection broke.
+    /// After these two, as after a `send` that was cancelled, a part may have been sent.
     ///
     /// # Cancel safety
-    /// None: a cancelled `send` may have sent a part, and the session can only be dropped.
+    /// None: when a part was sent, [`send`](Self::send), [`end`](Self::end) and [`close`](Self::close) give
+    /// [`Misuse`](TransportError::Misuse). What the peer sends can still be received; then the session can only be dropped.
     pub async fn send(&mut self, octets: &[u8]) -> Result<(), TransportError> {
         if self.sending {
             return Err(HALF_SENT);
@@ -245,7 +243,8 @@ impl Channel {
             _ => &[],
         };
         self.sending = true;
-        self.connection.write([header.get(..written).unwrap_or_default(), octets, terminator]).await?;
+        let parts = [header.get(..written).unwrap_or_default(), octets, terminator];
+        in_time(self.bounds.send_timeout, self.connection.write(parts)).await?;
         self.sending = false;
         self.waiting = None;
         Ok(())
@@ -255,7 +254,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Misuse`](TransportError::Misuse) from the initiator of a singleton session that has sent no envelope;
-    /// [`Io`](TransportError::Io).
+    /// [`TimedOut`](TransportError::TimedOut), after the send timeout, and [`Io`](TransportError::Io): it may be called again.
     ///
     /// # Cancel safety
     /// Cancelled, it may be called again.
@@ -268,7 +267,7 @@ impl Channel {
             // A clone, because the octet may turn out not to be sent.
             let mut ended = self.machine.clone();
             ended.end(&mut record).map_err(misuse)?;
-            match self.connection.write([&record]).await {
+            match in_time(self.bounds.send_timeout, self.connection.write([&record])).await {
                 // The peer has ended and did not wait to hear it from us.
                 Err(_) if self.input_ended => self.spent = true,
                 other => other?,
@@ -303,6 +302,13 @@ impl Channel {
 
 const HALF_SENT: TransportError =
     TransportError::Misuse("an envelope was sent in part only: an earlier send failed or was cancelled");
+
+async fn in_time(
+    time: Duration,
+    written: impl Future<Output = io::Result<()>>,
+) -> Result<(), TransportError> {
+    Ok(timeout(time, written).await.map_err(|_| TransportError::TimedOut(time))??)
+}
 
 fn misuse(misuse: ApiMisuse) -> TransportError {
     TransportError::Misuse(match misuse {

@@ -85,8 +85,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers a preamble with a fault, or with nothing but the end of the stream.
-    pub(crate) async fn refuse(mut self, fault: Option<Fault<'_>>) {
+    /// Answers with a fault, or with nothing but the end of the stream.
+    pub(crate) async fn refuse(&mut self, fault: Option<Fault<'_>>) {
         let mut octets = Vec::new();
         if let Some(record) = fault.map(Record::Fault) {
             octets.resize(record.encoded_len(), 0);
@@ -99,7 +99,7 @@ impl Connection {
 
     /// Writes these octets, half-closes and drains, so that the peer reads them before it could see a reset
     /// ([MC-NMF] 3.1.4).
-    pub(crate) async fn finish_with(&mut self, octets: &[u8]) {
+    async fn finish_with(&mut self, octets: &[u8]) {
         let finished = async {
             self.stream.write_all(octets).await?;
             self.stream.shutdown().await?;

@@ -166,8 +166,8 @@ pub enum TransportError {
     /// The connection broke.
     #[error("the connection broke")]
     Io(#[from] io::Error),
-    /// The peer did not answer in time, or sent nothing for as long as a session waits.
-    #[error("the peer did not answer within {0:?}")]
+    /// The peer did not answer in time, sent nothing for as long as a session waits, or did not read what was sent to it.
+    #[error("the peer did not answer, or did not read what was sent, within {0:?}")]
     TimedOut(core::time::Duration),
     /// This program asked for what the session does not allow: to send after the end, a second or an empty envelope where
     /// the mode has no place for it, or to go on after a `send` that was cancelled.

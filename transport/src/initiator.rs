@@ -38,7 +38,7 @@ async fn open(via: &str, options: ConnectOptions) -> Result<Channel, TransportEr
     let (host, port) = target(via).map_err(invalid)?;
     let encoding = Encoding::from_content_type(&options.content_type);
     let preamble = Preamble { mode: options.mode, via, encoding };
-    let mut machine = Initiator::new(options.limits);
+    let mut machine = Initiator::new(options.bounds.limits);
     let mut octets = vec![0; preamble.encoded_len() + 1];
     let written = machine.preamble(&preamble, &mut octets).map_err(|error| invalid(error.to_string()))?;
     // An upgrade would come here, instead of the end of the preamble in the same write.
@@ -52,8 +52,7 @@ async fn open(via: &str, options: ConnectOptions) -> Result<Channel, TransportEr
     connection.write([&octets]).await?;
     await_answer(&mut connection, &mut machine).await?;
     let session = Session { mode: options.mode, via: via.to_owned(), content_type: options.content_type };
-    let channel = Channel::connected(connection, machine, session, options.limits);
-    Ok(channel.with_receive_timeout(options.receive_timeout))
+    Ok(Channel::connected(connection, machine, session, options.bounds))
 }
 
 async fn await_answer(connection: &mut Connection, machine: &mut Initiator) -> Result<(), TransportError> {

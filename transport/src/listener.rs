@@ -84,10 +84,9 @@ impl Listener {
             port_sharing: options.port_sharing,
             modes: options.modes,
             content_types: options.content_types,
-            limits: options.limits,
+            bounds: options.bounds,
             preamble_timeout: options.preamble_timeout,
             idle_timeout: options.idle_timeout,
-            receive_timeout: options.receive_timeout,
         };
         Ok(Self {
             port: Some(port),

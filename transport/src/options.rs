@@ -6,8 +6,23 @@ use std::path::PathBuf;
 use framing_core::{Limits, Mode};
 use router::HostNameComparison;
 
-/// WCF's `receiveTimeout`.
-pub(crate) const RECEIVE_TIMEOUT: Duration = Duration::from_secs(600);
+/// What holds for a whole session, whoever opened it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) limits: Limits,
+    pub(crate) receive_timeout: Duration,
+    pub(crate) send_timeout: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            receive_timeout: Duration::from_secs(600),
+            send_timeout: Duration::from_secs(60),
+        }
+    }
+}
 
 /// Where and how to listen. Everything has WCF's default unless it says otherwise, port sharing included: off.
 ///
@@ -24,10 +39,9 @@ pub struct ListenOptions {
     pub(crate) host_name_comparison: HostNameComparison,
     pub(crate) modes: Vec<Mode>,
     pub(crate) content_types: Vec<String>,
-    pub(crate) limits: Limits,
+    pub(crate) bounds: Bounds,
     pub(crate) preamble_timeout: Duration,
     pub(crate) idle_timeout: Duration,
-    pub(crate) receive_timeout: Duration,
     pub(crate) max_pending_connections: usize,
     pub(crate) max_idle_connections: usize,
 }
@@ -45,10 +59,9 @@ impl ListenOptions {
             host_name_comparison: HostNameComparison::default(),
             modes: vec![Mode::DUPLEX, Mode::SINGLETON_UNSIZED],
             content_types: Vec::new(),
-            limits: Limits::default(),
+            bounds: Bounds::default(),
             preamble_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(120),
-            receive_timeout: RECEIVE_TIMEOUT,
             max_pending_connections: 512,
             max_idle_connections: 128,
         }
@@ -93,7 +106,7 @@ impl ListenOptions {
     /// What a peer may make this process keep.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.bounds.limits = limits;
         self
     }
 
@@ -117,7 +130,15 @@ impl ListenOptions {
     /// keepalive.
     #[must_use]
     pub fn receive_timeout(mut self, timeout: Duration) -> Self {
-        self.receive_timeout = timeout;
+        self.bounds.receive_timeout = timeout;
+        self
+    }
+
+    /// How long [`Channel::send`](crate::Channel::send) may take until the last octet is on its way, before it gives the session
+    /// up; a minute by default, WCF's `sendTimeout`. [`Duration::MAX`] is for ever: a peer that reads nothing then holds the sender.
+    #[must_use]
+    pub fn send_timeout(mut self, timeout: Duration) -> Self {
+        self.bounds.send_timeout = timeout;
         self
     }
 
@@ -144,9 +165,8 @@ impl ListenOptions {
 pub struct ConnectOptions {
     pub(crate) content_type: String,
     pub(crate) mode: Mode,
-    pub(crate) limits: Limits,
+    pub(crate) bounds: Bounds,
     pub(crate) open_timeout: Duration,
-    pub(crate) receive_timeout: Duration,
 }
 
 impl ConnectOptions {
@@ -155,9 +175,8 @@ impl ConnectOptions {
         Self {
             content_type: content_type.into(),
             mode: Mode::DUPLEX,
-            limits: Limits::default(),
+            bounds: Bounds::default(),
             open_timeout: Duration::from_secs(60),
-            receive_timeout: RECEIVE_TIMEOUT,
         }
     }
 
@@ -171,7 +190,7 @@ impl ConnectOptions {
     /// What the peer may make this process keep.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.bounds.limits = limits;
         self
     }
 
@@ -180,7 +199,15 @@ impl ConnectOptions {
     /// keepalive.
     #[must_use]
     pub fn receive_timeout(mut self, timeout: Duration) -> Self {
-        self.receive_timeout = timeout;
+        self.bounds.receive_timeout = timeout;
+        self
+    }
+
+    /// How long [`Channel::send`](crate::Channel::send) may take until the last octet is on its way, before it gives the session
+    /// up; a minute by default, WCF's `sendTimeout`. [`Duration::MAX`] is for ever: a peer that reads nothing then holds the sender.
+    #[must_use]
+    pub fn send_timeout(mut self, timeout: Duration) -> Self {
+        self.bounds.send_timeout = timeout;
         self
     }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use framing_core::receiver::Event;
-use framing_core::{DecodeError, Encoding, Fault, KnownEncoding, Limits, Mode, Preamble, Receiver, Step};
+use framing_core::{DecodeError, Encoding, Fault, KnownEncoding, Mode, Preamble, Receiver, Step};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::channel::{Channel, Session};
 use crate::connection::Connection;
 use crate::home::Home;
+use crate::options::Bounds;
 
 /// What a listener accepts.
 #[derive(Debug)]
@@ -19,10 +20,9 @@ pub(crate) struct Rules {
     pub(crate) port_sharing: bool,
     pub(crate) modes: Vec<Mode>,
     pub(crate) content_types: Vec<String>,
-    pub(crate) limits: Limits,
+    pub(crate) bounds: Bounds,
     pub(crate) preamble_timeout: Duration,
     pub(crate) idle_timeout: Duration,
-    pub(crate) receive_timeout: Duration,
 }
 
 /// How far a listener's end has come.
@@ -79,7 +79,7 @@ pub(crate) async fn open_session(
             another = wait_for_another(&mut connection, rules.idle_timeout) => another?,
         }
     }
-    let mut machine = Receiver::new(rules.limits);
+    let mut machine = Receiver::new(rules.bounds.limits);
     let opened = open(&mut connection, &mut machine, earlier.as_deref(), rules);
     let opened = tokio::select! {
         biased;
@@ -88,8 +88,7 @@ pub(crate) async fn open_session(
     };
     match opened {
         Ok(session) => {
-            let channel = Channel::accepted(connection, machine, session, rules.limits, home);
-            return Some(channel.with_receive_timeout(rules.receive_timeout));
+            return Some(Channel::accepted(connection, machine, session, rules.bounds, home));
         }
         Err(Refusal::Fault(fault)) => connection.refuse(Some(fault)).await,
         Err(Refusal::Silence) => connection.refuse(None).await,

@@ -214,6 +214,29 @@ async fn a_cancelled_send_spoils_the_session_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_peer_that_reads_nothing_holds_no_sender_for_ever() {
+    let time = Duration::from_millis(50);
+    let mut listener =
+        Listener::bind(ListenOptions::new("net.tcp://127.0.0.1:0/echo").send_timeout(time)).await.unwrap();
+    let via = via(listener.local_addrs()[0]);
+    for (accepted_sends, options) in
+        [(true, ConnectOptions::new(TEXT)), (false, ConnectOptions::new(TEXT).send_timeout(time))]
+    {
+        let (service, client) = tokio::join!(listener.accept(), connect(&via, options));
+        let (service, client) = (service.unwrap(), client.unwrap());
+        let (mut sender, mut peer) = if accepted_sends { (service, client) } else { (client, service) };
+        peer.send(b"I only talk").await.unwrap();
+        let large = vec![1; 64 << 20];
+        let sent = tokio::time::timeout(common::DEADLINE, sender.send(&large)).await.expect("it ends");
+        assert!(matches!(sent, Err(TransportError::TimedOut(after)) if after == time), "{sent:?}");
+        assert!(matches!(sender.send(b"next").await, Err(TransportError::Misuse(_))));
+        assert!(matches!(sender.end().await, Err(TransportError::Misuse(_))));
+        assert_eq!(sender.receive().await.unwrap().unwrap().octets, b"I only talk");
+        assert!(matches!(sender.close().await, Err(TransportError::Misuse(_))));
+    }
+}
+
+#[tokio::test]
 async fn limits_are_the_listeners() {
     let limits = Limits { envelope: 10, ..Limits::DEFAULT };
     let echo = echo(|options| options.limits(limits)).await;
@@ -284,6 +307,41 @@ async fn an_initiator_waits_for_a_reply_no_longer_than_it_likes() {
     client.send(b"?").await.unwrap();
     let received = tokio::time::timeout(common::DEADLINE, client.receive()).await.expect("it ends");
     assert!(matches!(received, Err(TransportError::TimedOut(_))), "{received:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_was_acknowledged_and_not_accepted_breaks_off_with_its_listener() {
+    for closed in [true, false] {
+        let mut listener = Listener::bind(ListenOptions::new("net.tcp://127.0.0.1:0/echo")).await.unwrap();
+        let address = listener.local_addrs()[0];
+        let mut raw = peer(move || {
+            let mut raw = Raw::connect(address);
+            raw.write(&[0]);
+            raw
+        })
+        .await;
+        let to = via(address);
+        // Who connects later is accepted later, so the other one has been taken in then.
+        let (client, service) = tokio::join!(connect(&to, ConnectOptions::new(TEXT)), listener.accept());
+        let service = tokio::spawn(common::answer(service.unwrap()));
+        let mut raw = peer(move || {
+            raw.write(&preamble(DUPLEX, &via(address), TEXT_END)[1..]);
+            raw.expect(&[11]);
+            raw
+        })
+        .await;
+        if closed {
+            listener.close().await
+        } else {
+            drop(listener)
+        }
+        peer(move || raw.expect_closed()).await;
+        let mut client = client.unwrap();
+        client.send(b"x").await.unwrap();
+        assert_eq!(client.receive().await.unwrap().unwrap().octets, b"x");
+        client.close().await.unwrap();
+        service.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]
