@@ -72,6 +72,7 @@ fn a_refused_request_gets_a_fault_that_relates_to_it() {
         usual("<b>text<c/></b>"),
         usual("</s:Body></s:Envelope><!DOCTYPE b>"),
         usual("<b/>").replace("</s:Header>", "</s:Header><s:Other/>"),
+        envelope(&format!("{late}<h s:mustUnderstand='yes'/>"), ""),
         usual("<b/>").replace("<a:Action>", "<a:Action>urn:first</a:Action><a:Action>"),
         // The identity comes behind what is wrong.
         envelope(&format!("<a:Action>{long}</a:Action>{late}"), ""),

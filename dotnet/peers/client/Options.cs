@@ -21,6 +21,7 @@ sealed partial class Options
                           [--clientcert PFX] [--clientcertpass PASSWORD] [--user NAME] [--password PASSWORD] [--domain NAME]
                           [--upn NAME] [--spn NAME] [--protection EncryptAndSign|Sign|None]
           what it prints  [--times] [--stack]
+          what it is sent [--replies FILE (shop: says of each line, sent with Note, whether the reply was accepted)]
         client --read FILE [--encoding …]        prints the values in an envelope that another program wrote
         It checks every answer. Exit status: 0 all right, 1 an exception (it says which), 2 a wrong answer, 3 the deadline, 64 usage.
         """;

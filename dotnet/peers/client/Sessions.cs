@@ -73,6 +73,11 @@ sealed class Sessions(Options options, Channels channels)
 
     void Shop(string address, string label)
     {
+        if (options.Get("replies") is string file)
+        {
+            ShopCalls.Judge(() => channels.Create<IShop>(address), File.ReadAllLines(file));
+            return;
+        }
         IShop channel = channels.Create<IShop>(address);
         Open(channel, label);
         ShopCalls.All(channel, label);

@@ -40,6 +40,20 @@ static class ShopCalls
         Report.Check($"{label} fault of an unknown header", true, () => Caught<CommunicationException>(() => channel.Order(5)).Message.Contains("'Unknown'"));
     }
 
+    /// <summary>Sends each line with Note, on a channel of its own, and says what became of the reply: <c>void</c>, or which exception.</summary>
+    public static void Judge(Func<IShop> create, string[] lines)
+    {
+        foreach (string line in lines)
+        {
+            IShop channel = create();
+            string verdict = "void";
+            try { channel.Note(line); }
+            catch (Exception e) { verdict = $"{e.GetType().Name} {e.Message.ReplaceLineEndings(" ")}"; }
+            Report.Say($"verdict {verdict}");
+            ((IClientChannel)channel).Abort();
+        }
+    }
+
     static T Caught<T>(Action act) where T : Exception
     {
         try { act(); }

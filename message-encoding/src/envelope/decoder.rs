@@ -1,16 +1,18 @@
 //! The receiving side of a session.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::element::Element;
 use super::error::DecodeError;
 use super::fault::Fault;
+use super::header::Header;
 use super::headers::Headers;
 use super::service::Identity;
 use super::{Encoding, SoapVersion};
 use crate::dictionary::{ReaderSession, Strings};
-use crate::event::{Event, Reader, ReaderState};
+use crate::event::{Event, Name, Reader, ReaderState};
 use crate::{Int31, Quotas};
 
 /// Decodes the envelopes of one direction of a session, in order.
@@ -224,7 +226,13 @@ impl<'a> Incoming<'a> {
     ///
     /// What is wrong with the document there.
     pub fn body(&mut self) -> Result<Option<Element>, DecodeError> {
-        let element = match self.reader.next_child()? {
+        let content = self.reader.next_child()?;
+        self.rest(content)
+    }
+
+    /// Reads the element of the body that has started, and the rest of the envelope.
+    fn rest(&mut self, content: Option<Name<'_>>) -> Result<Option<Element>, DecodeError> {
+        let element = match content {
             Some(name) => {
                 let element = Element::read(&mut self.reader, name)?;
                 while self.reader.next_child()?.is_some() {
@@ -238,31 +246,49 @@ impl<'a> Incoming<'a> {
         Ok(element)
     }
 
-    /// Reads what the body contains, and the rest of the envelope: `Err` inside if that is a fault.
+    /// Reads what the body contains, and the rest of the envelope: `Err` inside if that is a fault. No header of the application
+    /// is understood; [`Incoming::reply_with`] is for clients that know some.
     ///
     /// # Errors
     ///
-    /// What is wrong with the document there.
+    /// As [`Incoming::reply_with`].
     pub fn reply(&mut self) -> Result<Result<Option<Element>, Fault>, DecodeError> {
+        self.reply_with(|_, _| false)
+    }
+
+    /// As [`Incoming::reply`], for a client that does what some headers say: `understands` tells by namespace and name.
+    ///
+    /// ```
+    /// use message_encoding::Quotas;
+    /// use message_encoding::envelope::{DecodeError, Decoder, Encoding};
+    ///
+    /// let octets = br#"<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Header>
+    ///     <Lease xmlns="urn:shop" s:mustUnderstand="1">PT5M</Lease></s:Header><s:Body><n>1</n></s:Body></s:Envelope>"#;
+    /// let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::default());
+    /// assert!(matches!(decoder.decode(octets)?.reply(), Err(DecodeError::NotUnderstood(_))));
+    /// let reply = decoder.decode(octets)?.reply_with(|namespace, name| (namespace, name) == ("urn:shop", "Lease"))?;
+    /// assert_eq!(reply?.unwrap().value().to_i64()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the document there; [`DecodeError::NotUnderstood`] for a header that must be understood and is not, unless
+    /// the body is a fault, which is given as it is.
+    pub fn reply_with(
+        &mut self,
+        understands: impl Fn(&str, &str) -> bool,
+    ) -> Result<Result<Option<Element>, Fault>, DecodeError> {
         let soap = self.headers.soap;
-        match self.reader.next_child()? {
-            Some(name) if name.is(soap.namespace(), "Fault") => {
-                let fault = self.fault(soap)?;
-                Ok(Err(fault))
-            }
-            Some(name) => {
-                let element = Element::read(&mut self.reader, name)?;
-                while self.reader.next_child()?.is_some() {
-                    self.reader.skip()?;
-                }
-                self.finish()?;
-                Ok(Ok(Some(element)))
-            }
-            None => {
-                self.finish()?;
-                Ok(Ok(None))
-            }
+        let content = self.reader.next_child()?;
+        if content.is_some_and(|name| name.is(soap.namespace(), "Fault")) {
+            return self.fault(soap).map(Err);
         }
+        if let Some(Header { element, .. }) = self.headers.not_understood(understands) {
+            let name = (element.namespace().into(), element.name().into());
+            return Err(DecodeError::NotUnderstood(Box::new(name)));
+        }
+        self.rest(content).map(Ok)
     }
 
     fn fault(&mut self, soap: SoapVersion) -> Result<Fault, DecodeError> {

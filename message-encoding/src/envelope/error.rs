@@ -1,11 +1,13 @@
 //! What can be wrong with an envelope.
 
+use alloc::boxed::Box;
+use alloc::string::String;
 use core::fmt;
 
 use crate::event::{ReadError, WriteError};
 
 /// Why octets are no envelope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The document is refused.
@@ -22,6 +24,8 @@ pub enum DecodeError {
     SoapVersion,
     /// This header of WS-Addressing is there twice.
     RepeatedHeader(&'static str),
+    /// A reply has this header, by namespace and name, that must be understood and is not.
+    NotUnderstood(Box<(String, String)>),
     /// The text is no well-formed XML, or has a processing instruction or document type definition. The octet where that shows.
     Xml(usize),
     /// The text is not in the character encoding that was agreed upon.
@@ -52,6 +56,10 @@ impl fmt::Display for DecodeError {
             Self::NotSoap => f.write_str("the document is no SOAP envelope"),
             Self::SoapVersion => f.write_str("the envelope is of another version of SOAP than the session"),
             Self::RepeatedHeader(name) => write!(f, "the header '{name}' is there twice"),
+            Self::NotUnderstood(header) => {
+                let (namespace, name) = &**header;
+                write!(f, "the reply's header '{name}' of the namespace '{namespace}' is not understood")
+            }
             Self::Xml(at) => write!(f, "no well-formed XML at octet {at}"),
             Self::Characters => f.write_str("the text is not in the agreed character encoding"),
             Self::NoTextSupport => f.write_str("text encodings need the feature \"text\""),

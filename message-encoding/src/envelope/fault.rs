@@ -267,6 +267,7 @@ impl From<DecodeError> for Fault {
         let fault = Self::sender(error.to_string());
         match error {
             DecodeError::NotSoap | DecodeError::SoapVersion => Self { code: Code::VersionMismatch, ..fault },
+            DecodeError::NotUnderstood(header) => Self::not_understood(&header.0, &header.1),
             DecodeError::RepeatedHeader(_) => fault.with_subcode(ADDRESSING, "InvalidAddressingHeader"),
             _ => fault,
         }

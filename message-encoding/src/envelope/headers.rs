@@ -211,10 +211,8 @@ impl<'a> Headers<'a> {
 
     #[cold]
     fn read_application(&mut self, reader: &mut Reader<'a, '_>, name: Name<'a>) -> Result<(), ReadError> {
-        let must_understand = reader
-            .attributes()
-            .find_named(self.soap.namespace(), "mustUnderstand")
-            .is_some_and(|attribute| attribute.value.to_bool() == Ok(true));
+        let attribute = reader.attributes().find_named(self.soap.namespace(), "mustUnderstand");
+        let must_understand = attribute.map_or(Ok(false), |attribute| attribute.value.to_bool())?;
         let depth = reader.depth();
         let element = match Element::read(reader, name) {
             Ok(mut element) => {
