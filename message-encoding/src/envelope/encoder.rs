@@ -182,9 +182,13 @@ fn write_envelope(writer: &mut Writer<'_>, message: &Outgoing, soap: SoapVersion
             write_plain_headers(writer, message)?;
         }
         for Header { element, must_understand } in &message.headers {
-            element.write_with(writer, "", |writer| match must_understand {
-                true => writer.attribute("s", MUST_UNDERSTAND, Value::Int(1)),
-                false => Ok(()),
+            element.write_with(writer, "", |writer| {
+                if !must_understand {
+                    return Ok(());
+                }
+                let prefix = element.free_prefix("s", &[]);
+                writer.attribute(&prefix, MUST_UNDERSTAND, Value::Int(1))?;
+                if prefix == "s" { Ok(()) } else { writer.declare(&prefix, soap.dictionary_string()) }
             })?;
         }
         if let Some((namespace, name)) = not_understood {

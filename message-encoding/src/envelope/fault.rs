@@ -13,6 +13,7 @@ use super::names::{
 use super::{ADDRESSING, SoapVersion};
 use crate::Value;
 use crate::event::{ReadError, Reader, Units, WriteError, Writer};
+use crate::value::split_name;
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -308,9 +309,7 @@ fn read_name(reader: &mut Reader<'_, '_>) -> Result<(String, String), ReadError>
             namespace = Some(reader.namespace(prefix).unwrap_or_default().to_string());
         }
     }
-    let text = text.trim();
-    let local = text.split_once(':').map_or(text, |(_, local)| local);
-    Ok((namespace.unwrap_or_default(), local.to_string()))
+    Ok((namespace.unwrap_or_default(), split_name(&text).1.to_string()))
 }
 
 fn first_child(reader: &mut Reader<'_, '_>) -> Result<Option<Element>, ReadError> {

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::element::Element;
+use super::element::{Element, Shared};
 use super::error::DecodeError;
 use super::header::Header;
 use super::names::{ADDRESSING_STRING, BODY, HEADER, NO_ADDRESSING, REPLY_RELATIONSHIP};
@@ -142,8 +142,9 @@ impl<'a> Headers<'a> {
         let soap = self.soap.namespace();
         let mut part = reader.child()?;
         if part && reader.name.is(soap, HEADER.as_str()) {
+            let mut shared = Shared::default();
             while reader.child()? {
-                self.read_header(reader)?;
+                self.read_header(reader, &mut shared)?;
             }
             part = reader.child()?;
         }
@@ -157,7 +158,9 @@ impl<'a> Headers<'a> {
         if reader.child()? && reader.name.is(self.soap.namespace(), HEADER.as_str()) {
             while reader.child()? {
                 match reader.name.local {
-                    "MessageID" | "ReplyTo" | "RelatesTo" => self.read_header(reader)?,
+                    "MessageID" | "ReplyTo" | "RelatesTo" => {
+                        self.read_header(reader, &mut Shared::default())?
+                    }
                     _ => {
                         if reader.name.namespace == NO_ADDRESSING {
                             self.addressing = Addressing::None;
@@ -170,7 +173,7 @@ impl<'a> Headers<'a> {
         Ok(())
     }
 
-    fn read_header(&mut self, reader: &mut Reader<'a, '_>) -> Result<(), DecodeError> {
+    fn read_header(&mut self, reader: &mut Reader<'a, '_>, shared: &mut Shared) -> Result<(), DecodeError> {
         let name = reader.name;
         let wsa = same(name.namespace, ADDRESSING_STRING.as_str());
         if !self.is_ours(reader)? {
@@ -178,7 +181,7 @@ impl<'a> Headers<'a> {
         } else if wsa {
             self.addressing = Addressing::Wsa10;
         } else if name.namespace != NO_ADDRESSING {
-            return Ok(self.read_application(reader, name)?);
+            return Ok(self.read_application(reader, name, shared)?);
         }
         match name.local {
             "Action" => once(&mut self.action, read_uri(reader)?, "Action"),
@@ -193,7 +196,7 @@ impl<'a> Headers<'a> {
             },
             // Also WS-Addressing: faults go where replies go, and where a message came from does not matter.
             "RelatesTo" | "FaultTo" | "From" => Ok(reader.skip()?),
-            _ => Ok(self.read_application(reader, name)?),
+            _ => Ok(self.read_application(reader, name, shared)?),
         }
     }
 
@@ -210,11 +213,16 @@ impl<'a> Headers<'a> {
     }
 
     #[cold]
-    fn read_application(&mut self, reader: &mut Reader<'a, '_>, name: Name<'a>) -> Result<(), ReadError> {
+    fn read_application(
+        &mut self,
+        reader: &mut Reader<'a, '_>,
+        name: Name<'a>,
+        shared: &mut Shared,
+    ) -> Result<(), ReadError> {
         let attribute = reader.attributes().find_named(self.soap.namespace(), "mustUnderstand");
         let must_understand = attribute.map_or(Ok(false), |attribute| attribute.value.to_bool())?;
         let depth = reader.depth();
-        let element = match Element::read(reader, name) {
+        let element = match Element::read_with(reader, name, shared) {
             Ok(mut element) => {
                 element.remove_attributes(self.soap.namespace());
                 element

@@ -1,12 +1,14 @@
 //! A reader of documents that are there as a whole.
 
 use alloc::boxed::Box;
+use alloc::string::{String, ToString};
 
 use super::scope::Namespaces;
 use super::source::Source;
 use super::state::{NO_ATTRIBUTES, Next, ReaderState, State};
 use super::{Attributes, Event, Name, ReadError};
 use crate::dictionary::Strings;
+use crate::value::split_name;
 use crate::{Quotas, RecordError, Value};
 
 /// Reads the events of a document.
@@ -208,15 +210,28 @@ impl<'d, 's> Reader<'d, 's> {
         &self.quotas
     }
 
-    /// The namespace that `prefix` stands for here, for names in texts.
+    /// The namespace that `prefix` stands for here: within the element that started last and has not ended. No prefix stands for the
+    /// default namespace.
     pub fn namespace(&self, prefix: &str) -> Option<&'d str> {
-        let inline = crate::record::Inline::new(prefix.as_bytes())?;
-        let prefix = crate::record::Prefix::Inline(inline);
-        self.state
-            .scopes
-            .namespace(prefix, self.source, Some(&self.namespaces))
-            .ok()
-            .map(|(_, namespace)| namespace)
+        self.state.namespace(prefix, self.source, Some(&self.namespaces))
+    }
+
+    /// The namespace and local name that a value is here as a qualified name, or nothing if its prefix is not declared.
+    ///
+    /// ```
+    /// use message_encoding::event::Reader;
+    ///
+    /// // <r t="g:Circle" xmlns:g="urn:g"/>
+    /// let mut reader = Reader::from_slice(b"\x40\x01r\x04\x01t\x98\x08g:Circle\x09\x01g\x05urn:g\x01");
+    /// reader.next_child()?;
+    /// let kind = reader.attributes().next().unwrap();
+    /// assert_eq!(reader.qualified_name(&kind.value), Some(("urn:g", "Circle".into())));
+    /// # Ok::<(), message_encoding::ReadError>(())
+    /// ```
+    pub fn qualified_name(&self, value: &Value<'_>) -> Option<(&'d str, String)> {
+        let text = value.text().ok()?;
+        let (prefix, local) = split_name(&text);
+        Some((self.namespace(prefix)?, local.to_string()))
     }
 
     #[cold]

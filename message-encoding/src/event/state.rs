@@ -7,7 +7,7 @@ use core::ops::{Deref, DerefMut};
 use super::scope::{Namespaces, Scopes};
 use super::source::{Moved, Ref, Source, Tag, skip_list};
 use super::{Event, ReadError};
-use crate::record::{ArrayType, Cursor, Record, Text};
+use crate::record::{ArrayType, Cursor, Inline, Prefix, Record, Text};
 use crate::value::List;
 use crate::{Int31, Quotas, RecordError, Value};
 
@@ -272,6 +272,17 @@ impl ReaderState {
         };
         self.attributes_at -= from - to;
         self.scopes.moved(moved);
+    }
+
+    /// The namespace that a prefix stands for where the reader is.
+    pub(super) fn namespace<'a>(
+        &self,
+        prefix: &str,
+        source: Source<'a>,
+        namespaces: Option<&Namespaces<'a>>,
+    ) -> Option<&'a str> {
+        let prefix = Prefix::Inline(Inline::new(prefix.as_bytes())?);
+        self.scopes.namespace(prefix, source, namespaces).ok().map(|(_, namespace)| namespace)
     }
 
     fn array_header(&mut self, source: Source<'_>) -> Result<(ArrayType, u32), ReadError> {

@@ -119,6 +119,13 @@ impl StreamReader {
         Attributes::new(&self.state, Source { octets: &self.octets, strings }, None)
     }
 
+    /// The namespace that `prefix` stands for within the element that started last and has not ended, as [`Reader::namespace`] has it.
+    ///
+    /// [`Reader::namespace`]: super::Reader::namespace
+    pub fn namespace<'a>(&'a self, prefix: &str, strings: Strings<'a>) -> Option<&'a str> {
+        self.state.namespace(prefix, Source { octets: &self.octets, strings }, None)
+    }
+
     /// The next event.
     ///
     /// # Errors

@@ -22,6 +22,12 @@ pub use uuid::Uuid;
 use crate::dictionary::Strings;
 use crate::record::{PrefixLetter, Record, Text};
 
+/// A qualified name's prefix, empty if there is none, and its local name.
+pub(crate) fn split_name(text: &str) -> (&str, &str) {
+    let text = text.trim_matches(XML_SPACE);
+    text.split_once(':').unwrap_or(("", text))
+}
+
 /// A value of a document. It borrows from the document and its dictionaries.
 ///
 /// ```

@@ -1,9 +1,10 @@
 //! The attributes of an element, of which most have none.
 
-use alloc::boxed::Box;
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::qualified_name::Declared;
 use super::{Element, Scalar};
 use crate::Value;
 use crate::dictionary::StaticString;
@@ -19,9 +20,13 @@ pub(super) struct Attribute {
     pub(super) value: Scalar,
 }
 
-/// In an element a list of attributes takes no more room than a pointer.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Attributes(pub(super) Vec<Attribute>);
+/// What a start tag says beside the name of its element: most say nothing, which takes no more room than a pointer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct StartTag {
+    pub(super) attributes: Vec<Attribute>,
+    /// Prefixes and their namespaces.
+    pub(super) prefixes: Vec<(Arc<str>, Arc<str>)>,
+}
 
 impl Element {
     /// The value of an attribute, if the element has it.
@@ -31,7 +36,7 @@ impl Element {
 
     /// All attributes: namespace, local name and value. Declarations of namespaces are none.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str, Value<'_>)> {
-        let attributes = self.attributes.iter().flat_map(|attributes| &attributes.0);
+        let attributes = self.tag.iter().flat_map(|tag| &tag.attributes);
         attributes.map(|attribute| (&*attribute.namespace, &*attribute.name, attribute.value.value()))
     }
 
@@ -46,8 +51,7 @@ impl Element {
     /// ```
     #[must_use]
     pub fn with_attribute(mut self, namespace: &str, name: &str, value: impl Into<Scalar>) -> Self {
-        let Attributes(attributes) =
-            &mut **self.attributes.get_or_insert_with(|| Attributes(Vec::new()).into());
+        let attributes = &mut self.tag.get_or_insert_default().attributes;
         attributes.retain(|known| (&*known.namespace, &*known.name) != (namespace, name));
         attributes.push(Attribute { namespace: namespace.into(), name: name.into(), value: value.into() });
         self
@@ -66,41 +70,47 @@ impl Element {
 
     /// Takes away the attributes of a namespace.
     pub(in crate::envelope) fn remove_attributes(&mut self, namespace: &str) {
-        if let Some(Attributes(attributes)) = self.attributes.as_deref_mut() {
-            attributes.retain(|attribute| &*attribute.namespace != namespace);
-            if attributes.is_empty() {
-                self.attributes = None;
+        if let Some(tag) = self.tag.as_deref_mut() {
+            tag.attributes.retain(|attribute| &*attribute.namespace != namespace);
+            if *tag == StartTag::default() {
+                self.tag = None;
             }
         }
     }
 
-    /// Writes the attributes and the declarations that they need.
-    pub(super) fn write_attributes(&self, writer: &mut Writer<'_>) -> Result<(), WriteError> {
-        let Some(Attributes(attributes)) = self.attributes.as_deref() else { return Ok(()) };
+    /// Writes the attributes and the declarations that they and qualified names need.
+    pub(super) fn write_tag(&self, writer: &mut Writer<'_>) -> Result<(), WriteError> {
+        let Some(StartTag { attributes, prefixes }) = self.tag.as_deref() else { return Ok(()) };
         // A prefix for each namespace, in the order in which they come.
-        let mut declared: Vec<(&str, Box<str>)> = Vec::new();
+        let mut declared: Vec<Declared<'_>> = Vec::new();
         for Attribute { namespace, name, value } in attributes {
-            let name = dictionary_string(name);
+            let known = |(_, known): &&Declared<'_>| *known == &**namespace;
             let prefix = match &**namespace {
-                "" => "",
-                XML_NAMESPACE => "xml",
-                // As .NET has it.
-                SCHEMA_INSTANCE => "i",
-                other => match declared.iter().position(|(known, _)| *known == other) {
-                    Some(at) => &declared[at].1,
-                    None => {
-                        declared.push((other, alloc::format!("n{}", declared.len()).into()));
-                        &declared[declared.len() - 1].1
+                "" => Cow::Borrowed(""),
+                XML_NAMESPACE => "xml".into(),
+                namespace => match (self.prefix_of(namespace), declared.iter().find(known)) {
+                    (Some(prefix), _) => prefix.into(),
+                    (None, Some((prefix, _))) => prefix.clone(),
+                    (None, None) => {
+                        // As .NET has it.
+                        let usual = if namespace == SCHEMA_INSTANCE { "i" } else { "n" };
+                        let prefix = self.free_prefix(usual, &declared);
+                        declared.push((prefix.clone(), namespace));
+                        prefix
                     }
                 },
             };
-            writer.attribute(prefix, name, value.value())?;
+            writer.attribute(&prefix, dictionary_string(name), value.value())?;
         }
-        if attributes.iter().any(|attribute| &*attribute.namespace == SCHEMA_INSTANCE) {
-            writer.declare("i", SCHEMA_INSTANCE_STRING)?;
-        }
-        for (namespace, prefix) in &declared {
-            writer.declare(prefix, DictionaryString::InBand(namespace))?;
+        let prefixes = prefixes.iter().filter(|(prefix, _)| !prefix.is_empty());
+        let kept = prefixes.map(|(prefix, namespace)| (&**prefix, &**namespace));
+        for (prefix, namespace) in
+            declared.iter().map(|(prefix, namespace)| (&**prefix, *namespace)).chain(kept)
+        {
+            match namespace {
+                SCHEMA_INSTANCE => writer.declare(prefix, SCHEMA_INSTANCE_STRING)?,
+                namespace => writer.declare(prefix, DictionaryString::InBand(namespace))?,
+            }
         }
         Ok(())
     }

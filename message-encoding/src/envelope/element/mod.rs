@@ -1,6 +1,7 @@
 //! The body of a message as a tree: for services whose messages are small.
 
 mod attributes;
+mod qualified_name;
 mod read;
 mod scalar;
 
@@ -13,11 +14,13 @@ pub use scalar::Scalar;
 use super::Fault;
 use crate::Value;
 use crate::event::{DictionaryString, WriteError, Writer};
-use attributes::Attributes;
+use attributes::StartTag;
+pub(super) use read::Shared;
 
 /// An element with its content: a value, or other elements.
 ///
-/// Declarations of namespaces, comments and white space between elements are left out. A tree that was read takes at most 160 octets of memory for
+/// Comments and white space between elements are left out, and so are declarations of namespaces, but for the prefixes that
+/// [values](Element::qualified_name) begin with. A tree that was read takes at most 160 octets of memory for
 /// each octet of its document: strings that the document has once are there once.
 ///
 /// ```
@@ -31,7 +34,7 @@ use attributes::Attributes;
 pub struct Element {
     namespace: Arc<str>,
     name: Arc<str>,
-    attributes: Option<Box<Attributes>>,
+    tag: Option<Box<StartTag>>,
     content: Content,
 }
 
@@ -64,7 +67,7 @@ impl Element {
     }
 
     fn of(namespace: Arc<str>, name: &str, value: Scalar) -> Self {
-        Self { namespace, name: name.into(), attributes: None, content: Content::Value(value) }
+        Self { namespace, name: name.into(), tag: None, content: Content::Value(value) }
     }
 
     /// The element with one more child. A text that it had is gone.
@@ -174,7 +177,7 @@ impl Element {
             }
         }
         more(writer)?;
-        self.write_attributes(writer)?;
+        self.write_tag(writer)?;
         match &self.content {
             Content::Value(value) => writer.text(value.value())?,
             Content::Children(children) => {

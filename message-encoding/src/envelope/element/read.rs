@@ -7,9 +7,10 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::attributes::{Attribute, Attributes};
+use super::attributes::{Attribute, StartTag};
 use super::{Content, Element, Scalar};
 use crate::event::{Event, Name, ReadError, Reader, Units, XMLNS_NAMESPACE, same};
+use crate::value::XML_SPACE;
 use crate::{Quotas, Value};
 
 /// How many levels a tree has at most, whatever the quota of the reader is: a tree is taken down level by level on the
@@ -24,8 +25,16 @@ impl Element {
     /// What is wrong with the document there; [`ReadError::DepthExceeded`] beyond 128 levels, [`ReadError::Unexpected`] for
     /// a text beside elements, and the quotas of texts and arrays.
     pub fn read(reader: &mut Reader<'_, '_>, name: Name<'_>) -> Result<Self, ReadError> {
-        let mut shared = Shared::default();
-        let mut open = alloc::vec![Open::new(&mut shared, name, reader)?];
+        Self::read_with(reader, name, &mut Shared::default())
+    }
+
+    /// As [`Element::read`], one of several elements of a document that have strings together.
+    pub(in crate::envelope) fn read_with(
+        reader: &mut Reader<'_, '_>,
+        name: Name<'_>,
+        shared: &mut Shared,
+    ) -> Result<Self, ReadError> {
+        let mut open = alloc::vec![Open::new(shared, name, reader)?];
         loop {
             let depth = open.len();
             let Some(innermost) = open.last_mut() else { return Err(ReadError::UnexpectedEnd) };
@@ -37,14 +46,13 @@ impl Element {
                     if depth == MAX_LEVELS {
                         return Err(ReadError::DepthExceeded(MAX_LEVELS));
                     }
-                    open.push(Open::new(&mut shared, name, reader)?);
+                    open.push(Open::new(shared, name, reader)?);
                 }
-                Some(Event::Text(value)) => innermost.text(value, &mut shared, reader.quotas())?,
+                Some(Event::Text(value)) => innermost.text(value, shared, reader)?,
                 Some(Event::Comment(_)) => {}
                 Some(Event::End) => {
-                    let Some(done) = open.pop().map(Open::close) else {
-                        return Err(ReadError::UnexpectedEnd);
-                    };
+                    let Some(done) = open.pop() else { return Err(ReadError::UnexpectedEnd) };
+                    let done = done.close(shared);
                     match open.last_mut() {
                         Some(parent) => push(&mut parent.children, done),
                         None => return Ok(done),
@@ -60,8 +68,12 @@ impl Element {
 struct Open<'a> {
     namespace: Arc<str>,
     name: Arc<str>,
-    attributes: Option<Box<Attributes>>,
+    tag: Option<Box<StartTag>>,
     text: Texts,
+    /// The default namespace, as long as the text may be a name without prefix that is in another one than the element.
+    default: Option<&'a str>,
+    /// Whether the text has no `:` so far.
+    unprefixed: bool,
     /// Whether there is no text but white space.
     blank: bool,
     units: Units<'a>,
@@ -77,20 +89,45 @@ enum Texts {
     Text(String),
 }
 
+impl Texts {
+    /// The text, if it is one.
+    fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::One(Scalar::Text(text)) => Some(text),
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a text can be a qualified name without prefix.
+fn is_name(text: &str) -> bool {
+    let text = text.trim_matches(XML_SPACE);
+    text.starts_with(|first: char| first.is_alphabetic() || first == '_') && !text.contains(XML_SPACE)
+}
+
 impl<'a> Open<'a> {
     fn new(shared: &mut Shared, name: Name<'_>, reader: &Reader<'a, '_>) -> Result<Self, ReadError> {
+        let default = reader.namespace("").filter(|default| !same(default, name.namespace));
         Ok(Self {
             namespace: shared.get(name.namespace),
             name: shared.get(name.local),
-            attributes: shared.attributes(reader)?,
+            tag: shared.tag(reader, default)?,
             text: Texts::One(Scalar::Empty),
+            default,
+            unprefixed: true,
             blank: true,
             units: Units::new(),
             children: Vec::new(),
         })
     }
 
-    fn text(&mut self, value: Value<'a>, shared: &mut Shared, quotas: &Quotas) -> Result<(), ReadError> {
+    fn text(
+        &mut self,
+        value: Value<'a>,
+        shared: &mut Shared,
+        reader: &Reader<'a, '_>,
+    ) -> Result<(), ReadError> {
         if !self.children.is_empty() {
             let blank = value.is_white_space();
             return if blank {
@@ -99,8 +136,9 @@ impl<'a> Open<'a> {
                 Err(ReadError::Unexpected("an element or a text, not both,"))
             };
         }
-        self.check_quotas(value, quotas)?;
+        self.check_quotas(value, reader.quotas())?;
         self.blank = self.blank && value.is_white_space();
+        let before = self.text.as_str().map_or(0, str::len);
         match (&mut self.text, value) {
             (Texts::One(Scalar::Empty), value) => self.text = Texts::One(shared.scalar(value)?),
             (Texts::One(Scalar::Bytes(first)), Value::Bytes(octets)) => {
@@ -119,7 +157,21 @@ impl<'a> Open<'a> {
                 self.text = Texts::Text(whole);
             }
         }
+        self.keep_prefix(before, shared, reader);
         Ok(())
+    }
+
+    /// Keeps what the prefix stands for that the text begins with, when its colon comes, `before` which there is none.
+    fn keep_prefix(&mut self, before: usize, shared: &mut Shared, reader: &Reader<'a, '_>) {
+        let Some(text) = self.text.as_str().filter(|_| self.unprefixed) else { return };
+        let Some(colon) = text[before..].find(':') else { return };
+        self.unprefixed = false;
+        if let Some(prefix) = shared.prefix(&text[..before + colon], reader) {
+            let prefixes = &mut self.tag.get_or_insert_default().prefixes;
+            if !prefixes.contains(&prefix) {
+                prefixes.push(prefix);
+            }
+        }
     }
 
     /// Counts a text that comes, before anything is made of it.
@@ -137,7 +189,15 @@ impl<'a> Open<'a> {
         if exceeded { Err(ReadError::ArrayTooLong(quotas.max_array_length)) } else { Ok(()) }
     }
 
-    fn close(mut self) -> Element {
+    fn close(mut self, shared: &mut Shared) -> Element {
+        let name = self.text.as_str().is_some_and(|text| self.unprefixed && is_name(text));
+        if let Some(default) = self.default.filter(|_| name) {
+            let default = (shared.get(""), shared.get(default));
+            let prefixes = &mut self.tag.get_or_insert_default().prefixes;
+            if !prefixes.contains(&default) {
+                prefixes.push(default);
+            }
+        }
         // Most elements have few children, for which a list has made too much room.
         self.children.shrink_to_fit();
         let text = match self.text {
@@ -147,7 +207,7 @@ impl<'a> Open<'a> {
         };
         let content =
             if self.children.is_empty() { Content::Value(text) } else { Content::Children(self.children) };
-        Element { namespace: self.namespace, name: self.name, attributes: self.attributes, content }
+        Element { namespace: self.namespace, name: self.name, tag: self.tag, content }
     }
 }
 
@@ -161,7 +221,7 @@ fn push(children: &mut Vec<Element>, child: Element) {
 
 /// Strings that were read, by where they stand: a document cannot make many copies of a string that it has once.
 #[derive(Default)]
-struct Shared {
+pub(in crate::envelope) struct Shared {
     strings: BTreeMap<Place, Arc<str>>,
     /// Short ones that were read last, of which an array has many.
     last: [Option<(Place, Arc<str>)>; 2],
@@ -185,20 +245,42 @@ impl Shared {
         new
     }
 
-    /// The attributes of the element that started last.
-    fn attributes(&mut self, reader: &Reader<'_, '_>) -> Result<Option<Box<Attributes>>, ReadError> {
-        let mut attributes = Vec::new();
+    /// The attributes of the element that started last, and the prefixes in their values; `default` is the default namespace if it is
+    /// not that of the element.
+    fn tag(
+        &mut self,
+        reader: &Reader<'_, '_>,
+        default: Option<&str>,
+    ) -> Result<Option<Box<StartTag>>, ReadError> {
+        let mut tag = StartTag::default();
         for attribute in
             reader.attributes().filter(|attribute| !same(attribute.name.namespace, XMLNS_NAMESPACE))
         {
             Units::new().add(attribute.value, reader.quotas().max_string_content_length)?;
-            attributes.push(Attribute {
-                namespace: self.get(attribute.name.namespace),
-                name: self.get(attribute.name.local),
-                value: self.scalar(attribute.value)?,
-            });
+            let value = self.scalar(attribute.value)?;
+            if let Scalar::Text(text) = &value {
+                let default =
+                    default.filter(|_| is_name(text)).map(|default| (self.get(""), self.get(default)));
+                tag.prefixes.extend(match text.split_once(':') {
+                    Some((prefix, _)) => self.prefix(prefix, reader),
+                    None => default,
+                });
+            }
+            let [namespace, name] =
+                [attribute.name.namespace, attribute.name.local].map(|name| self.get(name));
+            tag.attributes.push(Attribute { namespace, name, value });
         }
-        Ok((!attributes.is_empty()).then(|| Attributes(attributes).into()))
+        tag.prefixes.sort_unstable();
+        tag.prefixes.dedup();
+        Ok((!tag.attributes.is_empty()).then(|| tag.into()))
+    }
+
+    /// A prefix with which a value begins and its namespace, if it is declared.
+    fn prefix(&mut self, before_colon: &str, reader: &Reader<'_, '_>) -> Option<(Arc<str>, Arc<str>)> {
+        let prefix = before_colon.trim_start_matches(XML_SPACE);
+        let namespace = reader.namespace(prefix).filter(|_| !matches!(prefix, "" | "xml"))?;
+        // Not by its place: the text may be gone when another one stands there.
+        Some((prefix.into(), self.get(namespace)))
     }
 
     fn scalar(&mut self, value: Value<'_>) -> Result<Scalar, ReadError> {
