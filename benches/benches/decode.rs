@@ -135,7 +135,7 @@ fn payload_octets(receiver: &mut Receiver, octets: &[u8]) -> usize {
             let step = receiver.step(&read[consumed..]).expect("a valid stream");
             consumed += step.consumed;
             match step.event {
-                Event::NeedInput(_) => break,
+                Event::NeedMore(_) => break,
                 Event::Payload(octets) => payload += octets.len(),
                 _ => {}
             }

@@ -178,7 +178,7 @@ fn via(connection: &Connection) -> Option<String> {
     let (length, _) = recv(connection, &mut octets, RecvFlags::PEEK | RecvFlags::DONTWAIT).ok()?;
     let via = match view(octets.get(..length)?, &Limits::DEFAULT).ok()? {
         PreambleView::Encoding { via, .. } | PreambleView::Via { via, .. } => via,
-        PreambleView::NeedMore { .. } => return None,
+        PreambleView::NeedMore(_) => return None,
     };
     let cut: String = via.chars().take(LOGGED).collect();
     Some(if cut.len() < via.len() { cut + "…" } else { cut })

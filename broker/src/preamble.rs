@@ -101,7 +101,7 @@ fn judge(
         Ok(PreambleView::Encoding { via, .. }) => via,
         // Like the original: a singleton is routed by its Via, a duplex session when its encoding is there too.
         Ok(PreambleView::Via { via, mode: Mode::SINGLETON_UNSIZED, .. }) => via,
-        Ok(PreambleView::Via { .. } | PreambleView::NeedMore { .. }) => return Step::Wait,
+        Ok(PreambleView::Via { .. } | PreambleView::NeedMore(_)) => return Step::Wait,
         Err(error) => return Step::End(error.into(), detail(|| error.to_string())),
     };
     let via = match Via::parse(via) {

@@ -182,18 +182,18 @@ pub enum DecodeError {
     },
 }
 
-/// Whose answer to malformed octets to give, see [`DecodeError::fault_as_original`].
+/// Whose answer to malformed octets to give, see [`DecodeError::compatible_fault`].
 ///
 /// ```
-/// use framing_core::{DecodeError, Field, Fault, Original};
+/// use framing_core::{DecodeError, Compatibility, Field, Fault};
 /// let error = DecodeError::TooLong { field: Field::SizedEnvelope, octets: 65537, limit: 65536 };
-/// let fault = error.fault_as_original(Original::Service);
+/// let fault = error.compatible_fault(Compatibility::Service);
 /// assert_eq!(fault, Some(Fault::MAX_MESSAGE_SIZE_EXCEEDED));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-pub enum Original {
+pub enum Compatibility {
     /// The port sharing service, `SMSvcHost`: it resets the connection, whatever is wrong. To it a Via that is not UTF-8 is
     /// not wrong: it reads U+FFFD there, and looks that up ([`preamble::via_octets`](crate::preamble::via_octets)).
     PortSharingService,
@@ -226,16 +226,16 @@ impl DecodeError {
     /// The fault Microsoft's implementation answers with, or `None` where it resets the connection.
     ///
     /// ```
-    /// use framing_core::{DecodeError, Fault, Original};
+    /// use framing_core::{Compatibility, DecodeError, Fault};
     /// let error = DecodeError::UnsupportedVersion { major: 2 };
-    /// assert_eq!(error.fault_as_original(Original::PortSharingService), None);
-    /// assert_eq!(error.fault_as_original(Original::Service), Some(Fault::UNSUPPORTED_VERSION));
+    /// assert_eq!(error.compatible_fault(Compatibility::PortSharingService), None);
+    /// assert_eq!(error.compatible_fault(Compatibility::Service), Some(Fault::UNSUPPORTED_VERSION));
     /// ```
     #[must_use]
-    pub const fn fault_as_original(self, original: Original) -> Option<Fault<'static>> {
-        match original {
-            Original::PortSharingService => None,
-            Original::Service => self.answers().service,
+    pub const fn compatible_fault(self, compatibility: Compatibility) -> Option<Fault<'static>> {
+        match compatibility {
+            Compatibility::PortSharingService => None,
+            Compatibility::Service => self.answers().service,
         }
     }
 

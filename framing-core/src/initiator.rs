@@ -22,7 +22,7 @@ use crate::{DecodeError, Decoded, Expected, Fault, Limits, Mode, Record, RecordT
 /// let mut seen = Vec::new();
 /// while let Ok(step) = initiator.step(octets) {
 ///     match step.event {
-///         Event::NeedInput(_) | Event::AwaitingCommand => break, // read more, or go on
+///         Event::NeedMore(_) | Event::AwaitingCommand => break, // read more, or go on
 ///         Event::PreambleAck => seen.push("ack"), // envelopes may be sent
 ///         Event::Payload(payload) => seen.push(std::str::from_utf8(payload).unwrap()),
 ///         Event::End => seen.push("end"),
@@ -38,7 +38,7 @@ use crate::{DecodeError, Decoded, Expected, Fault, Limits, Mode, Record, RecordT
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event<'a> {
     /// Nothing more can be said without at least so many octets more. Nothing was consumed.
-    NeedInput(NonZeroUsize),
+    NeedMore(NonZeroUsize),
     /// The receiver upgrades: every later octet, those in the buffer included, belongs to the upgrade. Carry it out and say
     /// [`upgraded`](Initiator::upgraded).
     UpgradeResponse,
@@ -137,7 +137,7 @@ impl Initiator {
     /// Decodes the next event from the beginning of `octets`. Give it everything that was received and not consumed.
     ///
     /// The same octets give the same events however they are split (payloads aside). Call it until
-    /// [`NeedInput`](Event::NeedInput) or [`AwaitingCommand`](Event::AwaitingCommand), also between sessions: what comes
+    /// [`NeedMore`](Event::NeedMore) or [`AwaitingCommand`](Event::AwaitingCommand), also between sessions: what comes
     /// while nothing is asked for would be taken for the answer to what is asked for next.
     ///
     /// # Errors
@@ -187,7 +187,7 @@ impl Initiator {
                 self.answer(octets, Some(RecordType::PREAMBLE_ACK), Expected::PreambleAck)?
             }
             State::Session(inbound) => match inbound.step(octets, &self.limits)? {
-                (consumed, Incoming::NeedInput(octets)) => (consumed, Event::NeedInput(octets)),
+                (consumed, Incoming::NeedMore(octets)) => (consumed, Event::NeedMore(octets)),
                 (consumed, Incoming::EnvelopeStart { size }) => (consumed, Event::EnvelopeStart { size }),
                 (consumed, Incoming::Payload(payload)) => (consumed, Event::Payload(payload)),
                 (consumed, Incoming::EnvelopeEnd) => (consumed, Event::EnvelopeEnd),
@@ -216,14 +216,14 @@ impl Initiator {
         expected: Expected,
     ) -> Result<(usize, Event<'a>), DecodeError> {
         let Some(code) = octets.first() else {
-            return Ok((0, Event::NeedInput(NonZeroUsize::MIN)));
+            return Ok((0, Event::NeedMore(NonZeroUsize::MIN)));
         };
         let got = RecordType(*code);
         if Some(got) != wanted && got != RecordType::FAULT {
             return Err(DecodeError::UnexpectedRecord { expected, got });
         }
         match Record::decode(octets, &self.limits)? {
-            Decoded::NeedMore(missing) => Ok((0, Event::NeedInput(missing))),
+            Decoded::NeedMore(missing) => Ok((0, Event::NeedMore(missing))),
             Decoded::Complete { value: Record::Fault(fault), consumed } => {
                 self.state = State::Closed;
                 Ok((consumed, Event::Fault(fault)))
@@ -241,7 +241,7 @@ impl Initiator {
     }
 
     /// Says that the stream has ended. `left` are the octets received and not consumed, after
-    /// [`NeedInput`](Event::NeedInput) or [`AwaitingCommand`](Event::AwaitingCommand).
+    /// [`NeedMore`](Event::NeedMore) or [`AwaitingCommand`](Event::AwaitingCommand).
     ///
     /// # Errors
     /// [`DecodeError::EndOfStream`] where the receiver had to send more, with what is missing first;

@@ -36,7 +36,7 @@
 //! # The run loop
 //!
 //! The machines own no buffer. Give [`Receiver::step`] all octets received and not consumed; it says how many to discard
-//! and what happened, in terms that borrow from them. Call it until it says `NeedInput`, only then read more: the same
+//! and what happened, in terms that borrow from them. Call it until it says `NeedMore`, only then read more: the same
 //! octets give the same events however they come. Commands write what is to be sent into your slice. A command out of
 //! turn is an [`ApiMisuse`], octets no correct peer sends are a [`DecodeError`], and [`Receiver::answer`] says what to
 //! answer, if anything. Payloads are handed out where they lie and never copied; memory does not depend on a peer's sizes, and
@@ -68,7 +68,7 @@
 //!             }
 //!         };
 //!         let answer = match step.event {
-//!             Event::NeedInput(_) => {
+//!             Event::NeedMore(_) => {
 //!                 // Octets move once a read, not once an event: many records may lie in one read.
 //!                 buffer.copy_within(start..end, 0);
 //!                 (start, end) = (0, end - start);
@@ -121,7 +121,7 @@
 //! | be a client | [`Initiator`] |
 //! | route or filter connections | [`preamble::view`]; keep what it saw in an [`OwnedPreamble`] |
 //! | read or write single records | [`Record`], [`size`] |
-//! | know what to answer to bad octets | [`Receiver::answer`], [`DecodeError::fault`], [`DecodeError::fault_as_original`] |
+//! | know what to answer to bad octets | [`Receiver::answer`], [`DecodeError::fault`], [`DecodeError::compatible_fault`] |
 //! | look at a capture | [`dump`]; `cargo run -p framing-core --example nmf-dump -- FILE` |
 //!
 //! # What it is made of
@@ -188,7 +188,7 @@ pub mod size;
 
 pub use codes::{KnownEncoding, Mode, RecordType};
 pub use encoding::Encoding;
-pub use error::{ApiMisuse, DecodeError, EncodeError, Expected, Field, Original};
+pub use error::{ApiMisuse, Compatibility, DecodeError, EncodeError, Expected, Field};
 pub use fault::Fault;
 pub use initiator::Initiator;
 pub use limits::Limits;

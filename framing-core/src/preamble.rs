@@ -118,11 +118,8 @@ impl<'a> Preamble<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PreambleView<'a> {
-    /// The Via is not complete.
-    NeedMore {
-        /// Octets wanted beyond those given, at least.
-        at_least: NonZeroUsize,
-    },
+    /// The Via is not complete: at least so many octets more are wanted.
+    NeedMore(NonZeroUsize),
     /// Complete up to the Via; the encoding record is not.
     Via {
         /// The mode: singleton-unsized or duplex.
@@ -132,7 +129,7 @@ pub enum PreambleView<'a> {
         /// Octets up to the end of the Via Record.
         consumed: usize,
         /// Octets wanted beyond those given for the encoding record, at least.
-        at_least: NonZeroUsize,
+        missing: NonZeroUsize,
     },
     /// Complete through the encoding record.
     Encoding {
@@ -160,8 +157,8 @@ pub enum PreambleView<'a> {
 /// use framing_core::{Encoding, KnownEncoding, Limits, Mode};
 ///
 /// let octets = b"\x00\x01\x00\x01\x02\x02\x1Dnet.tcp://localhost:9000/calc\x03\x08\x0C";
-/// let PreambleView::NeedMore { at_least } = preamble::view(&octets[..7], &Limits::DEFAULT)? else { panic!() };
-/// assert_eq!(at_least.get(), 29);
+/// let PreambleView::NeedMore(missing) = preamble::view(&octets[..7], &Limits::DEFAULT)? else { panic!() };
+/// assert_eq!(missing.get(), 29);
 /// assert_eq!(
 ///     preamble::view(octets, &Limits::DEFAULT)?,
 ///     PreambleView::Encoding {
@@ -216,20 +213,20 @@ pub(crate) fn view_modes<'a>(
 ) -> Result<PreambleView<'a>, DecodeError> {
     let (rest, mode) = match parse::version_and_mode(octets) {
         Ok(done) => done,
-        Err(error) => return Ok(PreambleView::NeedMore { at_least: parse::incomplete(error)? }),
+        Err(error) => return Ok(PreambleView::NeedMore(parse::incomplete(error)?)),
     };
     if !(one_way || mode.has_back_channel()) {
         return Err(DecodeError::UnsupportedMode(mode));
     }
     let (rest, via) = match parse::via(rest, limits.via) {
         Ok(done) => done,
-        Err(error) => return Ok(PreambleView::NeedMore { at_least: parse::incomplete(error)? }),
+        Err(error) => return Ok(PreambleView::NeedMore(parse::incomplete(error)?)),
     };
     let before = |rest: &[u8]| octets.len().saturating_sub(rest.len());
     Ok(match parse::encoding(rest, limits.content_type) {
         Ok((after, encoding)) => PreambleView::Encoding { mode, via, encoding, consumed: before(after) },
         Err(error) => {
-            PreambleView::Via { mode, via, consumed: before(rest), at_least: parse::incomplete(error)? }
+            PreambleView::Via { mode, via, consumed: before(rest), missing: parse::incomplete(error)? }
         }
     })
 }
@@ -256,7 +253,7 @@ pub fn via_octets(octets: &[u8]) -> Option<Range<usize>> {
 /// What a preamble lacks of which `octets` are all there is.
 pub(crate) fn lacks(octets: &[u8], limits: &Limits, one_way: bool) -> Result<Expected, DecodeError> {
     let via = match view_modes(octets, limits, one_way)? {
-        PreambleView::NeedMore { .. } => None,
+        PreambleView::NeedMore(_) => None,
         PreambleView::Via { consumed, .. } | PreambleView::Encoding { consumed, .. } => Some(consumed),
     };
     // A Version Record has three octets, a Mode Record two.

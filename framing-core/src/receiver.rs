@@ -20,7 +20,7 @@ use crate::{DecodeError, Decoded, Expected, Limits, Mode, Record, RecordType, St
 /// loop {
 ///     let step = receiver.step(octets)?;
 ///     match step.event {
-///         Event::NeedInput(_) => break, // read more
+///         Event::NeedMore(_) => break, // read more
 ///         Event::Preamble(preamble) => seen.push(preamble.via),
 ///         Event::PreambleEnd => drop(receiver.acknowledge(&mut [0; 1])), // and send it
 ///         Event::Payload(payload) => seen.push(std::str::from_utf8(payload).unwrap()),
@@ -36,7 +36,7 @@ use crate::{DecodeError, Decoded, Expected, Limits, Mode, Record, RecordType, St
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event<'a> {
     /// Nothing more can be said without at least so many octets more. Nothing was consumed.
-    NeedInput(NonZeroUsize),
+    NeedMore(NonZeroUsize),
     /// The preamble is complete through the encoding record (§2.2.6 of the specification). Refuse it with
     /// [`fault`](Receiver::fault), or go on.
     Preamble(Preamble<'a>),
@@ -155,7 +155,7 @@ impl Receiver {
     /// Decodes the next event from the beginning of `octets`. Give it everything that was received and not consumed.
     ///
     /// The same octets give the same events however they are split (payloads aside). Call it until
-    /// [`NeedInput`](Event::NeedInput), only then read more.
+    /// [`NeedMore`](Event::NeedMore), only then read more.
     ///
     /// # Errors
     /// Whatever [`DecodeError`] lists. The machine stays failed and repeats the error; [`answer`](Self::answer) says
@@ -186,7 +186,7 @@ impl Receiver {
             | State::InputEnded
             | State::Downgrading => (0, Event::AwaitingCommand),
             State::Session(inbound) => match inbound.step(octets, &self.limits)? {
-                (consumed, Incoming::NeedInput(octets)) => (consumed, Event::NeedInput(octets)),
+                (consumed, Incoming::NeedMore(octets)) => (consumed, Event::NeedMore(octets)),
                 (consumed, Incoming::EnvelopeStart { size }) => (consumed, Event::EnvelopeStart { size }),
                 (consumed, Incoming::Payload(payload)) => (consumed, Event::Payload(payload)),
                 (consumed, Incoming::EnvelopeEnd) => (consumed, Event::EnvelopeEnd),
@@ -213,8 +213,8 @@ impl Receiver {
             }
         })?;
         match view {
-            PreambleView::NeedMore { at_least } | PreambleView::Via { at_least, .. } => {
-                Ok((0, Event::NeedInput(at_least)))
+            PreambleView::NeedMore(missing) | PreambleView::Via { missing, .. } => {
+                Ok((0, Event::NeedMore(missing)))
             }
             PreambleView::Encoding { mode, via, encoding, consumed } => {
                 self.mode = Some(mode);
@@ -232,7 +232,7 @@ impl Receiver {
         let mode = self.mode.unwrap_or(Mode::DUPLEX);
         let simplex = mode == Mode::SIMPLEX;
         let Some(code) = octets.first() else {
-            return Ok((0, Event::NeedInput(NonZeroUsize::MIN)));
+            return Ok((0, Event::NeedMore(NonZeroUsize::MIN)));
         };
         let got = RecordType(*code);
         match got {
@@ -250,7 +250,7 @@ impl Receiver {
                 return self.advance(octets).map(|step| (step.consumed, step.event));
             }
             RecordType::UPGRADE_REQUEST if !simplex => match Record::decode(octets, &self.limits)? {
-                Decoded::NeedMore(missing) => return Ok((0, Event::NeedInput(missing))),
+                Decoded::NeedMore(missing) => return Ok((0, Event::NeedMore(missing))),
                 Decoded::Complete { value: Record::UpgradeRequest(name), consumed } => {
                     self.state = State::AwaitingUpgrade;
                     return Ok((consumed, Event::UpgradeRequest(name)));
@@ -271,7 +271,7 @@ impl Receiver {
     }
 
     /// Says that the stream has ended. `left` are the octets received and not consumed, after
-    /// [`NeedInput`](Event::NeedInput) or [`AwaitingCommand`](Event::AwaitingCommand).
+    /// [`NeedMore`](Event::NeedMore) or [`AwaitingCommand`](Event::AwaitingCommand).
     ///
     /// # Errors
     /// [`DecodeError::EndOfStream`] where the initiator had to send more, with what is missing first;

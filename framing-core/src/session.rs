@@ -13,7 +13,7 @@ use crate::{
 /// use framing_core::receiver::Event;
 /// use framing_core::{Limits, Receiver, Step};
 /// let mut receiver = Receiver::new(Limits::DEFAULT);
-/// let Ok(Step { consumed: 0, event: Event::NeedInput(octets) }) = receiver.step(b"\x00\x01") else { panic!() };
+/// let Ok(Step { consumed: 0, event: Event::NeedMore(octets) }) = receiver.step(b"\x00\x01") else { panic!() };
 /// assert_eq!(octets.get(), 1);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) enum Role {
 /// What came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Incoming<'a> {
-    NeedInput(NonZeroUsize),
+    NeedMore(NonZeroUsize),
     EnvelopeStart { size: Option<u32> },
     Payload(&'a [u8]),
     EnvelopeEnd,
@@ -155,14 +155,14 @@ impl Inbound {
         limits: &Limits,
     ) -> Result<(usize, Incoming<'a>), DecodeError> {
         let Some(code) = octets.first() else {
-            return Ok((0, Incoming::NeedInput(NonZeroUsize::MIN)));
+            return Ok((0, Incoming::NeedMore(NonZeroUsize::MIN)));
         };
         let got = RecordType(*code);
         if !self.admits(got) {
             return Err(DecodeError::UnexpectedRecord { expected: self.expected(), got });
         }
         let (record, consumed) = match Record::decode(octets, limits)? {
-            Decoded::NeedMore(missing) => return Ok((0, Incoming::NeedInput(missing))),
+            Decoded::NeedMore(missing) => return Ok((0, Incoming::NeedMore(missing))),
             Decoded::Complete { value, consumed } => (value, consumed),
         };
         let incoming = match record {
@@ -188,7 +188,7 @@ impl Inbound {
         limits: &Limits,
     ) -> Result<(usize, Incoming<'a>), DecodeError> {
         let (size, consumed) = match size::decode(octets)? {
-            Decoded::NeedMore(missing) => return Ok((0, Incoming::NeedInput(missing))),
+            Decoded::NeedMore(missing) => return Ok((0, Incoming::NeedMore(missing))),
             Decoded::Complete { value, consumed } => (value, consumed),
         };
         if size == 0 {
@@ -201,7 +201,7 @@ impl Inbound {
         let (payload, left) = split_payload(octets.get(consumed..).unwrap_or_default(), size);
         if payload.is_empty() {
             self.total = counted; // the size will be read again
-            return Ok((0, Incoming::NeedInput(NonZeroUsize::MIN)));
+            return Ok((0, Incoming::NeedMore(NonZeroUsize::MIN)));
         }
         self.at = if left == 0 { At::ChunkSize } else { At::Chunk { left } };
         Ok((consumed.saturating_add(payload.len()), Incoming::Payload(payload)))
@@ -270,7 +270,7 @@ fn split_payload(octets: &[u8], left: u32) -> (&[u8], u32) {
 
 fn payload_or_need(payload: &[u8]) -> (usize, Incoming<'_>) {
     if payload.is_empty() {
-        (0, Incoming::NeedInput(NonZeroUsize::MIN))
+        (0, Incoming::NeedMore(NonZeroUsize::MIN))
     } else {
         (payload.len(), Incoming::Payload(payload))
     }

@@ -160,7 +160,7 @@ impl Channel {
                 Err(error) => return Err(self.broken_by(error).await),
             };
             match event {
-                Incoming::NeedInput => {
+                Incoming::NeedMore => {
                     if self.connection.fill().await? == 0 {
                         self.end_of_stream()?;
                     }

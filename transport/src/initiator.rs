@@ -59,7 +59,7 @@ async fn await_answer(connection: &mut Connection, machine: &mut Initiator) -> R
     loop {
         let Step { consumed, event } = machine.step(connection.unread()).map_err(TransportError::Protocol)?;
         match event {
-            Event::NeedInput(_) => {
+            Event::NeedMore(_) => {
                 if connection.fill().await? == 0 {
                     return Err(TransportError::Closed);
                 }

@@ -11,7 +11,7 @@ pub(crate) enum Machine {
 
 /// What both roles' events come to.
 pub(crate) enum Incoming<'a> {
-    NeedInput,
+    NeedMore,
     EnvelopeStart,
     Payload(&'a [u8]),
     EnvelopeEnd,
@@ -29,7 +29,7 @@ impl Machine {
                     receiver::Event::Payload(octets) => Incoming::Payload(octets),
                     receiver::Event::EnvelopeEnd => Incoming::EnvelopeEnd,
                     receiver::Event::End | receiver::Event::AwaitingCommand => Incoming::End,
-                    _ => Incoming::NeedInput,
+                    _ => Incoming::NeedMore,
                 };
                 (consumed, event)
             }
@@ -41,7 +41,7 @@ impl Machine {
                     initiator::Event::EnvelopeEnd => Incoming::EnvelopeEnd,
                     initiator::Event::End | initiator::Event::AwaitingCommand => Incoming::End,
                     initiator::Event::Fault(fault) => Incoming::Fault(fault),
-                    _ => Incoming::NeedInput,
+                    _ => Incoming::NeedMore,
                 };
                 (consumed, event)
             }

@@ -126,7 +126,7 @@ async fn open(
                 connection.write([&ack]).await?;
                 return session.ok_or(Refusal::Close);
             }
-            Event::NeedInput(_) => {
+            Event::NeedMore(_) => {
                 if connection.fill().await? == 0 {
                     return Err(Refusal::Close);
                 }

@@ -155,7 +155,7 @@ impl Receiver {
         }
     }
 
-    /// Writes a Fault Record; the session is over and every later octet is for the bin. Send it, close the sending
+    /// Writes a Fault Record; the session is over and whatever comes later is to be read and forgotten. Send it, close the sending
     /// half, read until the peer closes (bounded), close.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ fn initiator_takes_what_the_tables_say() {
                     initiator::Event::End => {
                         let _ = machine.downgraded(&[]);
                     }
-                    initiator::Event::NeedInput(_) | initiator::Event::AwaitingCommand => break Ok(()),
+                    initiator::Event::NeedMore(_) | initiator::Event::AwaitingCommand => break Ok(()),
                     _ => {}
                 }
             };

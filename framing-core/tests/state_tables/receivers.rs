@@ -1,6 +1,6 @@
 //! The receiver's tables.
 
-use framing_core::{Fault, Initiator, Limits, Original, Receiver, StreamEnd, receiver};
+use framing_core::{Compatibility, Fault, Initiator, Limits, Receiver, StreamEnd, receiver};
 
 use crate::{PREAMBLE, RECEIVER, SIMPLEX, SINGLETON, in_turn, receiver_after};
 
@@ -83,7 +83,7 @@ fn feed_receiver(machine: &mut Receiver, mut octets: &[u8]) -> Result<(), framin
     loop {
         let step = machine.step(octets)?;
         match step.event {
-            receiver::Event::NeedInput(_) => return Ok(()),
+            receiver::Event::NeedMore(_) => return Ok(()),
             receiver::Event::UpgradeRequest(_) => {
                 machine.accept_upgrade(&mut out).expect("in turn");
                 machine.upgraded(&[]).expect("in turn");
@@ -112,8 +112,12 @@ fn receiver_takes_what_the_tables_say() {
                 Err(error) => {
                     assert!(!allowed(octet), "{name}: refuses {octet:02X}: {error}");
                     assert_eq!(error.fault(), ours, "{name}: {octet:02X}");
-                    assert_eq!(error.fault_as_original(Original::Service), service, "{name}: {octet:02X}");
-                    assert_eq!(error.fault_as_original(Original::PortSharingService), None);
+                    assert_eq!(
+                        error.compatible_fault(Compatibility::Service),
+                        service,
+                        "{name}: {octet:02X}"
+                    );
+                    assert_eq!(error.compatible_fault(Compatibility::PortSharingService), None);
                     let way_back = !name.starts_with("simplex");
                     assert_eq!(machine.answer(), ours.filter(|_| way_back), "{name}: {octet:02X}");
                 }
@@ -127,7 +131,8 @@ fn receiver_takes_what_the_tables_say() {
 fn receiver_on_a_connection_takes_two_modes() {
     for mode in 0..=255 {
         let outcome = feed_receiver(&mut Receiver::new(Limits::DEFAULT), &[0, 1, 0, 1, mode]);
-        let answers = outcome.err().map(|error| (error.fault(), error.fault_as_original(Original::Service)));
+        let answers =
+            outcome.err().map(|error| (error.fault(), error.compatible_fault(Compatibility::Service)));
         let unsupported = Some(Fault::UNSUPPORTED_MODE);
         assert_eq!(
             answers,

@@ -28,7 +28,7 @@ pub enum Upgrades {
     HandAway,
 }
 
-/// What was received, how far it is consumed, and the promise of the last `NeedInput`.
+/// What was received, how far it is consumed, and the promise of the last `NeedMore`.
 #[derive(Default)]
 struct Buffer {
     octets: Vec<u8>,
@@ -52,9 +52,9 @@ impl Buffer {
         self.promised = 0;
     }
 
-    /// `NeedInput` must consume nothing, and nothing may come of fewer octets than it asked for.
+    /// `NeedMore` must consume nothing, and nothing may come of fewer octets than it asked for.
     fn need(&mut self, consumed: usize, more: NonZeroUsize) {
-        assert_eq!(consumed, 0, "NeedInput consumed octets");
+        assert_eq!(consumed, 0, "NeedMore consumed octets");
         assert!(self.promised == 0 || self.rest().len() + more.get() >= self.promised);
         self.promised = self.rest().len() + more.get();
     }
@@ -89,7 +89,7 @@ pub fn receiver(pieces: &[&[u8]], limits: &Limits, one_way: bool, upgrades: Upgr
         loop {
             let kept = buffer.kept_promise();
             let step = machine.step(buffer.rest());
-            assert!(kept || matches!(step, Ok(Step { event: receiver::Event::NeedInput(_), .. })));
+            assert!(kept || matches!(step, Ok(Step { event: receiver::Event::NeedMore(_), .. })));
             let Step { consumed, event } = match step {
                 Ok(step) => step,
                 Err(error) => {
@@ -99,7 +99,7 @@ pub fn receiver(pieces: &[&[u8]], limits: &Limits, one_way: bool, upgrades: Upgr
                 }
             };
             match event {
-                receiver::Event::NeedInput(more) => {
+                receiver::Event::NeedMore(more) => {
                     buffer.need(consumed, more);
                     break;
                 }
@@ -168,7 +168,7 @@ pub fn initiator(
             let kept = buffer.kept_promise();
             // What answers a question comes behind it.
             let step = machine.step(if asked { buffer.rest() } else { &[] });
-            assert!(kept || matches!(step, Ok(Step { event: initiator::Event::NeedInput(_), .. })));
+            assert!(kept || matches!(step, Ok(Step { event: initiator::Event::NeedMore(_), .. })));
             let Step { consumed, event } = match step {
                 Ok(step) => step,
                 Err(error) => {
@@ -178,7 +178,7 @@ pub fn initiator(
                 }
             };
             match event {
-                initiator::Event::NeedInput(more) => {
+                initiator::Event::NeedMore(more) => {
                     buffer.need(consumed, more);
                     break;
                 }

@@ -272,7 +272,7 @@ impl Pair {
             let step = self.receiver.step(&way.buffer[way.used..]);
             let Step { consumed, event } = step.unwrap_or_else(|error| panic!("receiver: {error}"));
             match event {
-                receiver::Event::NeedInput(_) | receiver::Event::AwaitingCommand => {
+                receiver::Event::NeedMore(_) | receiver::Event::AwaitingCommand => {
                     break assert_eq!(consumed, 0);
                 }
                 receiver::Event::Closed => {
@@ -301,7 +301,7 @@ impl Pair {
             let step = self.initiator.step(&way.buffer[way.used..]);
             let Step { consumed, event } = step.unwrap_or_else(|error| panic!("initiator: {error}"));
             match event {
-                initiator::Event::NeedInput(_) | initiator::Event::AwaitingCommand => {
+                initiator::Event::NeedMore(_) | initiator::Event::AwaitingCommand => {
                     break assert_eq!(consumed, 0);
                 }
                 initiator::Event::Closed => {

@@ -19,14 +19,14 @@ pub fn agree(octets: &[u8], limits: &Limits) {
             continue;
         }
         match (found, naive::preamble(octets, limits)) {
-            (Ok(PreambleView::NeedMore { at_least }), Ok((None, None))) => {
-                wanted = wanted.max(end + at_least.get());
+            (Ok(PreambleView::NeedMore(missing)), Ok((None, None))) => {
+                wanted = wanted.max(end + missing.get());
                 continue;
             }
-            (Ok(PreambleView::Via { mode, via, consumed, at_least }), Ok((Some(naive), None))) => {
+            (Ok(PreambleView::Via { mode, via, consumed, missing }), Ok((Some(naive), None))) => {
                 assert_eq!((mode, via), (naive.0, naive.1.as_str()));
                 assert!(consumed <= end);
-                wanted = wanted.max(end + at_least.get());
+                wanted = wanted.max(end + missing.get());
                 continue;
             }
             (Ok(PreambleView::Encoding { mode, via, encoding, consumed }), Ok((Some(_), Some(naive)))) => {
