@@ -10,7 +10,8 @@ use transport::{Channel, ConnectOptions, Mode};
 
 use crate::calculator::{self, Operation};
 use crate::encoding::Choice;
-use crate::{address, random};
+use crate::place::Place;
+use crate::random;
 
 /// How long a reply may be waited for: WCF's default send timeout.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,16 +22,13 @@ pub struct Options {
     /// Number of the service to call; asked for if not given
     #[arg(long)]
     pub number: Option<u32>,
-    /// Machine of the service
-    #[arg(long, default_value = "localhost")]
-    pub host: String,
-    /// Port of the service
-    #[arg(long, default_value_t = 9000)]
-    pub port: u16,
+    /// Where it is
+    #[command(flatten)]
+    pub place: Place,
     /// How messages are encoded
     #[arg(long, value_enum, default_value_t)]
     pub encoding: Choice,
-    /// Use a session for each call, as WCF does with TransferMode.Streamed
+    /// Use a session for each call, as WCF does with TransferMode.Streamed; else one for all
     #[arg(long)]
     pub streamed: bool,
 }
@@ -44,9 +42,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         Some(number) => number,
         None => ask_number()?,
     };
-    let address = address(&options.host, options.port, number);
+    let address = options.place.address(number);
     let mode = if options.streamed { Mode::SINGLETON_UNSIZED } else { Mode::DUPLEX };
-    let mut client = Client::open(&address, options.encoding, mode).await?;
+    let open = async || {
+        Client::open(&address, options.encoding, mode).await.map_err(|error| match error.fault() {
+            // The peer has not said whom it speaks of.
+            Some(_) => anyhow::Error::from(error).context(address.clone()),
+            None => error.into(),
+        })
+    };
+    let mut client = open().await?;
     for (operation, n1, n2) in [
         (Operation::Add, 100.0, 15.99),
         (Operation::Subtract, 145.0, 76.54),
@@ -55,7 +60,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     ] {
         if client.is_used_up() {
             client.close().await?;
-            client = Client::open(&address, options.encoding, mode).await?;
+            client = open().await?;
         }
         let result = client.call(operation, n1, n2).await.with_context(|| operation.name())?;
         let [n1, n2, result] = [n1, n2, result].map(calculator::display);
@@ -72,8 +77,10 @@ fn ask_number() -> anyhow::Result<u32> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).context("standard input")?;
     let number = line.trim();
-    ensure!(!number.is_empty(), "no service number given");
-    number.parse().with_context(|| format!("'{}' is no service number", number.escape_debug()))
+    ensure!(!number.is_empty(), "no service number given; a service says its own when it starts");
+    number.parse().ok().with_context(|| {
+        format!("'{}' is no service number: those are whole numbers, 4381 say", number.escape_debug())
+    })
 }
 
 /// A session with a calculator service.

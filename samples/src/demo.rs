@@ -12,6 +12,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
+use crate::place::Place;
 use crate::{listeners, random};
 
 /// First argument of the process that is the broker.
@@ -74,13 +75,13 @@ async fn steps(folder: &Path) -> anyhow::Result<()> {
     )?;
     say("   both addresses have the same port.")?;
     for (service, number) in services.iter().zip(numbers) {
-        say(&format!("   {}, process {}:", crate::address("localhost", port, number), service.pid))?;
+        say(&format!("   {}, process {}:", address(port, number), service.pid))?;
         call(port, number).await?;
     }
 
     say("\n5. An address that nobody registered.")?;
     let unknown = (1..).find(|number| !numbers.contains(number)).unwrap_or_default();
-    say(&format!("   {}:", crate::address("localhost", port, unknown)))?;
+    say(&format!("   {}:", address(port, unknown)))?;
     call_in_vain(port, unknown).await?;
 
     say("\n6. The services end, and with the last address the port is closed; then the broker ends.")?;
@@ -96,6 +97,10 @@ fn two_numbers() -> [u32; 2] {
     let first = random::number();
     let second = core::iter::repeat_with(random::number).find(|second| *second != first);
     [first, second.unwrap_or_default()]
+}
+
+fn address(port: u16, number: u32) -> String {
+    Place { host: "localhost".into(), port }.address(number)
 }
 
 fn say(line: &str) -> anyhow::Result<()> {

@@ -3,14 +3,20 @@
 use message_encoding::envelope::Encoding;
 use transport::Mode;
 
-/// What a client asks for: `--encoding`.
+/// What a client asks for: `--encoding`. The service takes all of them; MTOM neither has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Choice {
     /// .NET Binary XML, as a binding that says nothing has it
     #[default]
     Binary,
-    /// SOAP 1.2 as UTF-8 text
+    /// SOAP 1.2 as text, in UTF-8
     Text,
+    /// SOAP 1.2 as text, in UTF-16
+    TextUtf16,
+    /// SOAP 1.1 as text, in UTF-8
+    Soap11,
+    /// SOAP 1.1 as text, in UTF-16
+    Soap11Utf16,
 }
 
 impl Choice {
@@ -18,6 +24,9 @@ impl Choice {
     pub const fn encoding(self, mode: Mode) -> Encoding {
         match self {
             Self::Text => Encoding::Soap12Utf8,
+            Self::TextUtf16 => Encoding::Soap12Utf16,
+            Self::Soap11 => Encoding::Soap11Utf8,
+            Self::Soap11Utf16 => Encoding::Soap11Utf16,
             Self::Binary if matches!(mode, Mode::DUPLEX) => Encoding::BinarySession,
             Self::Binary => Encoding::Binary,
         }

@@ -11,7 +11,8 @@ use message_encoding::envelope::{Decoder, Encoder, Encoding, Fault, answer};
 use tokio::time::sleep;
 use transport::{Channel, ListenOptions, Listener};
 
-use crate::{address, calculator, random};
+use crate::place::Place;
+use crate::{calculator, random};
 
 /// How long accepting pauses when this process has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -22,16 +23,13 @@ pub struct Options {
     /// Number in the service's address; random if not given
     #[arg(long)]
     pub number: Option<u32>,
-    /// Host in the service's address; a name means all addresses of this machine
-    #[arg(long, default_value = "localhost")]
-    pub host: String,
-    /// Port in the service's address
-    #[arg(long, default_value_t = 9000)]
-    pub port: u16,
-    /// Listen on the port alone instead of sharing it
+    /// Where it is
+    #[command(flatten)]
+    pub place: Place,
+    /// Listen on the port alone instead of sharing it; port 0 is then a free one
     #[arg(long)]
     pub no_port_sharing: bool,
-    /// The broker's control socket, if it is not at its usual place
+    /// The broker's control socket [default: $NET_TCP_PORT_SHARING_CONTROL, else where a broker of root or this user has it]
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
 }
@@ -42,7 +40,8 @@ pub struct Options {
 /// The address cannot be listened on, or standard output cannot be written to.
 pub async fn run(options: Options, terminate: impl Future<Output = ()>) -> anyhow::Result<()> {
     let number = options.number.unwrap_or_else(random::number);
-    let address = address(&options.host, options.port, number);
+    let mut place = options.place;
+    let address = place.address(number);
     let mut listen = ListenOptions::new(&address).port_sharing(!options.no_port_sharing);
     for content_type in Encoding::ALL.iter().flat_map(|encoding| encoding.content_types()) {
         listen = listen.content_type(*content_type);
@@ -51,7 +50,11 @@ pub async fn run(options: Options, terminate: impl Future<Output = ()>) -> anyho
         listen = listen.control(control);
     }
     let mut listener = Listener::bind(listen).await?;
+    if let Some(local) = listener.local_addrs().first() {
+        place.port = local.port();
+    }
     {
+        let address = place.address(number);
         let mut out = io::stdout().lock();
         writeln!(out, "Service #{number} listening on {address}.")
             .and_then(|()| writeln!(out, "Press <ENTER> to terminate service."))

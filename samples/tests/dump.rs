@@ -232,10 +232,11 @@ fn what_cannot_be_read_is_named() {
     };
     for (name, octets, said) in [
         ("empty", &b""[..], "the file is empty"),
-        ("text", b"\nhello", "looks like text that begins with 0A 68 65"),
+        ("text", b"\nhello", "looks like text that begins with hello"),
         ("elf", b"\x7FELF\x02\x01\x01\x00\x00", "looks like something that begins with 7F 45 4C 46"),
         ("http", b"POST /calc HTTP/1.1\r\nHost: h\r\n\r\n", "give the body alone"),
         ("tls", b"\x16\x03\x01\x02\x00\x01", "TLS"),
+        ("gzip", b"\x1F\x8B\x08\x08\x0C\x2F\x0A\x6B", "gzip archive: unpack it first"),
         ("zip", b"PK\x03\x04\x14\x00", "Fiddler"),
         ("pcap without packets", &[0xD4, 0xC3, 0xB2, 0xA1], "the capture"),
     ] {
@@ -251,6 +252,33 @@ fn what_cannot_be_read_is_named() {
         assert!(printed.starts_with("<stream>\n"), "{name}: {printed}");
         assert!(message.contains(said), "{name}: {message}");
     }
+}
+
+#[test]
+fn standard_input_is_read_and_standard_output_is_not_the_files_fault() {
+    use std::fs::File;
+    use std::process::Stdio;
+
+    let capture = captures().join("mono/calc/c2s.bin");
+    let run = |file: &Path, output: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wcf-dump"));
+        command.arg(file).stdin(File::open(&capture).unwrap()).stdout(output).output().unwrap()
+    };
+    let (there, here) = (run(&capture, Stdio::piped()), run("-".as_ref(), Stdio::piped()));
+    assert!(here.status.success() && !here.stdout.is_empty());
+    assert_eq!(there.stdout, here.stdout);
+
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let full = run(&capture, full.into());
+    assert_eq!(full.status.code(), Some(1));
+    let said = String::from_utf8(full.stderr).unwrap();
+    assert!(said.starts_with("wcf-dump: standard output: No space left"), "{said}");
+
+    // As `wcf-dump FILE | head -1` leaves it.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let closed = run(&capture, writer.into());
+    assert!(closed.status.success() && closed.stderr.is_empty(), "{closed:?}");
 }
 
 /// An envelope without framing: the body of an HTTP message.

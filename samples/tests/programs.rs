@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use common::{Broker, Process, RESULTS, Terminal, free_port, sample, until};
 
@@ -30,10 +30,12 @@ fn the_original_sample_line_by_line() {
 
     // end of input does not end it where nobody sits at it
     service.close_input();
-    for more in [&[][..], &["--encoding", "text"], &["--encoding", "binary", "--streamed"]] {
-        let mut again = sample("calculator-client");
-        again.args(["--port", &port, "--number", "4381"]).args(more);
-        assert_eq!(Process::start(&mut again).finish().1, RESULTS, "{more:?}");
+    for encoding in ["binary", "text", "text-utf16", "soap11", "soap11-utf16"] {
+        for more in [&[][..], &["--streamed"]] {
+            let mut again = sample("calculator-client");
+            again.args(["--port", &port, "--number", "4381", "--encoding", encoding]).args(more);
+            assert_eq!(Process::start(&mut again).finish().1, RESULTS, "{encoding} {more:?}");
+        }
     }
     assert!(service.is_running());
     service.terminate();
@@ -62,6 +64,47 @@ fn a_client_on_another_machine_names_the_host() {
         let client = client.unwrap();
         assert_eq!(String::from_utf8(client.stdout).unwrap().lines().collect::<Vec<_>>(), RESULTS, "{host}");
     }
+}
+
+#[test]
+fn what_a_caller_is_told() {
+    let service = service("0", &["--number", "7", "--no-port-sharing"]);
+    let listening = service.line().unwrap();
+    let port = listening.split([':', '/']).find_map(|word| word.parse::<u16>().ok()).unwrap();
+    assert_ne!(port, 0, "{listening}");
+    let port = port.to_string();
+    let call = |arguments: &[&str]| {
+        let mut client = sample("calculator-client");
+        let (status, _, errors) = Process::start(client.args(["--port", &port]).args(arguments)).finish();
+        (status.code(), errors.join("\n"))
+    };
+    for (arguments, code, said) in [
+        (
+            &["--number", "8"][..],
+            1,
+            &*format!("{port}/calculator/8: the peer answered with the fault EndpointNotFound"),
+        ),
+        (&["--number", "7", "--host", "+"], 1, "+ stands for every host name"),
+        (&["--number", "7", "--host", "localhost:9000"], 2, "--port and --number say the rest"),
+        (&["--number", "7", "--host", "net.tcp://localhost"], 2, "--port and --number say the rest"),
+        (&["--number", "7", "--host", ""], 2, "--port and --number say the rest"),
+        (&["--number", "7", "--encoding", "mtom"], 2, "possible values: binary, text"),
+    ] {
+        let (status, errors) = call(arguments);
+        assert_eq!(status, Some(code), "{arguments:?}: {errors}");
+        assert!(errors.contains(said), "{arguments:?}: {errors}");
+    }
+    assert_eq!(call(&["--number", "7", "--host", "[::1]"]).0, Some(0));
+    assert_eq!(call(&["--number", "7", "--host", "::1"]).0, Some(0));
+
+    // The near end of a connection: nobody listens there, and while it lasts nobody can.
+    let nobody = TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+    let unheard = nobody.local_addr().unwrap().port().to_string();
+    let mut client = sample("calculator-client");
+    client.args(["--number", "7", "--host", "127.0.0.1", "--port", &unheard]);
+    let (status, _, errors) = Process::start(&mut client).finish();
+    assert_eq!(status.code(), Some(1));
+    assert!(errors.join("\n").contains("no program listens there"), "{errors:?}");
 }
 
 /// A service that cannot listen, and what it says.

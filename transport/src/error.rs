@@ -87,7 +87,7 @@ impl RegisterError {
     }
 }
 
-/// What the kernel says, with what it means where an operator's mistake is behind it.
+/// What the kernel says of listening, with what it means where an operator's mistake is behind it.
 fn explained(error: io::Error, port: u16) -> io::Error {
     let meaning = match error.kind() {
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has that IP address".into(),
@@ -176,6 +176,16 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    pub(crate) fn unreachable(via: &str, error: io::Error) -> Self {
+        let source = if error.kind() == io::ErrorKind::ConnectionRefused {
+            let meaning = "no program listens there: the service is not started, or its port is another one";
+            io::Error::new(error.kind(), format!("{meaning} ({error})"))
+        } else {
+            error
+        };
+        Self::Unreachable { via: via.escape_debug().to_string(), source }
+    }
+
     /// Whether the same attempt may succeed later.
     pub fn retry_helps(&self) -> bool {
         match self {

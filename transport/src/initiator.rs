@@ -46,8 +46,7 @@ async fn open(via: &str, options: ConnectOptions) -> Result<Channel, TransportEr
         .preamble_end(octets.get_mut(written..).unwrap_or_default())
         .map_err(|error| invalid(error.to_string()))?;
 
-    let unreachable = |source| TransportError::Unreachable { via: via.escape_debug().to_string(), source };
-    let stream = dial(&host, port).await.map_err(unreachable)?;
+    let stream = dial(&host, port).await.map_err(|error| TransportError::unreachable(via, error))?;
     let mut connection = Connection::new(stream)?;
     connection.write([&octets]).await?;
     await_answer(&mut connection, &mut machine).await?;

@@ -289,12 +289,29 @@ async fn what_has_come_is_received_however_late() {
         tokio::time::sleep(3 * time).await;
         assert_eq!(service.receive().await.unwrap().unwrap().octets, octet);
     }
-    // What is sent begins the time anew: a service that is asked waits for the next question.
-    let cancelled = tokio::time::timeout(time / 5, service.receive()).await;
-    assert!(cancelled.is_err());
-    client.send(b"3").await.unwrap();
-    tokio::time::sleep(3 * time).await;
-    assert_eq!(service.receive().await.unwrap().unwrap().octets, b"3");
+}
+
+#[tokio::test]
+async fn what_is_sent_begins_the_wait_anew() {
+    let time = Duration::from_secs(600);
+    for sends in [true, false] {
+        let (mut service, _client) = accepted(|options| options.receive_timeout(time)).await;
+        // From here on the clock stands still unless everybody waits for it.
+        tokio::time::pause();
+        tokio::select! {
+            biased;
+            received = service.receive() => panic!("{received:?}"),
+            () = core::future::ready(()) => {}
+        }
+        tokio::time::advance(time / 2).await;
+        if sends {
+            service.send(b"x").await.unwrap();
+        }
+        let since = tokio::time::Instant::now();
+        assert!(matches!(service.receive().await, Err(TransportError::TimedOut(_))));
+        assert_eq!(since.elapsed() >= time, sends, "{:?}", since.elapsed());
+        tokio::time::resume();
+    }
 }
 
 #[tokio::test]

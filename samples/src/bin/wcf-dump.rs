@@ -1,8 +1,8 @@
 //! Prints captured net.tcp traffic as XML: the framing and the envelopes, whatever they are encoded with.
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -21,7 +21,7 @@ struct Cli {
     /// Of a packet capture, the connections from or to this port; without it those that speak net.tcp
     #[arg(long)]
     port: Option<u16>,
-    /// The files to show
+    /// The files to show; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
@@ -30,15 +30,22 @@ fn main() -> ExitCode {
     let Cli { port, files } = Cli::parse();
     let mut status = ExitCode::SUCCESS;
     for file in files {
-        let mut out = BufWriter::new(io::stdout().lock());
-        let printed = fs::read(&file).and_then(|octets| samples::dump::dump(&octets, port, &mut out));
-        let findings = match printed.and_then(|findings| out.flush().map(|()| findings)) {
-            Ok(findings) => findings,
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+        let octets = match read(&file) {
+            Ok(octets) => octets,
             Err(error) => {
                 eprintln!("wcf-dump: {}: {error}", file.display());
                 status = ExitCode::FAILURE;
                 continue;
+            }
+        };
+        let mut out = BufWriter::new(io::stdout().lock());
+        let printed = samples::dump::dump(&octets, port, &mut out);
+        let findings = match printed.and_then(|findings| out.flush().map(|()| findings)) {
+            Ok(findings) => findings,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("wcf-dump: standard output: {error}");
+                return ExitCode::FAILURE;
             }
         };
         for warning in findings.warnings {
@@ -54,4 +61,13 @@ fn main() -> ExitCode {
         }
     }
     status
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    if file.as_os_str() != "-" {
+        return fs::read(file);
+    }
+    let mut octets = Vec::new();
+    io::stdin().lock().read_to_end(&mut octets)?;
+    Ok(octets)
 }

@@ -39,7 +39,8 @@ pub(super) fn dump(octets: &[u8], port: Option<u16>, out: &mut Out<impl io::Writ
             _ => format!("no connection speaks net.tcp; ports in this capture: {}", ports(&connections)),
         }),
         (_, None) if others > 0 => {
-            findings.warning(format!("{others} connections are no net.tcp; --port shows them all the same"));
+            let are = if others == 1 { "connection is" } else { "connections are" };
+            findings.warning(format!("{others} {are} no net.tcp; --port shows them all the same"));
         }
         _ => {}
     }
@@ -65,8 +66,10 @@ fn read<'a>(octets: &'a [u8], findings: &mut Findings) -> Connections<'a> {
                     links.push(interface.linktype)
                 }
                 Ok(PcapBlockOwned::NG(Block::EnhancedPacket(packet))) => {
-                    if let Some(link) = links.get(packet.if_id as usize) {
-                        connections.frame(*link, within(packet.data, packet.caplen));
+                    match links.get(packet.if_id as usize) {
+                        Some(link) => connections.frame(*link, within(packet.data, packet.caplen)),
+                        None => findings
+                            .warning("packets of interfaces that the capture does not describe are left out"),
                     }
                 }
                 Ok(PcapBlockOwned::NG(Block::SimplePacket(packet))) => {

@@ -79,9 +79,16 @@ fn looks_like(octets: &[u8]) -> String {
     if matches!(octets, [0x16, 0x03, 0x00..=0x04, ..]) {
         return "TLS: without its keys nothing can be read".into();
     }
+    if octets.starts_with(&[0x1F, 0x8B]) {
+        return "a gzip archive: unpack it first".into();
+    }
+    if is_plain_text(octets) {
+        let line = octets.split(|octet| matches!(octet, b'\r' | b'\n')).find(|line| !line.is_empty());
+        let line = line.unwrap_or_default();
+        return format!("text that begins with {}", line.get(..40).unwrap_or(line).escape_ascii());
+    }
     let beginning: Vec<String> = octets.iter().take(8).map(|octet| format!("{octet:02X}")).collect();
-    let what = if is_plain_text(octets) { "text" } else { "something" };
-    format!("{what} that begins with {}", beginning.join(" "))
+    format!("something that begins with {}", beginning.join(" "))
 }
 
 /// Letters are the record types of elements, too.
