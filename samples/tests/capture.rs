@@ -257,7 +257,7 @@ fn connections_are_told_apart_and_chosen() {
 
     let (xml, findings) = dump(&file, None);
     assert_eq!(xml, expected().repeat(2));
-    assert_eq!(findings.warnings, ["1 connections are no net.tcp; --port shows them all the same"]);
+    assert_eq!(findings.warnings, ["1 connection is no net.tcp; --port shows them all the same"]);
     assert_eq!(dump(&file, Some(808)).0, expected().repeat(2));
 
     let (xml, findings) = dump(&file, Some(80));

@@ -30,10 +30,11 @@ fn main() -> ExitCode {
     let Cli { port, files } = Cli::parse();
     let mut status = ExitCode::SUCCESS;
     for file in files {
+        let name = if file.as_os_str() == "-" { "standard input".into() } else { file.display().to_string() };
         let octets = match read(&file) {
             Ok(octets) => octets,
             Err(error) => {
-                eprintln!("wcf-dump: {}: {error}", file.display());
+                eprintln!("wcf-dump: {name}: {error}");
                 status = ExitCode::FAILURE;
                 continue;
             }
@@ -49,14 +50,14 @@ fn main() -> ExitCode {
             }
         };
         for warning in findings.warnings {
-            eprintln!("wcf-dump: {}: {warning}", file.display());
+            eprintln!("wcf-dump: {name}: {warning}");
         }
         if let Some(problem) = findings.problem {
             let more = match findings.problems {
                 0 | 1 => String::new(),
                 problems => format!(" (and {} more)", problems - 1),
             };
-            eprintln!("wcf-dump: {}: {}{more}", file.display(), problem.escape_debug());
+            eprintln!("wcf-dump: {name}: {}{more}", problem.escape_debug());
             status = ExitCode::FAILURE;
         }
     }
