@@ -39,6 +39,12 @@ use crate::token::{Place, Token};
 /// How many connections are closed to make room.
 const ROOM: usize = 32;
 
+/// Why a server is too busy: whose fault it is, and what an administrator may change.
+const ACCEPTS_TOO_SLOWLY: &str =
+    "its program accepts more slowly than they come, and as many wait as max_pending_connections allows";
+const RELAYS_ARE_FULL: &str =
+    "as many connections are relayed as the limit of open files (LimitNOFILE) allows";
+
 const CIRCLE: Kind = Kind {
     level: Level::ERROR,
     what: "a static route leads back to the broker itself, its connections fail: it must relay to the back-end",
@@ -328,12 +334,13 @@ impl Loop {
             Step::HandOver(queue) => self.hand_over(connection, queue),
             Step::Relay(to) if self.shared.under_way.has(&connection) => {
                 self.shared.tally.count(CIRCLE, 0, || to.to_string());
-                let detail = Some("it comes from a relay".to_owned());
+                let detail = Some("the connection comes from a relay of this broker".to_owned());
                 self.refuse(connection, Outcome::DispatchFailed, Whom::Route(&to), detail);
             }
             Step::Relay(to) => {
                 if let Err(connection) = back_end::relay(&self.shared, connection, &to) {
-                    self.refuse(connection, Outcome::ServerTooBusy, Whom::Route(&to), None);
+                    let detail = Some(RELAYS_ARE_FULL.to_owned());
+                    self.refuse(connection, Outcome::ServerTooBusy, Whom::Route(&to), detail);
                 }
             }
             // Where we do not listen, another program may.
@@ -343,7 +350,8 @@ impl Loop {
             }
             Step::Bridge(queue, at) => {
                 if let Err(connection) = back_end::bridge(&self.shared, connection, &queue, at) {
-                    self.refuse(connection, Outcome::ServerTooBusy, Whom::Registration(&queue), None);
+                    let (whom, detail) = (Whom::Registration(&queue), Some(RELAYS_ARE_FULL.to_owned()));
+                    self.refuse(connection, Outcome::ServerTooBusy, whom, detail);
                 }
             }
             Step::Wait => self.park(connection),
@@ -386,7 +394,8 @@ impl Loop {
                 Next::Again => self.again(connection),
                 Next::End(outcome, queue) => {
                     let whom = queue.as_deref().map_or(Whom::Nobody, Whom::Registration);
-                    self.refuse(connection, outcome, whom, None);
+                    let detail = (outcome == Outcome::ServerTooBusy).then(|| ACCEPTS_TOO_SLOWLY.to_owned());
+                    self.refuse(connection, outcome, whom, detail);
                 }
             }
         }

@@ -20,7 +20,7 @@ pub enum StartError {
         source: HandoffError,
     },
     /// `control_group` names no group.
-    #[error("there is no group {group:?} in /etc/group; give its number if it comes from elsewhere")]
+    #[error("there is no group {group:?}; `getent group` lists those that this machine knows")]
     Group {
         /// The name.
         group: String,

@@ -231,13 +231,13 @@ impl Counters {
 }
 
 impl fmt::Display for Counters {
-    /// As at the end of the log: `accepted=3 handed_over=2 closed_early=1 here=0`.
+    /// As at the end of the log: `accepted=3 handed_over=2 closed_early=1 unfinished=0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "accepted={}", self.accepted())?;
         for (name, count) in self.outcomes().filter(|(_, count)| *count > 0) {
             write!(f, " {name}={count}")?;
         }
-        write!(f, " here={}", self.here())
+        write!(f, " unfinished={}", self.here())
     }
 }
 

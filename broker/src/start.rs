@@ -47,6 +47,8 @@ pub struct Broker {
     threads: Vec<thread::JoinHandle<()>>,
     /// Ends when the tasks have.
     registrar: Option<thread::JoinHandle<()>>,
+    /// Whether it has started: what never ran does not say how it ended.
+    was_ready: bool,
 }
 
 impl Broker {
@@ -74,6 +76,7 @@ impl Broker {
             control: Arc::default(),
             tasks: Vec::new(),
             registrar: None,
+            was_ready: false,
         };
         let told = Arc::clone(&broker.shared);
         let ended = move |initiator, to: &Arc<RelayTo>, end, seen| {
@@ -103,6 +106,7 @@ impl Broker {
         broker.run("the errands' task", errands::run(errands_to_do, registrar));
         broker.run("the log's task", async move { shared.tally.run().await });
         tracing::info!("ready");
+        broker.was_ready = true;
         Ok(broker)
     }
 
@@ -215,7 +219,9 @@ impl Drop for Broker {
         self.tasks.iter().for_each(JoinHandle::abort);
         self.join_threads();
         self.shared.tally.end();
-        tracing::info!("ended; {}", self.shared.counters);
+        if self.was_ready {
+            tracing::info!("ended; connections {}", self.shared.counters);
+        }
     }
 }
 

@@ -104,7 +104,11 @@ fn a_shortage_of_memory_in_a_hand_over_is_waited_for() {
         drop(inject);
         worker.serve_all(&mut clients, &preamble(&address(port, "x")));
         assert!(broker.terminate());
-        assert!(broker.log().contains("ended; accepted=5 handed_over=5 here=0"), "{}", broker.log());
+        assert!(
+            broker.log().contains("ended; connections accepted=5 handed_over=5 unfinished=0"),
+            "{}",
+            broker.log()
+        );
     }
 }
 

@@ -154,7 +154,11 @@ fn what_a_killed_worker_left_is_answered_when_there_is_no_other() {
     assert_eq!(told(&mut client), fault("EndpointNotFound"));
     // One connection, one end: it is not among those that are handed over any more.
     assert!(broker.terminate());
-    assert!(broker.log().contains("ended; accepted=1 endpoint_not_found=1 here=0\n"), "{}", broker.log());
+    assert!(
+        broker.log().contains("ended; connections accepted=1 endpoint_not_found=1 unfinished=0\n"),
+        "{}",
+        broker.log()
+    );
 }
 
 /// The initiators' ports of the connections to `port` that a process holds.

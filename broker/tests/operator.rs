@@ -85,3 +85,24 @@ fn a_worker_that_empties_what_it_leaves_behind_blocks_nobody() {
     broker.kill().unwrap();
     broker.wait().unwrap();
 }
+
+/// Who reads why a broker did not start has to find that alone.
+#[test]
+fn what_never_ran_does_not_say_how_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let occupied = folder.path().join("file");
+    std::fs::write(&occupied, "").unwrap();
+    let (control, occupied) = (folder.path().join("control"), occupied.to_str().unwrap());
+    for (arguments, said) in [
+        (["--control-group", "no such group"], "there is no group \"no such group\"; `getent group` lists"),
+        (["--control", occupied], "exists and is no socket"),
+    ] {
+        let broker = Command::new(env!("CARGO_BIN_EXE_broker"))
+            .env(handoff::CONTROL_VARIABLE, &control)
+            .args(arguments)
+            .output()
+            .unwrap();
+        let log = String::from_utf8_lossy(&broker.stderr);
+        assert!(!broker.status.success() && log.contains(said) && !log.contains("ended"), "{log}");
+    }
+}

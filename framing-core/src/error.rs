@@ -283,12 +283,12 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NotFraming { octet } => {
-                write!(f, "not .NET message framing: first octet 0x{octet:02X}{}", http_hint(octet))
+                write!(f, "not .NET message framing: first octet 0x{octet:02X}{}", spoken_hint(octet))
             }
             Self::UnknownRecord(got) => write!(f, "no record has type {got}"),
             Self::UnexpectedRecord { expected, got } => {
                 let hint = match expected {
-                    Expected::UpgradeResponse | Expected::PreambleAck => http_hint(got.0),
+                    Expected::UpgradeResponse | Expected::PreambleAck => spoken_hint(got.0),
                     _ => "",
                 };
                 write!(f, "expected {expected}, got {got}{hint}")
@@ -308,9 +308,10 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// An HTTP request begins with its method's capital letter, a response with `H`.
-const fn http_hint(octet: u8) -> &'static str {
+/// An HTTP request begins with its method's capital letter, a response with `H`; TLS with a handshake or an alert.
+const fn spoken_hint(octet: u8) -> &'static str {
     match octet {
+        0x15 | 0x16 => " (the peer seems to speak TLS)",
         b'C' | b'D' | b'G' | b'H' | b'O' | b'P' | b'T' | b'h' => " (the peer seems to speak HTTP)",
         _ => "",
     }

@@ -200,13 +200,13 @@ pub fn every_connection_has_ended(log: &str) {
         // Too busy a machine to tell.
         return;
     }
-    let end = log.lines().rev().find_map(|line| line.split_once(" ended; "));
+    let end = log.lines().rev().find_map(|line| line.split_once(" ended; connections "));
     let counts = end.unwrap_or_else(|| panic!("no counts at the end: {log}")).1.split(' ');
     let counts = counts.map(|count| count.split_once('=').unwrap());
     let counts: Vec<(&str, usize)> = counts.map(|(name, count)| (name, count.parse().unwrap())).collect();
     let of = |name| counts.iter().find(|count| count.0 == name).map_or(0, |count| count.1);
-    let outcomes = counts.iter().filter(|(name, _)| !["accepted", "here"].contains(name));
-    assert_eq!((of("accepted"), of("here")), (outcomes.map(|(_, count)| count).sum(), 0), "{log}");
+    let outcomes = counts.iter().filter(|(name, _)| !["accepted", "unfinished"].contains(name));
+    assert_eq!((of("accepted"), of("unfinished")), (outcomes.map(|(_, count)| count).sum(), 0), "{log}");
     if log.contains(" DEBUG ") {
         let lines = |text: &str| log.matches(text).count();
         assert_eq!(lines("connection ended "), of("accepted") + lines("connection taken back"), "{log}");
