@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, socket_timeout};
 
 use crate::descriptor::{borrow, set_close_on_exec};
-use crate::listener::Listener;
+use crate::listener::{Listener, Outage};
 use crate::shared::Behind;
 use crate::{address, next, reconnect};
 
@@ -20,8 +20,8 @@ enum Taken {
     Socket(OwnedFd),
     /// None waits.
     None,
-    /// None waits, and the broker is gone.
-    Ended,
+    /// None waits, and the broker is gone: the accept socket of this generation has ended.
+    Ended(u32),
 }
 
 /// The next connection of `program`, a descriptor of `listener`.
@@ -51,14 +51,20 @@ pub(crate) unsafe fn accept(
             // SAFETY: passed on.
             return unsafe { finish(listener, socket, address, length, flags) };
         }
-        let ended = matches!(taken, Taken::Ended);
-        if ended {
-            reconnect::start(listener, epoch);
+        let outage = match taken {
+            Taken::Ended(generation) => Some(Outage { epoch, generation }),
+            _ => None,
+        };
+        if let Some(outage) = outage {
+            reconnect::start(listener, outage);
         }
         if fcntl_getfl(borrow(program))?.contains(OFlags::NONBLOCK) {
             return Err(Errno::AGAIN);
         }
-        wait(listener, program, ended)?;
+        match outage {
+            Some(outage) => wait_for_registration(listener, program, outage)?,
+            None => wait(listener)?,
+        }
         if listener.epoch() != epoch {
             return Err(Errno::BADF);
         }
@@ -82,7 +88,7 @@ fn take(listener: &Listener) -> Result<Taken, Errno> {
                 }
                 if shared.generation.load(Ordering::Acquire) == generation {
                     listener.quiet();
-                    return Ok(Taken::Ended);
+                    return Ok(Taken::Ended(generation));
                 }
                 listener.refresh();
                 if listener.generation() == generation {
@@ -103,10 +109,7 @@ unsafe extern "C-unwind" {
 }
 
 /// Until there may be a connection.
-fn wait(listener: &Listener, program: c_int, ended: bool) -> Result<(), Errno> {
-    if ended {
-        return wait_for_registration(listener, program);
-    }
+fn wait(listener: &Listener) -> Result<(), Errno> {
     let mut octet = 0u8;
     let accept = listener.descriptor(Behind::Accept);
     // SAFETY: one octet is writable, and outlives the call.
@@ -116,12 +119,21 @@ fn wait(listener: &Listener, program: c_int, ended: bool) -> Result<(), Errno> {
     }
 }
 
-fn wait_for_registration(listener: &Listener, program: c_int) -> Result<(), Errno> {
+/// Until the outage is over. A call of the kernel that has a timeout is never restarted, and one without is: so are these.
+fn wait_for_registration(listener: &Listener, program: c_int, outage: Outage) -> Result<(), Errno> {
     let timeout = socket_timeout(borrow(listener.descriptor(Behind::Original)), Timeout::Recv)?;
-    let timeout = timeout.and_then(|timeout| c_int::try_from(timeout.as_millis()).ok());
+    let Some(timeout) = timeout else {
+        listener.over.wait()?;
+        if outage.is_over(listener) {
+            // for the next who waits
+            listener.over.post();
+        }
+        return Ok(());
+    };
+    let timeout = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
     let mut readable = pollfd { fd: program, events: libc::POLLIN, revents: 0 };
     // SAFETY: one pollfd, which outlives the call.
-    match unsafe { poll(&raw mut readable, 1, timeout.unwrap_or(-1)) } {
+    match unsafe { poll(&raw mut readable, 1, timeout) } {
         -1 => Err(Errno::from_raw_os_error(next::errno())),
         0 => Err(Errno::AGAIN),
         _ => Ok(()),

@@ -15,6 +15,7 @@
 //! - [`address`]: what a dual-stack listener shows of IPv4 connections.
 //! - [`watchers`]: the epoll instances that a socket is in when it is bound.
 //! - [`interpose`] and [`interpose_descriptors`]: the functions of the C library that are replaced; [`next`]: the originals.
+//! - [`semaphore`]: what a blocking `accept` waits for meanwhile.
 //! - [`say`]: lines on standard error; [`unshared`]: why a listener is not shared.
 //! - [`load`]: what happens before the program's first line.
 //!
@@ -32,6 +33,7 @@ mod next;
 mod options;
 mod reconnect;
 mod say;
+mod semaphore;
 mod settings;
 mod shared;
 mod table;

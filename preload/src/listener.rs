@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::descriptor::{borrow, duplicate, is_close_on_exec, replace, set_close_on_exec};
+use crate::semaphore::Semaphore;
 use crate::shared::{Behind, PAGE, Shared};
 use crate::table::{self, Entry, LISTENERS, entry};
 use crate::{descriptor, next};
@@ -31,8 +32,10 @@ pub(crate) struct Listener {
     generation: AtomicU32,
     /// Process << 32 | thread that receives now.
     receiving: AtomicU64,
-    /// The process whose thread registers again.
-    pub(crate) reconnecting: AtomicI32,
+    /// Process << 32 | generation: whose thread registers again, and what for.
+    pub(crate) reconnecting: AtomicU64,
+    /// Posted when an outage is over.
+    pub(crate) over: Semaphore,
     /// The process whose thread puts a new registration behind it at this moment.
     renewing: AtomicI32,
     /// Closed by the program, and what stands behind it not yet.
@@ -54,7 +57,8 @@ static ALL: [Listener; LISTENERS] = [const {
         shared: AtomicPtr::new(ptr::null_mut()),
         generation: AtomicU32::new(0),
         receiving: AtomicU64::new(0),
-        reconnecting: AtomicI32::new(0),
+        reconnecting: AtomicU64::new(0),
+        over: Semaphore::new(),
         renewing: AtomicI32::new(0),
         closed: AtomicU32::new(0),
     }
@@ -65,6 +69,23 @@ pub(crate) fn listener_of(descriptor: c_int) -> Option<&'static Listener> {
     match entry(descriptor) {
         Entry::Listener(number) => Some(at(number)),
         _ => None,
+    }
+}
+
+/// The time from an accept socket's end to the next one.
+#[derive(Clone, Copy)]
+pub(crate) struct Outage {
+    pub(crate) epoch: u32,
+    pub(crate) generation: u32,
+}
+
+impl Outage {
+    /// Also when the program has closed the listener, or shut it down.
+    pub(crate) fn is_over(self, listener: &Listener) -> bool {
+        let shared = listener.shared();
+        listener.epoch() != self.epoch
+            || shared.generation.load(Ordering::Acquire) != self.generation
+            || shared.shut.load(Ordering::Acquire) == 1
     }
 }
 
@@ -127,6 +148,7 @@ impl Listener {
 
     /// Wakes whoever waits for the listener, to accept and so to find its end once more.
     pub(crate) fn wake(&self) {
+        self.over.post();
         let (epoll, accept) = (self.descriptor(Behind::Epoll), self.descriptor(Behind::Accept));
         let _ =
             epoll::add(borrow(epoll), borrow(accept), epoll::EventData::new_u64(0), epoll::EventFlags::IN);
@@ -205,11 +227,6 @@ impl Listener {
 
     pub(crate) fn set_generation(&self, generation: u32) {
         self.generation.store(generation, Ordering::Release);
-    }
-
-    /// Whether another process has registered again.
-    pub(crate) fn is_renewed(&self) -> bool {
-        self.shared().generation.load(Ordering::Acquire) != self.generation()
     }
 
     /// Gets the accept socket that another process has put into the mailbox, if it has; inside [`Listener::exclusively`].
@@ -307,6 +324,8 @@ impl Listener {
         // SAFETY: no memory is involved.
         unsafe { next::shutdown.get()(shared.descriptor(Behind::Accept), libc::SHUT_RDWR) };
         self.end_registration();
+        // also while the broker is gone
+        self.wake();
     }
 
     /// Follows the program's descriptor in what an exec'd program inherits.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use handoff::{ControlConnection, HandoffError, RefusedReason, Register};
 use rustix::io::Errno;
 
-use crate::listener::{Listener, Registration};
+use crate::listener::{Listener, Outage, Registration};
 use crate::settings::{Settings, settings};
 use crate::{say, table};
 
@@ -101,27 +101,28 @@ pub(crate) fn tell(error: &HandoffError) -> Errno {
 }
 
 /// Registers the listener again as soon as a broker is there, on a thread of its own.
-pub(crate) fn start(listener: &'static Listener, epoch: u32) {
-    let (process, holder) = (table::pid(), listener.reconnecting.load(Ordering::Acquire));
+pub(crate) fn start(listener: &'static Listener, outage: Outage) {
+    if outage.is_over(listener) {
+        return listener.over.post();
+    }
+    let (me, holder) = (key(outage), listener.reconnecting.load(Ordering::Acquire));
     // a holder of another process: this is its child, which has not inherited the thread
-    if holder == process
-        || listener
-            .reconnecting
-            .compare_exchange(holder, process, Ordering::AcqRel, Ordering::Relaxed)
-            .is_err()
+    if holder == me
+        || listener.reconnecting.compare_exchange(holder, me, Ordering::AcqRel, Ordering::Relaxed).is_err()
     {
         return;
     }
+    listener.over.clear();
     say_gone(listener);
     let spawned = without_signals(|| {
-        thread::Builder::new()
-            .name("port sharing".into())
-            .stack_size(128 * 1024)
-            .spawn(move || run(listener, epoch))
+        thread::Builder::new().name("port sharing".into()).stack_size(128 * 1024).spawn(move || {
+            run(listener, outage);
+            listener.over.post();
+        })
     });
     if spawned.is_err() {
         // no room for a thread now: the program is woken to find the end again, but not at full speed
-        listener.reconnecting.store(0, Ordering::Release);
+        let _ = listener.reconnecting.compare_exchange(me, 0, Ordering::AcqRel, Ordering::Relaxed);
         thread::sleep(FIRST_PAUSE);
         listener.wake();
     }
@@ -161,48 +162,48 @@ fn without_signals<T>(with: impl FnOnce() -> T) -> T {
     result
 }
 
-fn run(listener: &'static Listener, epoch: u32) {
+/// Until the outage is over.
+fn run(listener: &'static Listener, mut outage: Outage) {
     let (mut pause, mut longest) = (FIRST_PAUSE, LONGEST_PAUSE);
-    loop {
+    while !outage.is_over(listener) {
         thread::sleep(pause);
         pause = pause.saturating_mul(2).min(longest);
-        if listener.epoch() != epoch || listener.is_renewed() {
-            break;
-        }
         if !become_registrar(listener) {
             continue;
         }
-        let mut is_done = false;
-        match again(listener) {
-            Ok(registration) => is_done = renew(listener, registration, epoch),
-            Err(error @ HandoffError::Refused(_)) if longest == LONGEST_PAUSE => {
-                tell(&error);
-                longest = LONGEST_PAUSE_REFUSED;
+        if !outage.is_over(listener) {
+            match again(listener) {
+                Ok(registration) if !outage.is_over(listener) => renew(listener, registration, &mut outage),
+                Err(error @ HandoffError::Refused(_)) if longest == LONGEST_PAUSE => {
+                    tell(&error);
+                    longest = LONGEST_PAUSE_REFUSED;
+                }
+                Ok(_) | Err(_) => {}
             }
-            Err(_) => {}
         }
         listener.shared().registrar.store(0, Ordering::Release);
-        if is_done {
-            return;
-        }
     }
-    listener.reconnecting.store(0, Ordering::Release);
 }
 
-/// Whether this thread has nothing left to do: the registration stands behind the listener, or another thread goes on.
-fn renew(listener: &'static Listener, registration: Registration, epoch: u32) -> bool {
-    // before the new registration can end: the `accept` that sees it end starts the next thread
-    listener.reconnecting.store(0, Ordering::Release);
-    if listener.renew(registration, epoch).is_ok() {
-        if listener.epoch() == epoch {
-            say_registered(listener, "registered again");
+fn renew(listener: &'static Listener, registration: Registration, outage: &mut Outage) {
+    match listener.renew(registration, outage.epoch) {
+        Ok(()) if listener.epoch() == outage.epoch => say_registered(listener, "registered again"),
+        Ok(()) => {}
+        Err(_) => {
+            // no descriptor was free, say: the outage goes on, even if its last step alone has failed
+            listener.end_registration();
+            let next = Outage { generation: listener.generation(), ..*outage };
+            let holder = &listener.reconnecting;
+            if holder.compare_exchange(key(*outage), key(next), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                *outage = next;
+            }
         }
-        return true;
     }
-    // no descriptor was free, say
-    listener.end_registration();
-    let nobody = listener.reconnecting.compare_exchange(0, table::pid(), Ordering::AcqRel, Ordering::Relaxed);
-    nobody.is_err()
+}
+
+/// A thread of this process, and what it is for.
+fn key(outage: Outage) -> u64 {
+    (table::pid() as u64) << 32 | u64::from(outage.generation)
 }
 
 /// One of the processes with the listener registers; another takes its place should it die.

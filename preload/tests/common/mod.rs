@@ -139,16 +139,21 @@ impl Service {
         let _ = self.process.wait();
     }
 
-    /// Waits for a second in which the process, its threads and its children compute next to nothing: at most so many ticks of
-    /// 10 ms. Who waits for the broker by looking again and again never has such a second.
+    /// As [`rests`].
     pub fn rests(&self, most: u64) {
-        let ticks = || ticks(&self.process.id().to_string());
-        wait_until("it computes nothing without a broker", || {
-            let before = ticks();
-            std::thread::sleep(Duration::from_secs(1));
-            ticks() - before <= most
-        });
+        rests(self.process.id(), most);
     }
+}
+
+/// Waits for a second in which the process, its threads and its children compute next to nothing: at most so many ticks of
+/// 10 ms. Who waits for the broker by looking again and again never has such a second.
+pub fn rests(process: u32, most: u64) {
+    let ticks = || ticks(&process.to_string());
+    wait_until("it computes nothing without a broker", || {
+        let before = ticks();
+        std::thread::sleep(Duration::from_secs(1));
+        ticks() - before <= most
+    });
 }
 
 fn ticks(process: &str) -> u64 {

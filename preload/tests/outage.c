@@ -1,0 +1,71 @@
+// A thread that accepts and says what came of it, told what to do by lines on standard input: outage PORT SA_FLAGS TIMEOUT_MS
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int listener;
+
+static void *accepts(void *unused) {
+    for (;;) {
+        int s = accept(listener, NULL, NULL);
+        printf("%s\n", s >= 0 ? "accepted" : strerrorname_np(errno));
+        fflush(stdout);
+        if (s < 0) {
+            return unused;
+        }
+        char preamble[512];
+        if (read(s, preamble, sizeof preamble) > 0 && write(s, "served\n", 7) == 7) {
+            close(s);
+        }
+    }
+}
+
+static void handles(int signal) {
+    (void)signal;
+    if (write(1, "signal\n", 7) != 7) {
+        _exit(1);
+    }
+}
+
+int main(int argc, char **argv) {
+    struct timeval timeout = {.tv_sec = atoi(argv[3]) / 1000, .tv_usec = atoi(argv[3]) % 1000 * 1000};
+    struct sigaction action = {.sa_handler = handles, .sa_flags = strcmp(argv[2], "restart") ? 0 : SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+    int one = 1;
+    listener = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (bind(listener, (struct sockaddr *)&a, sizeof a) || listen(listener, 5)) {
+        return 1;
+    }
+    pthread_t thread = 0;
+    char line[16];
+    printf("listening\n");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        void *result = NULL;
+        if (!strcmp(line, "accept\n")) {
+            pthread_create(&thread, NULL, accepts, NULL);
+        } else if (!strcmp(line, "signal\n")) {
+            pthread_kill(thread, SIGUSR1);
+        } else if (!strcmp(line, "cancel\n")) {
+            pthread_cancel(thread);
+            pthread_join(thread, &result);
+            printf("%s\n", result == PTHREAD_CANCELED ? "cancelled" : "ended");
+        } else if (!strcmp(line, "shutdown\n")) {
+            shutdown(listener, SHUT_RDWR);
+        } else if (!strcmp(line, "listen\n")) {
+            printf("%s\n", listen(listener, 5) ? strerrorname_np(errno) : "listening");
+        }
+        fflush(stdout);
+    }
+    return 0;
+}

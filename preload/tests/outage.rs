@@ -1,0 +1,141 @@
+//! `outage.c`: a blocking `accept` while the broker is gone does what one does to which nobody connects.
+
+mod common;
+
+use std::process::Command;
+
+use common::{Broker, address, call, call_at, compile, free_port, rests, wait_until};
+use test_peers::Process;
+
+struct Outage {
+    broker: Broker,
+    program: Process,
+    port: u16,
+}
+
+impl Outage {
+    /// Handlers of signals are installed with `SA_RESTART` or without, and the listener has this SO_RCVTIMEO in milliseconds.
+    fn begin(flags: &str, timeout: u32) -> Option<Self> {
+        let file = compile("outage.c", &[])?;
+        let mut broker = Broker::start();
+        let port = free_port();
+        let mut exec = broker.exec(&[address(port, "a")]);
+        let mut program =
+            Process::start(exec.arg(&file).args([&port.to_string(), flags, &timeout.to_string()]));
+        program.expect("listening");
+        broker.kill();
+        program.enter("accept\n");
+        while !program.error_line().unwrap().contains("the broker is gone") {}
+        Some(Self { broker, program, port })
+    }
+
+    fn tell(&mut self, what: &str) {
+        self.program.enter(&format!("{what}\n"));
+    }
+
+    #[track_caller]
+    fn says(&self, expected: &str) {
+        assert_eq!(self.program.line().as_deref(), Some(expected));
+    }
+
+    fn waits(&self) {
+        rests(self.program.id(), 2);
+    }
+
+    fn is_served(&mut self) {
+        self.broker.restart();
+        wait_until("it is registered again", || {
+            call_at([127, 0, 0, 1].into(), self.port, "a").is_ok_and(|answer| answer == "served\n")
+        });
+        self.says("accepted");
+    }
+}
+
+#[test]
+fn a_signal_whose_handler_restarts_is_not_seen() {
+    let Some(mut outage) = Outage::begin("restart", 0) else { return };
+    outage.waits();
+    for _ in 0..20 {
+        outage.tell("signal");
+        outage.says("signal");
+    }
+    outage.is_served();
+}
+
+#[test]
+fn a_signal_whose_handler_does_not_restart_is_eintr() {
+    let Some(mut outage) = Outage::begin("interrupt", 0) else { return };
+    outage.waits();
+    outage.tell("signal");
+    outage.says("signal");
+    outage.says("EINTR");
+    outage.tell("accept");
+    outage.is_served();
+}
+
+/// Linux never restarts a call that has a timeout.
+#[test]
+fn with_a_receive_timeout_every_signal_is_eintr() {
+    for flags in ["restart", "interrupt"] {
+        let Some(mut outage) = Outage::begin(flags, 60_000) else { return };
+        outage.waits();
+        outage.tell("signal");
+        outage.says("signal");
+        outage.says("EINTR");
+        outage.tell("accept");
+        outage.is_served();
+    }
+}
+
+#[test]
+fn the_receive_timeout_is_kept() {
+    let Some(outage) = Outage::begin("restart", 20) else { return };
+    outage.says("EAGAIN");
+}
+
+#[test]
+fn the_thread_can_be_cancelled() {
+    let Some(mut outage) = Outage::begin("restart", 0) else { return };
+    outage.waits();
+    outage.tell("cancel");
+    outage.says("cancelled");
+    outage.tell("accept");
+    outage.is_served();
+}
+
+#[test]
+fn shutdown_wakes_it_and_ends_registering() {
+    for timeout in [0, 60_000] {
+        let Some(mut outage) = Outage::begin("restart", timeout) else { return };
+        outage.waits();
+        outage.tell("shutdown");
+        outage.says("EINVAL");
+        outage.broker.restart();
+        outage.waits();
+        outage.tell("listen");
+        outage.says("listening");
+        let said = outage.program.error_line();
+        assert!(said.as_deref().unwrap().contains("is registered ("), "not again, and not before: {said:?}");
+        outage.tell("accept");
+        assert_eq!(call(outage.port, "a"), "served\n");
+    }
+}
+
+/// The same program on plain TCP, where nobody connects.
+#[test]
+fn a_plain_listener_does_the_same() {
+    let Some(program) = compile("outage.c", &[]) else { return };
+    for (flags, timeout, expected) in
+        [("interrupt", "0", "EINTR"), ("restart", "60000", "EINTR"), ("interrupt", "60000", "EINTR")]
+    {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new(&program);
+        command.args([&port.to_string(), flags, timeout]);
+        let mut program = Process::start(&mut command);
+        program.expect("listening");
+        program.enter("accept\n");
+        rests(program.id(), 2);
+        program.enter("signal\n");
+        assert_eq!([program.line().unwrap(), program.line().unwrap()], ["signal", expected]);
+    }
+}
