@@ -80,7 +80,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The same as programs: `examples/decode_envelope.rs`, `examples/write_request.rs`.
+//! The same as programs: `examples/decode_envelope.rs`, `examples/write_request.rs`. With sessions around it, a whole service of a
+//! .NET contract and its client: `echo_service` and `echo_client` in `samples/examples`.
 //!
 //! # Bounds
 //!

@@ -154,7 +154,8 @@ pub enum TransportError {
     /// The peer breaks the framing protocol, or speaks another one.
     #[error("the peer breaks the framing protocol")]
     Protocol(#[source] DecodeError),
-    /// An envelope is larger than the limit.
+    /// An envelope is larger than the limit: that of [`ListenOptions::limits`](crate::ListenOptions::limits) or
+    /// [`ConnectOptions::limits`](crate::ConnectOptions::limits).
     #[error("the peer's envelope is larger than the limit of {limit} octets")]
     EnvelopeTooLarge {
         /// [`framing_core::Limits::envelope`].

@@ -3,7 +3,8 @@
 //! A worker opens a [`Listener`] at its address, with [`port_sharing`](ListenOptions::port_sharing) or without, and
 //! [accepts](Listener::accept) a [`Channel`] for each session; an initiator [`connect`]s and has a channel at once. A
 //! channel carries [`Envelope`]s: octets whose meaning the session's content type says. What is in them is not this
-//! crate's business, and the framing around them ([MC-NMF]) is `framing_core`'s: this crate moves its octets.
+//! crate's business (`message_encoding` makes SOAP of them; the examples `echo_service` and `echo_client` of `samples` use both),
+//! and the framing around them ([MC-NMF]) is `framing_core`'s: this crate moves its octets.
 //!
 //! ```
 //! use transport::{ConnectOptions, ListenOptions, Listener, connect};

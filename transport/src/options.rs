@@ -103,7 +103,15 @@ impl ListenOptions {
         self
     }
 
-    /// What a peer may make this process keep.
+    /// What a peer may make this process keep: WCF's defaults, so an envelope has at most 65,536 octets
+    /// (`MaxReceivedMessageSize`).
+    ///
+    /// ```
+    /// use transport::{Limits, ListenOptions};
+    ///
+    /// let limits = Limits { envelope: 16 << 20, ..Limits::DEFAULT };
+    /// let options = ListenOptions::new("net.tcp://localhost:9000/photos").limits(limits);
+    /// ```
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.bounds.limits = limits;
@@ -187,7 +195,8 @@ impl ConnectOptions {
         self
     }
 
-    /// What the peer may make this process keep.
+    /// What the peer may make this process keep: WCF's defaults, so an envelope has at most 65,536 octets
+    /// (`MaxReceivedMessageSize`).
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.bounds.limits = limits;

@@ -362,6 +362,43 @@ async fn a_session_that_was_acknowledged_and_not_accepted_breaks_off_with_its_li
 }
 
 #[tokio::test]
+async fn a_connection_that_waits_for_another_session_is_closed_when_its_listener_stops() {
+    let mut listener = Listener::bind(ListenOptions::new("net.tcp://127.0.0.1:0/echo")).await.unwrap();
+    let address = listener.local_addrs()[0];
+    let (mut raw, ()) = tokio::join!(
+        peer(move || {
+            let mut raw = Raw::connect(address);
+            raw.write(&preamble(DUPLEX, &via(address), TEXT_END));
+            raw.write(&[7]);
+            raw.expect(&[11, 7]);
+            raw
+        }),
+        async { common::answer(listener.accept().await.unwrap()).await.unwrap() }
+    );
+    tokio::select! {
+        biased;
+        _ = listener.accept() => panic!("there is no other session"),
+        () = core::future::ready(()) => {}
+    }
+    listener.stop();
+    let stopped = tokio::time::timeout(common::DEADLINE, listener.accept()).await.expect("at once");
+    assert!(matches!(stopped, Err(AcceptError::Stopped)));
+    peer(move || raw.expect_fin()).await;
+}
+
+#[test]
+fn whoever_closes_a_listener_can_end_the_runtime_with_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener =
+        runtime.block_on(Listener::bind(ListenOptions::new("net.tcp://127.0.0.1:0/echo"))).unwrap();
+    let mut raw = Raw::connect(listener.local_addrs()[0]);
+    let peer = std::thread::spawn(move || raw.expect(&fault(Fault::ENDPOINT_UNAVAILABLE)));
+    runtime.block_on(listener.close());
+    drop(runtime);
+    peer.join().unwrap();
+}
+
+#[tokio::test]
 async fn a_listener_on_an_own_port_stops_without_a_reset() {
     for graceful in [true, false] {
         let mut listener = Listener::bind(ListenOptions::new("net.tcp://127.0.0.1:0/echo")).await.unwrap();

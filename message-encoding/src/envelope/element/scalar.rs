@@ -1,5 +1,6 @@
 //! The value of an element.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -86,4 +87,6 @@ scalar_from! {
     String => Text;
     &[u8] => Bytes;
     Vec<u8> => Bytes;
+    Cow<'_, [u8]> => Bytes;
+    Cow<'_, str> => Text;
 }
