@@ -273,14 +273,9 @@ mod tests {
         TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
     }
 
-    fn has_ipv6() -> bool {
-        TcpListener::bind("[::1]:0").is_ok()
-    }
-
     #[test]
     fn one_and_all_in_any_order_and_nobody_else() {
-        if !has_ipv6() {
-            println!("skipped: no IPv6");
+        if !test_peers::needs_ipv6() {
             return;
         }
         for order in [

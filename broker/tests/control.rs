@@ -3,7 +3,8 @@
 mod common;
 
 use common::{
-    Broker, Raw, Strace, Worker, address, answer, ask, fault, free_port, installed, reason, serve, told,
+    Broker, Raw, Strace, Worker, address, answer, ask, fault, free_port, installed, is_root, reason, serve,
+    told,
 };
 use serde_json::{Value, json};
 
@@ -175,11 +176,7 @@ fn several_addresses_share_one_queue() {
 
 #[test]
 fn another_user_is_denied() {
-    if !rustix::process::getuid().is_root() {
-        println!("skipped: not root");
-        return;
-    }
-    if !installed("python3") {
+    if !is_root() || !installed("python3") {
         return;
     }
     let broker = Broker::start(&[]);

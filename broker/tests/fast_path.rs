@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use common::{
-    Broker, Strace, Worker, address, ask, eventually, fault, free_port, installed, signal, stop, told,
+    Broker, Strace, Worker, address, ask, eventually, fault, free_port, installed, signal, skip, stop, told,
 };
 use rustix::process::Signal;
 
@@ -77,7 +77,7 @@ fn four_system_calls_a_connection_and_less_in_a_burst() {
 #[test]
 fn two_processors_are_used_when_one_is_not_enough() {
     if thread::available_parallelism().map_or(1, usize::from) < 2 {
-        println!("skipped: one processor");
+        skip("second processor", "run the tests where there are two");
         return;
     }
     let broker = Broker::start(MANY);
@@ -156,7 +156,7 @@ fn a_flood_to_one_address_starves_no_other() {
         // Whoever waits behind a flood is not passed by many of it, whatever time each takes: half of them by few.
         passed_by.sort_unstable();
         println!("passed by {} and {} of the flood", passed_by[50], passed_by[99]);
-        assert!(passed_by[50] < 5000, "{passed_by:?}");
+        assert!(passed_by[50] < 500, "{passed_by:?}");
     });
     let flood = sent.load(Ordering::Relaxed);
     assert!(broker.terminate());

@@ -6,8 +6,8 @@ use std::io::Write;
 use std::net::{IpAddr, TcpListener, TcpStream};
 
 use common::{
-    Broker, Told, Worker, address, answer, connect_to, eventually, fault, free_port, has_ipv6, preamble,
-    serve, told,
+    Broker, Told, Worker, address, answer, connect_to, eventually, fault, free_port, has_ipv6, needs_ipv6,
+    preamble, serve, told,
 };
 use handoff::{ControlConnection, HandoffError, RefusedReason, Register};
 
@@ -283,8 +283,7 @@ fn a_bound_registration_opens_only_that() {
 
 #[test]
 fn loopback_of_the_other_family_is_bridged() {
-    if !has_ipv6() {
-        println!("skipped: no IPv6");
+    if !needs_ipv6() {
         return;
     }
     let broker = Broker::start(&[]);
@@ -312,8 +311,7 @@ fn loopback_of_the_other_family_is_bridged() {
 
 #[test]
 fn a_bridge_never_leads_to_another_program() {
-    if !has_ipv6() {
-        println!("skipped: no IPv6");
+    if !needs_ipv6() {
         return;
     }
     // Not on 127.0.0.1, says the administrator, and there another program has the port.
@@ -330,8 +328,7 @@ fn a_bridge_never_leads_to_another_program() {
 
 #[test]
 fn disjoint_listeners_of_one_program_are_no_conflict() {
-    if !has_ipv6() {
-        println!("skipped: no IPv6");
+    if !needs_ipv6() {
         return;
     }
     let broker = Broker::start(&[]);
@@ -372,11 +369,13 @@ fn a_taken_port_is_named_with_its_owner() {
 #[test]
 fn the_default_port_is_808() {
     let broker = Broker::start(&[]);
+    assert!(!is_open("127.0.0.5", 808), "another program has port 808");
     let mut control = ControlConnection::connect(&broker.control()).unwrap();
     match control.register(&Register::new(["net.tcp://127.0.0.5/x"])) {
         Ok(_) => assert!(is_open("127.0.0.5", 808)),
-        // Another program, or no right to ports below 1024: still it was 808 that was tried.
         Err(HandoffError::Refused(refused)) => {
+            // No right to ports below 1024: still it was 808 that was tried.
+            assert_eq!(refused.reason, RefusedReason::PortNotPermitted, "{}", refused.message);
             assert!(refused.message.contains("127.0.0.5:808"), "{}", refused.message)
         }
         Err(error) => panic!("{error}"),
@@ -436,8 +435,7 @@ fn a_longer_address_that_listens_elsewhere_hides_nothing() {
 /// and a client that tries IPv6 first is refused by the kernel and goes on to IPv4.
 #[test]
 fn a_broker_that_listens_on_one_family_only_lets_clients_fall_back() {
-    if !has_ipv6() {
-        println!("skipped: no IPv6");
+    if !needs_ipv6() {
         return;
     }
     let broker = Broker::start(&["--listen", "0.0.0.0"]);

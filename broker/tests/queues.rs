@@ -7,7 +7,7 @@ use std::process::Command;
 
 use common::{
     Broker, Told, Worker, address, answer, ask, connect, copy_of_the_broker, eventually, fault, free_port,
-    installed, preamble, serve, told,
+    installed, is_root, preamble, serve, told,
 };
 use handoff::Register;
 
@@ -197,11 +197,7 @@ fn no_message_carries_more_than_the_worker_asked_for() {
 /// Another user, who has 1,024 descriptors and no privileges: the kernel's own limits apply.
 #[test]
 fn a_thousand_descriptors_are_enough() {
-    if !rustix::process::getuid().is_root() {
-        println!("skipped: not root");
-        return;
-    }
-    if !installed("setpriv") {
+    if !is_root() || !installed("setpriv") {
         return;
     }
     let program = copy_of_the_broker();

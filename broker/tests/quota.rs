@@ -5,7 +5,8 @@ mod common;
 use std::process::Command;
 
 use common::{
-    Broker, Raw, Worker, address, answer, ask, eventually, free_port, installed, preamble, reason, serve,
+    Broker, Raw, Worker, address, answer, ask, eventually, free_port, installed, is_root, preamble, reason,
+    serve,
 };
 use serde_json::json;
 
@@ -82,11 +83,7 @@ fn as_nobody(broker: &Broker, port: u16, group: u32) -> String {
 }
 
 fn can_be_nobody() -> bool {
-    if !rustix::process::getuid().is_root() {
-        println!("skipped: not root");
-        return false;
-    }
-    installed("python3")
+    is_root() && installed("python3")
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Output, Stdio};
 
 use common::{Broker, Service, address, call, compile, free_port, installed, programs};
+use test_peers::{is_root, skip};
 
 /// Binds, and prints the name of the error.
 const BIND: &str = "import errno, socket, sys
@@ -70,11 +71,7 @@ fn no_broker_is_one_line_on_standard_error() {
 
 #[test]
 fn another_user_is_eacces() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: not root");
-        return;
-    }
-    if !installed("python3") {
+    if !is_root() || !installed("python3") {
         return;
     }
     let broker = Broker::start();
@@ -85,7 +82,7 @@ fn another_user_is_eacces() {
     let output = exec.args(["/usr/bin/python3", "-c", BIND, &port.to_string()]).output();
     match output {
         Ok(output) if output.status.success() => assert_eq!(text(&output.stdout), "EACCES\n"),
-        other => println!("skipped: no python3 that others may run ({other:?})"),
+        other => skip("/usr/bin/python3 that others may run", &format!("apt install python3 ({other:?})")),
     }
 }
 
@@ -210,9 +207,11 @@ fn the_broker_s_end_and_return_are_said() {
 fn a_broker_that_may_not_open_the_port_is_eacces() {
     use std::os::unix::fs::chown;
     let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
-    if !installed("python3") || !rustix::process::geteuid().is_root() || first.trim() == "0" {
-        println!("skipped: not root, or every port is free for all");
+    if !installed("python3") || !is_root() {
         return;
+    }
+    if first.trim() == "0" {
+        return skip("port that only root may open", "sysctl net.ipv4.ip_unprivileged_port_start=1024");
     }
     let folder = tempfile::tempdir().unwrap();
     chown(folder.path(), Some(65_534), Some(65_534)).unwrap();

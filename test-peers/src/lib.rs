@@ -20,9 +20,9 @@ mod strace;
 mod terminal;
 
 pub use dotnet::DotNet;
-pub use missing::{installed, skip};
+pub use missing::{installed, is_root, skip};
 pub use mono::Mono;
-pub use port::{free_port, has_ipv6};
+pub use port::{free_port, has_ipv6, needs_ipv6};
 pub use process::{DEADLINE, Process, until};
 pub use strace::Strace;
 pub use terminal::Terminal;

@@ -2,12 +2,10 @@
 
 use std::process::Command;
 
-/// The variable that makes a missing program a failure.
+/// The variable that makes a test that cannot run a failure.
 const REQUIRE: &str = "NET_TCP_REQUIRE_PEERS";
 
-/// Says that a test ends here for want of a program, and how to have it.
-///
-/// Not for what no installing changes (another user, IPv6): there a test says `skipped:` by itself.
+/// Says that a test ends here for want of a program or of a right, and how to have it.
 ///
 /// # Panics
 /// `NET_TCP_REQUIRE_PEERS` is 1, as in `.ci/run` where everything can be had: then the test fails instead.
@@ -16,6 +14,19 @@ pub fn skip(missing: &str, remedy: &str) {
     let required = std::env::var_os(REQUIRE).is_some_and(|value| value == "1");
     assert!(!required, "{REQUIRE} is 1, and there is no {missing}: {remedy}");
     println!("skipped: no {missing}: {remedy}");
+}
+
+/// Whether this is root, who alone can be another user; if not, says so as [`skip`] does.
+///
+/// # Panics
+/// As [`skip`].
+#[track_caller]
+pub fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip("root", "run the tests as root");
+    }
+    root
 }
 
 /// Whether a program is on the `PATH`; if not, says so as [`skip`] does.

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 
+use crate::skip;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, ipproto, socket, sockopt};
 
 /// A port that is free in both families, and stays so while this process lives: sockets that are bound and do not listen
@@ -28,6 +29,19 @@ pub fn free_port() -> u16 {
 /// Whether this machine has IPv6.
 pub fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+/// The same for a test that can do nothing without; if not, it says so as [`skip`] does.
+///
+/// # Panics
+/// As [`skip`].
+#[track_caller]
+pub fn needs_ipv6() -> bool {
+    let has = has_ipv6();
+    if !has {
+        skip("IPv6", "it needs ::1");
+    }
+    has
 }
 
 /// `None` if another socket has the address.

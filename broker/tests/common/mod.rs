@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use handoff::{AcceptReceiver, ControlConnection, Register};
 use serde_json::Value;
-pub use test_peers::{Strace, Terminal, free_port, has_ipv6, installed};
+pub use test_peers::{Strace, Terminal, free_port, has_ipv6, installed, is_root, needs_ipv6, skip};
 
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
