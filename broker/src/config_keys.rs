@@ -1,5 +1,6 @@
 //! Unknown keys of the configuration: refused with their line and the nearest key that exists.
 
+use strsim::levenshtein;
 use toml::de::{DeTable, DeValue};
 
 /// What is wrong, and at which octet of the text.
@@ -57,36 +58,7 @@ fn check(table: &DeTable<'_>, known: &[&str], place: &str) -> Result<(), Wrong> 
     let unknown = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
     let Some(key) = unknown.min_by_key(|key| key.span().start) else { return Ok(()) };
     let name: &str = key.get_ref().as_ref();
-    let nearest = known.iter().min_by_key(|known| distance(name, known)).copied().unwrap_or_default();
+    let nearest = known.iter().min_by_key(|known| levenshtein(name, known)).copied().unwrap_or_default();
     let message = format!("unknown key `{}`{place}; did you mean `{nearest}`?", name.escape_debug());
     Err((key.span().start, message))
-}
-
-/// How many letters must be inserted, removed or replaced to make `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn edit_distance() {
-        for (a, b, expected) in
-            [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3), ("flaw", "lawn", 2)]
-        {
-            assert_eq!((distance(a, b), distance(b, a)), (expected, expected));
-        }
-    }
 }
