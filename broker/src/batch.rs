@@ -39,6 +39,7 @@ pub(crate) struct Sent<Rest> {
 
 impl Batches {
     /// Puts a connection behind the others for its queue; returns the batch if that fills a message.
+    #[inline]
     pub(crate) fn add(&mut self, connection: Connection, queue: Arc<Queue>) -> Option<Batch> {
         let known = self.0.iter().position(|batch| Arc::ptr_eq(&batch.queue, &queue));
         let at = known.unwrap_or_else(|| {

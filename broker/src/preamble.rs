@@ -112,6 +112,7 @@ fn judge(
     route(connection, origin, &via, &table)
 }
 
+#[inline]
 fn route(connection: &Connection, origin: Origin, via: &Via<'_>, table: &Table) -> Step {
     // What a socket that listens on all addresses does not tell is asked of the kernel where it matters.
     let told = match origin {

@@ -67,38 +67,40 @@ pub(crate) struct Found {
 impl Table {
     /// Where a connection to `local` goes that asks for `via`: to the first address in the router's order whose listener could
     /// accept it, by bridge if there is no other way. Where `local` is all addresses of a family, the kernel has not been asked.
+    #[inline]
     pub(crate) fn choose(&self, via: &Via<'_>, local: SocketAddr) -> Choice<'_> {
         let (ip, mut unknown) = (local.ip(), false);
         let found = self.routes.lookup_where(via, local, |_, endpoint| {
             unknown |= ip.is_unspecified() && endpoint.differs_within(ip);
-            admission(endpoint.direct(ip).is_some(), endpoint)
+            endpoint.admission(endpoint.direct(ip))
         });
         if unknown {
             return Choice::Unknown;
         }
         match found {
-            Ok(Match { value, mode, segments, .. }) => match value.direct(ip) {
-                Some(target) => Choice::Direct(target, Found { mode, segments }),
-                None => Choice::None(Miss::NoRegistration),
-            },
+            Ok(Match { value: target, mode, segments, .. }) => {
+                Choice::Direct(target, Found { mode, segments })
+            }
             Err(miss) => self.bridge(via, local).unwrap_or(Choice::None(miss)),
         }
     }
 
     /// Only loopback: there the connection that the broker makes is the same but for its family. What is not loopback but a socket
     /// for a whole family is asked about when the address is known.
+    #[cold]
+    #[inline(never)]
     fn bridge(&self, via: &Via<'_>, local: SocketAddr) -> Option<Choice<'_>> {
         let (ip, mut unknown) = (local.ip(), false);
         let found = self.routes.lookup_where(via, local, |_, endpoint| {
-            let bridge = endpoint.bridge(ip).is_some();
-            unknown |= bridge && ip.is_unspecified();
-            admission(bridge, endpoint)
+            let bridged = endpoint.bridged(ip);
+            unknown |= bridged.is_some() && ip.is_unspecified();
+            endpoint.admission(bridged)
         });
         if unknown {
             return Some(Choice::Unknown);
         }
-        let Match { value, mode, segments, .. } = found.ok()?;
-        let (target, to) = value.bridge(ip).filter(|_| ip.is_loopback())?;
+        let Match { value: target, mode, segments, .. } = found.ok().filter(|_| ip.is_loopback())?;
+        let to = target.bound.loopback_of_the_other_family(ip)?;
         Some(Choice::Bridge(target, to, Found { mode, segments }))
     }
 
@@ -132,14 +134,6 @@ impl Table {
     }
 }
 
-fn admission(takes: bool, endpoint: &Endpoint) -> Admission {
-    match takes {
-        true => Admission::Admit,
-        false if endpoint.targets.iter().any(|target| target.by_literal) => Admission::EmptyMode,
-        false => Admission::PassOver,
-    }
-}
-
 impl Endpoint {
     /// The same with one target more.
     fn with(&self, target: Target) -> Self {
@@ -158,12 +152,20 @@ impl Endpoint {
         self.targets.iter().find(|target| target.bound.accepts(local))
     }
 
-    /// The target that can be reached over loopback, and where.
-    fn bridge(&self, local: IpAddr) -> Option<(&Target, IpAddr)> {
-        self.targets
-            .iter()
-            .filter(|target| !target.by_literal && target.id().is_some())
-            .find_map(|target| Some((target, target.bound.loopback_of_the_other_family(local)?)))
+    /// The target that can be reached over loopback.
+    fn bridged(&self, local: IpAddr) -> Option<&Target> {
+        let may = |target: &&Target| !target.by_literal && target.id().is_some();
+        let mut targets = self.targets.iter().filter(may);
+        targets.find(|target| target.bound.loopback_of_the_other_family(local).is_some())
+    }
+
+    /// What becomes of a connection for which this target was found, or none.
+    fn admission<'t>(&self, target: Option<&'t Target>) -> Admission<'t, Target> {
+        match target {
+            Some(target) => Admission::Admit(target),
+            None if self.targets.iter().any(|target| target.by_literal) => Admission::EmptyMode,
+            None => Admission::PassOver,
+        }
     }
 
     /// Whether not all addresses of this family are the same to it.

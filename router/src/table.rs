@@ -61,9 +61,9 @@ pub struct Match<'t, T> {
 
 /// Whether a registration that matches takes a connection: [`RouteTable::lookup_where`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It does.
-    Admit,
+pub enum Admission<'t, A> {
+    /// It does: this of its value, or all of it.
+    Admit(&'t A),
     /// It does not; a shorter one may.
     PassOver,
     /// It does not, and no shorter one of its mode does.
@@ -122,19 +122,12 @@ impl<T> RouteTable<T> {
             .filter(&mut admitted)
             .or_else(|| self.exact.longest(via.port(), Some(via.host()), via.path()).filter(&mut admitted))
             .or_else(|| wildcard(&self.weak_wildcards).filter(&mut admitted));
-        match (found, failed) {
-            (Some(&Entry { ref prefix, ref value, mode, segments, .. }), _) => {
-                Ok(Match { prefix, value, mode, segments: segments.into() })
-            }
-            (None, Some(failed)) => {
-                Err(Miss::AddressCheckFailed { prefix: failed.prefix.clone(), local: local.ip() })
-            }
-            (None, None) => Err(Miss::NoRegistration),
-        }
+        answer(found.map(|entry| (entry, &entry.value)), failed, local)
     }
 
     /// Finds the registration that a connection belongs to, where the caller says which take it: for values that are more than
-    /// one registration, or registrations that listen on some local addresses only.
+    /// one registration, of which the match has the one that was [admitted](Admission::Admit), or registrations that listen on
+    /// some local addresses only.
     ///
     /// The modes are asked in order, each for its longest registered prefix that is not passed over. `admit` may be asked about
     /// shorter ones, too, in any order. [`RouteTable::lookup`] is this with [`Admission::EmptyMode`] for an IP literal other
@@ -150,7 +143,7 @@ impl<T> RouteTable<T> {
     /// let via = Via::parse("net.tcp://h:9000/a/b/c")?;
     /// let found = table.lookup_where(&via, "192.0.2.5:9000".parse()?, |_, closed| match closed {
     ///     true => Admission::PassOver,
-    ///     false => Admission::Admit,
+    ///     false => Admission::Admit(closed),
     /// })?;
     /// assert_eq!(found.prefix.address(), "net.tcp://h:9000/a");
     /// # Ok::<(), Box<dyn core::error::Error>>(())
@@ -159,12 +152,13 @@ impl<T> RouteTable<T> {
     /// # Errors
     ///
     /// [`Miss`] says why there is none; the address check is the caller's.
-    pub fn lookup_where<'t>(
+    #[inline]
+    pub fn lookup_where<'t, A>(
         &'t self,
         via: &Via<'_>,
         local: SocketAddr,
-        mut admit: impl FnMut(&'t Prefix, &'t T) -> Admission,
-    ) -> Result<Match<'t, T>, Miss> {
+        mut admit: impl FnMut(&'t Prefix, &'t T) -> Admission<'t, A>,
+    ) -> Result<Match<'t, A>, Miss> {
         if !via.is_net_tcp() {
             return Err(Miss::OtherScheme);
         }
@@ -173,7 +167,7 @@ impl<T> RouteTable<T> {
             let mut refused = None;
             let found = tree.longest_where(port, host, path, |shorter, entry| {
                 match admit(&entry.prefix, &entry.value) {
-                    Admission::Admit => Some(entry),
+                    Admission::Admit(admitted) => Some((entry, admitted)),
                     Admission::PassOver => {
                         refused = Some(entry);
                         shorter
@@ -190,15 +184,7 @@ impl<T> RouteTable<T> {
         let found = found(&self.strong_wildcards, local.port(), None, via.wildcard_path())
             .or_else(|| found(&self.exact, via.port(), Some(via.host()), via.path()))
             .or_else(|| found(&self.weak_wildcards, local.port(), None, via.wildcard_path()));
-        match (found, failed) {
-            (Some(&Entry { ref prefix, ref value, mode, segments, .. }), _) => {
-                Ok(Match { prefix, value, mode, segments: segments.into() })
-            }
-            (None, Some(failed)) => {
-                Err(Miss::AddressCheckFailed { prefix: failed.prefix.clone(), local: local.ip() })
-            }
-            (None, None) => Err(Miss::NoRegistration),
-        }
+        answer(found, failed, local)
     }
 
     fn tree(&self, mode: HostNameComparison) -> &Tree<Entry<T>> {
@@ -215,6 +201,24 @@ impl<T> RouteTable<T> {
             HostNameComparison::Exact => &mut self.exact,
             HostNameComparison::WeakWildcard => &mut self.weak_wildcards,
         }
+    }
+}
+
+/// What a look-up says that found an entry and what was admitted of it, or that found one whose address check failed.
+#[inline]
+fn answer<'t, T, A>(
+    found: Option<(&'t Entry<T>, &'t A)>,
+    failed: Option<&'t Entry<T>>,
+    local: SocketAddr,
+) -> Result<Match<'t, A>, Miss> {
+    match (found, failed) {
+        (Some((&Entry { ref prefix, mode, segments, .. }, value)), _) => {
+            Ok(Match { prefix, value, mode, segments: segments.into() })
+        }
+        (None, Some(failed)) => {
+            Err(Miss::AddressCheckFailed { prefix: failed.prefix.clone(), local: local.ip() })
+        }
+        (None, None) => Err(Miss::NoRegistration),
     }
 }
 

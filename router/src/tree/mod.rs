@@ -35,11 +35,11 @@ struct Node<E> {
 }
 
 /// What a lookup knows while it reads its text.
-struct Walk<'t, E> {
+struct Walk<'t, E, F> {
     node: &'t Node<E>,
     /// What of the node's label is to be read yet.
     label: &'t [Piece],
-    found: Option<&'t E>,
+    found: Option<F>,
 }
 
 impl<E> Tree<E> {
@@ -49,14 +49,14 @@ impl<E> Tree<E> {
     }
 
     /// The same for whoever does not take any entry: `keep` is shown one after the other, from the shortest text on, with what
-    /// was kept until then.
-    pub(crate) fn longest_where<'t>(
+    /// was kept until then, and says what is kept.
+    pub(crate) fn longest_where<'t, F>(
         &'t self,
         port: u16,
         host: Option<&str>,
         path: &str,
-        mut keep: impl FnMut(Option<&'t E>, &'t E) -> Option<&'t E>,
-    ) -> Option<&'t E> {
+        mut keep: impl FnMut(Option<F>, &'t E) -> Option<F>,
+    ) -> Option<F> {
         let root = self.root.as_ref()?;
         let mut walk = Walk { node: root, label: root.label(), found: None };
         if !walk.read(Piece::port(port), &mut keep) {
@@ -74,10 +74,10 @@ impl<E> Tree<E> {
     }
 }
 
-impl<'t, E> Walk<'t, E> {
+impl<'t, E, F> Walk<'t, E, F> {
     /// Reads one piece more; `false` if no text of the tree goes on like this.
     #[inline(always)]
-    fn read(&mut self, piece: Piece, keep: &mut impl FnMut(Option<&'t E>, &'t E) -> Option<&'t E>) -> bool {
+    fn read(&mut self, piece: Piece, keep: &mut impl FnMut(Option<F>, &'t E) -> Option<F>) -> bool {
         match self.label.split_first() {
             Some((next, rest)) if *next == piece => self.label = rest,
             Some(_) => return false,
@@ -88,17 +88,13 @@ impl<'t, E> Walk<'t, E> {
             }
         }
         if let ([], Some(entry)) = (self.label, &self.node.entry) {
-            self.found = keep(self.found, entry);
+            self.found = keep(self.found.take(), entry);
         }
         true
     }
 
     /// By value, so that it stays in registers where there is no host.
-    fn read_host(
-        mut self,
-        host: &str,
-        keep: &mut impl FnMut(Option<&'t E>, &'t E) -> Option<&'t E>,
-    ) -> Option<Self> {
+    fn read_host(mut self, host: &str, keep: &mut impl FnMut(Option<F>, &'t E) -> Option<F>) -> Option<Self> {
         piece::of_host(host, |piece| self.read(piece, keep)).then_some(self)
     }
 }
