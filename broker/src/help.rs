@@ -71,32 +71,51 @@ impl Help {
     }
 }
 
-/// Starts as many helpers as there are further processors.
-///
-/// # Errors
-/// When there is no thread for one.
-pub(crate) fn start(shared: &Arc<Shared>, help: &Arc<Help>) -> io::Result<Vec<thread::JoinHandle<()>>> {
+/// Starts as many helpers as there are further processors, or as many as there are threads for: a broker without them is slower
+/// when there is much to do, and no worse.
+pub(crate) fn start(shared: &Arc<Shared>, help: &Arc<Help>) -> Vec<thread::JoinHandle<()>> {
     let further = thread::available_parallelism().map_or(0, |processors| processors.get() - 1);
+    start_by(shared, help, further.min(MOST), |run| thread::Builder::new().name("help".to_owned()).spawn(run))
+}
+
+/// What a helper's thread does.
+type Run = Box<dyn FnOnce() + Send>;
+
+fn start_by(
+    shared: &Arc<Shared>,
+    help: &Arc<Help>,
+    wanted: usize,
+    mut spawn: impl FnMut(Run) -> io::Result<thread::JoinHandle<()>>,
+) -> Vec<thread::JoinHandle<()>> {
     let (mut helpers, mut threads) = (Vec::new(), Vec::new());
-    for _ in 0..further.min(MOST) {
+    for _ in 0..wanted {
         let awake = Arc::new(AtomicBool::new(false));
         let mut helping = Helping::new(Arc::clone(shared), Arc::clone(help));
         let switch = Arc::clone(&awake);
-        let part = Part::new(&shared.failures, "a helping thread");
+        let failures = Arc::clone(&shared.failures);
         let run = move || {
-            let _part = part;
+            // Here: one that never begins does not end either.
+            let _part = Part::new(&failures, "a helping thread");
             while !helping.help.stopping.load(Ordering::Relaxed) {
                 while helping.turn() {}
                 switch.store(false, Ordering::Relaxed);
                 thread::park();
             }
         };
-        let thread = thread::Builder::new().name("help".to_owned()).spawn(run)?;
-        helpers.push(Helper { thread: thread.thread().clone(), awake });
-        threads.push(thread);
+        match spawn(Box::new(run)) {
+            Ok(thread) => {
+                helpers.push(Helper { thread: thread.thread().clone(), awake });
+                threads.push(thread);
+            }
+            Err(error) => {
+                let have = threads.len();
+                tracing::warn!(%error, "there are threads for {have} of {wanted} further accept loops; the broker goes on");
+                break;
+            }
+        }
     }
     help.helpers.get_or_init(|| helpers);
-    Ok(threads)
+    threads
 }
 
 /// The state of a helper between two lines of its turn; empty at the end of it.
@@ -172,5 +191,32 @@ impl Helping {
             self.shared.line.send(Command::Watch(sent.queue));
         }
         self.left.extend(sent.rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// The end of this test is half of it.
+    #[test]
+    fn helpers_that_could_be_had_help_and_end() {
+        let (errands, _) = tokio::sync::mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(&Config::default(), errands).unwrap());
+        let help = Arc::new(Help::default());
+        let mut left = 2;
+        let threads = start_by(&shared, &help, 3, |run| {
+            if left == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            left -= 1;
+            thread::Builder::new().spawn(run)
+        });
+        assert_eq!((threads.len(), help.helpers.get().map(Vec::len)), (2, Some(2)));
+        assert!(!shared.failures.is_failed(), "one that never began has not ended");
+        shared.failures.may_end();
+        help.stop();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }

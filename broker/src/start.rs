@@ -84,7 +84,7 @@ impl Broker {
         };
         let part = Part::new(&broker.shared.failures, "the relay thread");
         broker.threads.push(broker.shared.relays.start(part, Box::new(ended))?);
-        broker.threads.extend(help::start(&broker.shared, &broker.help)?);
+        broker.threads.extend(help::start(&broker.shared, &broker.help));
         for ip in &config.listen {
             // It may come later: the network of a machine that starts is slower than its services.
             if let Err(error) = is_here(SocketAddr::new(*ip, 0)) {
