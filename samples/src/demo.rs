@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, bail, ensure};
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
+use crate::listeners::{self, ListeningSocket};
 use crate::place::Place;
-use crate::{listeners, random};
+use crate::random;
 
 /// First argument of the process that is the broker.
 pub const BROKER: &str = "broker-process";
@@ -68,7 +70,7 @@ async fn steps(folder: &Path) -> anyhow::Result<()> {
     }
 
     say("\n3. One port, one owner: the services have no listening socket.")?;
-    show_owners(port, &broker, &services)?;
+    show_owners(port, broker.pid, &services.iter().map(|service| service.pid).collect::<Vec<_>>())?;
 
     say(
         "\n4. The client calls both, in .NET Binary XML as any NetTcpBinding does. It knows nothing of port sharing:",
@@ -114,23 +116,18 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(probe.local_addr()?.port())
 }
 
-fn show_owners(port: u16, broker: &Process, services: &[Process]) -> anyhow::Result<()> {
+/// Every listening socket of the port is the broker's, and there is one.
+fn show_owners(port: u16, broker: u32, services: &[u32]) -> anyhow::Result<()> {
     let listening = listeners::on_port(port).context("/proc/net")?;
     ensure!(!listening.is_empty(), "nothing listens on port {port}");
-    for listener in listening {
-        for (process, name) in
-            services.iter().map(|service| (service, "a service")).chain([(broker, "the broker")])
-        {
-            if listeners::process_has(process.pid, listener.inode)? {
-                ensure!(
-                    process.pid == broker.pid,
-                    "{name}, process {}, listens on {}",
-                    process.pid,
-                    listener.address
-                );
-                say(&format!("   {} belongs to process {}, {name}.", listener.address, process.pid))?;
-            }
+    for ListeningSocket { address, inode } in listening {
+        for service in services {
+            let has = listeners::process_has(*service, inode)?;
+            ensure!(!has, "a service, process {service}, listens on {address}");
         }
+        let has = listeners::process_has(broker, inode)?;
+        ensure!(has, "another program listens on {address}, which is the broker's to open: try again");
+        say(&format!("   {address} belongs to process {broker}, the broker."))?;
     }
     Ok(())
 }
@@ -242,12 +239,12 @@ impl Process {
         Ok(within(self.child.wait()).await??.success())
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks it to end, and waits until it has, in good order.
     async fn end(mut self) -> anyhow::Result<()> {
         drop(self.child.stdin.take());
-        within(self.child.wait())
-            .await
-            .with_context(|| format!("waiting for the {} to end", self.name))??;
+        let ended = within(self.child.wait()).await;
+        let status = ended.with_context(|| format!("waiting for the {} to end", self.name))??;
+        ensure!(status.success(), "the {} ended with {status}", self.name);
         Ok(())
     }
 }
@@ -271,10 +268,36 @@ impl Drop for Folder {
     }
 }
 
-/// Ends this process when its standard input ends, that is, when the demonstration is over, however that came.
+/// Asks this process to end as an administrator would when its standard input ends, that is, when the demonstration is over,
+/// however that came: a broker closes what it has open, and writes the last lines of its log.
 pub fn end_with_the_starter() {
     std::thread::spawn(|| {
         drop(io::stdin().read_to_end(&mut Vec::new()));
-        std::process::exit(0);
+        if kill_process(getpid(), Signal::TERM).is_err() {
+            std::process::abort();
+        }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_of_another_program_is_found() {
+        let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = foreign.local_addr().unwrap().port();
+        let us = std::process::id();
+        // Any process that does not have it.
+        let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let owners = [(other.id(), vec![]), (other.id(), vec![us]), (us, vec![other.id()])].map(
+            |(broker, services)| show_owners(port, broker, &services).map_err(|error| error.to_string()),
+        );
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let [foreign, service, broker] = owners;
+        assert!(foreign.unwrap_err().contains("another program listens on 127.0.0.1:"));
+        assert!(service.unwrap_err().contains("a service, process "));
+        broker.unwrap();
+    }
 }
