@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 
-use framing_core::Limits;
-use framing_core::preamble::{PreambleView, view};
+use framing_core::preamble::{PreambleView, via_octets, view};
+use framing_core::{DecodeError, Field, Limits};
 use rustix::net::{RecvFlags, recv};
 
 use crate::config::RelayTo;
@@ -61,6 +61,7 @@ impl Connection {
     }
 
     /// The same if it was looked at before: it may have been read meanwhile.
+    #[inline]
     pub(crate) fn end_seen(
         self,
         counters: &Counters,
@@ -163,7 +164,7 @@ impl Addresses {
             %outcome,
             peer = shown(self.peer),
             local = shown(self.local),
-            via = self.via.as_deref(),
+            via = self.via.as_ref().map(tracing::field::display),
             registration,
             relay,
             detail,
@@ -172,14 +173,58 @@ impl Addresses {
     }
 }
 
-/// The Via, if it is there and nobody has read it.
+/// The Via for the log, if it is there and nobody has read it; also one that is not UTF-8.
 fn via(connection: &Connection) -> Option<String> {
     let mut octets = [0; Limits::DEFAULT.preamble_octets()];
     let (length, _) = recv(connection, &mut octets, RecvFlags::PEEK | RecvFlags::DONTWAIT).ok()?;
-    let via = match view(octets.get(..length)?, &Limits::DEFAULT).ok()? {
-        PreambleView::Encoding { via, .. } | PreambleView::Via { via, .. } => via,
-        PreambleView::NeedMore(_) => return None,
+    let octets = octets.get(..length)?;
+    let via = match view(octets, &Limits::DEFAULT) {
+        Ok(PreambleView::Encoding { via, .. } | PreambleView::Via { via, .. }) => via.as_bytes(),
+        Err(DecodeError::NotUtf8(Field::Via)) => octets.get(via_octets(octets)?)?,
+        Ok(PreambleView::NeedMore(_)) | Err(_) => return None,
     };
-    let cut: String = via.chars().take(LOGGED).collect();
-    Some(if cut.len() < via.len() { cut + "…" } else { cut })
+    Some(shown(via))
+}
+
+/// In quotes; what is not UTF-8, and what might end a line or command a terminal, is escaped; cut where it is long.
+fn shown(via: &[u8]) -> String {
+    let mut shown = String::from('"');
+    let mut left = LOGGED;
+    for chunk in via.utf8_chunks() {
+        let text: String = chunk.valid().chars().take(left).collect();
+        left -= text.chars().count();
+        shown.extend(text.escape_debug());
+        let invalid = chunk.invalid().get(..chunk.invalid().len().min(left)).unwrap_or_default();
+        left -= invalid.len();
+        shown.extend(invalid.escape_ascii().map(char::from));
+        if text.len() < chunk.valid().len() || invalid.len() < chunk.invalid().len() {
+            shown.push('…');
+            break;
+        }
+    }
+    shown + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_via_in_the_log_is_one_short_line() {
+        for (via, expected) in [
+            (&b"net.tcp://h/calc"[..], r#""net.tcp://h/calc""#),
+            (b"net.tcp://h/\xFF\xE2\x82x", r#""net.tcp://h/\xff\xe2\x82x""#),
+            (
+                "net.tcp://g\u{f6}/\n\u{1b}[31m\"\u{202e}".as_bytes(),
+                "\"net.tcp://g\u{f6}/\\n\\u{1b}[31m\\\"\\u{202e}\"",
+            ),
+        ] {
+            assert_eq!(shown(via), expected);
+        }
+        for (octets, end) in [(&[b'x'; 2048][..], "x…\""), (&[0xFF; 2048], "\\xff…\"")] {
+            let shown = shown(octets);
+            assert!(shown.ends_with(end) && shown.len() <= LOGGED * 4 + 6, "{shown}");
+        }
+        assert_eq!(shown(&[b'x'; LOGGED]), format!("\"{}\"", "x".repeat(LOGGED)), "nothing is cut");
+    }
 }

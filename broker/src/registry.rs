@@ -108,7 +108,8 @@ impl Registry {
 
     /// Where a connection would go.
     pub(crate) fn route(&self, route: &handoff::Route) -> handoff::Routed {
-        crate::route::route_here(&self.shared.table.load(), route, |local| self.ports.listens_on(local))
+        let Shared { table, compatibility, .. } = &*self.shared;
+        crate::route::route_here(&table.load(), *compatibility, route, |local| self.ports.listens_on(local))
     }
 
     /// Adds a static route, which stays. Its port is opened when all are there, by [`Registry::open_route`]: nobody finds

@@ -1,5 +1,6 @@
 //! `broker route`: which registration a Via belongs to, and why.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,7 +13,7 @@ use clap::Args;
 use handoff::{ControlConnection, Route, Routed};
 use router::{HostNameComparison, Via};
 
-use crate::config::Config;
+use crate::config::{Compatibility, Config};
 use crate::ports::{covers, wanted};
 use crate::table::{Bound, Choice, Found, Table, Target, Way};
 
@@ -48,6 +49,7 @@ enum Source {
 
 /// The routes of a configuration, and what a broker with it listens on.
 struct Configured {
+    compatibility: Compatibility,
     table: Table,
     open: Vec<SocketAddr>,
 }
@@ -103,7 +105,7 @@ impl Configured {
             let wanted = wanted(&config.listen, &route.prefix, &Bound::default());
             open.extend(wanted.iter().map(|wanted| wanted.address));
         }
-        Self { table, open }
+        Self { compatibility: config.compatibility, table, open }
     }
 }
 
@@ -116,7 +118,8 @@ fn explain(
 ) -> Result<bool> {
     let (local, routed) = source.route(via, local)?;
     writeln!(output, "{}", line(&routed))?;
-    if let Some(via) = parse(via).ok().filter(Via::is_net_tcp) {
+    let asked = Asked::from(via);
+    if let Some(via) = asked.parse().ok().filter(|via| via.is_net_tcp() && !routed.reset) {
         writeln!(output, "  canonical Via: net.tcp://{}:{}{}", via.host(), via.port(), via.path())?;
         if via.wildcard_path() != via.path() {
             writeln!(output, "  path for wildcard addresses, query included: {}", via.wildcard_path())?;
@@ -180,30 +183,62 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
 }
 
 /// A Via as it comes off the wire.
-fn parse(via: &[u8]) -> Result<Via<'_>, String> {
-    if via.len() > LONGEST_VIA {
-        return Err(format!("the Via has more than {LONGEST_VIA} octets"));
+struct Asked<'a> {
+    /// With U+FFFD for what is not UTF-8.
+    text: Cow<'a, str>,
+    not_utf8: bool,
+}
+
+impl<'a> From<&'a [u8]> for Asked<'a> {
+    fn from(octets: &'a [u8]) -> Self {
+        let text = String::from_utf8_lossy(octets);
+        Self { not_utf8: matches!(text, Cow::Owned(_)), text }
     }
-    let via = std::str::from_utf8(via).map_err(|_| "the Via is not UTF-8".to_owned())?;
-    Via::parse(via).map_err(|error| error.to_string())
+}
+
+impl Asked<'_> {
+    /// As the original reads it.
+    fn parse(&self) -> Result<Via<'_>, String> {
+        if self.text.len() > LONGEST_VIA {
+            return Err(format!("the Via has more than {LONGEST_VIA} octets"));
+        }
+        Via::parse(&self.text).map_err(|error| error.to_string())
+    }
+
+    /// As a broker of this compatibility does.
+    fn parse_by(&self, compatibility: Compatibility) -> Result<Via<'_>, String> {
+        if self.not_utf8 && compatibility == Compatibility::Default {
+            return Err("the Via is not UTF-8".to_owned());
+        }
+        self.parse()
+    }
+}
+
+fn reset(message: String) -> Routed {
+    Routed { reset: true, message, ..Routed::default() }
 }
 
 impl Source {
     /// The answer, and for which local address it is.
     fn route(&mut self, via: &[u8], local: Option<SocketAddr>) -> Result<(SocketAddr, Routed)> {
-        let parsed = match parse(via) {
+        let asked = Asked::from(via);
+        let parsed = match self {
+            Self::Configuration(of) => asked.parse_by(of.compatibility),
+            // It knows best how it takes what is not UTF-8.
+            Self::Broker(_) => asked.parse(),
+        };
+        let parsed = match parsed {
             Ok(parsed) => parsed,
             Err(message) => {
                 let local = local.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 808).into());
-                return Ok((local, Routed { reset: true, message, ..Routed::default() }));
+                return Ok((local, reset(message)));
             }
         };
         let local = local.unwrap_or_else(|| usual_local(&parsed));
         let routed = match self {
             Self::Configuration(of) => route_in(&of.table, &parsed, local, |at| covers(of.open.iter(), at)),
             Self::Broker(broker) => {
-                let via = String::from_utf8_lossy(via).into_owned();
-                broker.route(&Route { via, local })?
+                broker.route(&Route { via: asked.text.to_string(), not_utf8: asked.not_utf8, local })?
             }
         };
         Ok((local, routed))
@@ -211,10 +246,16 @@ impl Source {
 }
 
 /// The running broker's answer.
-pub(crate) fn route_here(table: &Table, route: &Route, listens_on: impl Fn(SocketAddr) -> bool) -> Routed {
-    match parse(route.via.as_bytes()) {
+pub(crate) fn route_here(
+    table: &Table,
+    compatibility: Compatibility,
+    route: &Route,
+    listens_on: impl Fn(SocketAddr) -> bool,
+) -> Routed {
+    let asked = Asked { text: Cow::Borrowed(&route.via), not_utf8: route.not_utf8 };
+    match asked.parse_by(compatibility) {
         Ok(via) => route_in(table, &via, route.local, listens_on),
-        Err(message) => Routed { reset: true, message, ..Routed::default() },
+        Err(message) => reset(message),
     }
 }
 
@@ -318,6 +359,31 @@ mod tests {
         );
         assert_eq!(answers(b""), "");
         assert_eq!(answers(b"\n"), "reset: the URI is empty\n");
+    }
+
+    /// The original matches what is not UTF-8 as U+FFFD.
+    #[test]
+    fn what_is_not_utf8_is_replaced_where_the_original_replaces_it() {
+        const ROUTES: &str = "[[route]]\naddress = 'net.tcp://h:9000/%EF%BF%BD'\nrelay = '127.0.0.1:9101'\n";
+        for (compatibility, first, longest) in [
+            ("default", "reset: the Via is not UTF-8\n", "reset: the Via is not UTF-8"),
+            (
+                "smsvchost",
+                "net.tcp://h:9000/%EF%BF%BD\n  canonical Via: ",
+                "reset: the Via has more than 2048 octets",
+            ),
+        ] {
+            let mut source = source(&format!("compatibility = '{compatibility}'\n{ROUTES}"));
+            let mut explained = |via: &[u8]| {
+                let mut output = Vec::new();
+                explain(&mut source, Some("127.0.0.1:9000".parse().unwrap()), via, &mut output).unwrap();
+                String::from_utf8(output).unwrap()
+            };
+            let said = explained(b"net.tcp://h/\xFF/x");
+            assert!(said.starts_with(first), "{said}");
+            let many = [b"net.tcp://h/\xFF/", &[0xFF; 680][..]].concat();
+            assert!(explained(&many).starts_with(longest), "as long as it is with what replaces it");
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use common::{
@@ -117,6 +119,16 @@ fn the_original_reads_replacement_characters_where_a_via_is_not_utf8() {
     octets.extend([3, 8]);
     serve(worker.accept(), &octets, b'!');
     assert_eq!(answer(&mut client), b'!');
+    // The log has what came, and `broker route` says what becomes of it.
+    let log = broker.whole_log();
+    assert!(log.contains(&format!("local=127.0.0.1:{port} via=\"net.tcp://h:{port}/\\xff/x\" ")), "{log}");
+    let mut route = std::process::Command::new(env!("CARGO_BIN_EXE_broker"));
+    route.arg("route").arg("--control").arg(broker.control());
+    let via = OsStr::from_bytes(&octets[7..octets.len() - 2]);
+    let output =
+        route.args(["--local".as_ref(), OsStr::new(&format!("127.0.0.1:{port}")), via]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with(&address(port, "\u{FFFD}/x")) && output.status.success(), "{said}");
 }
 
 #[test]
@@ -229,6 +241,9 @@ fn logs_are_escaped_and_quiet() {
     let via = "net.tcp://\x1b[31m\r\nINFO forged:\u{7f}";
     assert_eq!(tell(port, &preamble(via)), fault("EndpointNotFound"));
     eventually(|| broker.log().contains("outcome=invalid_via"), || broker.log());
+    let not_utf8 = [&b"\0\x01\0\x01\x02\x02\x0d"[..], b"net.tcp://x/\xff", b"\x03\x08"].concat();
+    assert_eq!(tell(port, &not_utf8), fault("EndpointNotFound"));
+    eventually(|| broker.log().contains(r#" via="net.tcp://x/\xff" "#), || broker.log());
     assert!(
         !broker.whole_log().contains('\x1b') && !broker.log().contains("\nINFO forged"),
         "{}",

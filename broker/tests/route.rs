@@ -86,7 +86,7 @@ fn a_running_broker_answers() {
     let ask = |ip: &str, vias: &[u8]| {
         route(&["--control", control, "--local", &format!("{ip}:{port}"), "-"], vias).0
     };
-    let vias = b"net.tcp://any/calc/add\nnet.tcp://any/\n\xFF\nnet.tcp://h/CALC";
+    let vias = b"net.tcp://any/calc/add\nnet.tcp://any/\nnet.tcp://h/\xFF\nnet.tcp://h/CALC";
     assert_eq!(
         ask("127.0.0.1", vias),
         format!(

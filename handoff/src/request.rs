@@ -74,6 +74,10 @@ impl Register {
 pub struct Route {
     /// Its Via.
     pub via: String,
+    /// The octets of the Via are no UTF-8, and `via` has U+FFFD for what is not: a broker that is as SMSvcHost matches that, another
+    /// takes no such Via.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub not_utf8: bool,
     /// The local address and port it would be accepted on, such as `192.0.2.5:808`.
     pub local: SocketAddr,
 }
@@ -218,14 +222,19 @@ mod tests {
             r#"{"register":{"addresses":["a"],"protocol":1}}"#
         );
         register.bound = Some(vec!["::".parse().unwrap()]);
-        let route = Route { via: "net.tcp://h/\u{7}".into(), local: "[::1]:808".parse().unwrap() };
+        let route =
+            Route { via: "net.tcp://h/\u{7}".into(), not_utf8: false, local: "[::1]:808".parse().unwrap() };
         assert_eq!(
             Request::Route(route.clone()).to_json(),
             r#"{"route":{"local":"[::1]:808","via":"net.tcp://h/\u0007"}}"#
         );
-        for request in
-            [Request::Register(register), Request::Unregister { id: u64::MAX }, Request::Route(route)]
-        {
+        let not_utf8 = Request::Route(Route { not_utf8: true, ..route.clone() });
+        for request in [
+            Request::Register(register),
+            Request::Unregister { id: u64::MAX },
+            Request::Route(route),
+            not_utf8,
+        ] {
             assert_eq!(Request::parse(request.to_json().as_bytes()), Ok(request));
         }
     }
