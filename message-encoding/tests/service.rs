@@ -153,6 +153,52 @@ fn who_gets_an_answer() {
     }
 }
 
+/// In duplex an answer without RelatesTo would be nobody's: WCF faults such a request and does not call.
+#[test]
+fn a_request_in_duplex_has_an_identity() {
+    let action = |action: &str| format!("<a:Action>{action}</a:Action>");
+    let with_id = format!("<a:MessageID>{ID}</a:MessageID>");
+    let plain = "<Action xmlns='http://schemas.microsoft.com/ws/2005/05/addressing/none'>urn:echo</Action>";
+    for (headers, duplex, called, fault) in [
+        (action("urn:echo"), false, true, Some(false)),
+        (action("urn:echo"), true, false, Some(true)),
+        (String::new(), true, true, Some(false)),
+        (plain.to_owned(), true, true, Some(false)),
+        (action("urn:echo") + &with_id, true, true, Some(false)),
+        (action("urn:tell"), true, true, None),
+        // An answer that nobody has asked for is still not answered.
+        (action("urn:echo") + &with_id.replace("MessageID", "RelatesTo"), true, false, None),
+    ] {
+        let mut calls = Counted(0);
+        let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+        if duplex {
+            decoder = decoder.in_duplex();
+        }
+        let answer = answer(&mut decoder, envelope(&headers, "<b/>").as_bytes(), &mut calls);
+        assert_eq!(answer.as_ref().map(|answer| answer.body.is_err()), fault, "{headers} {duplex}");
+        assert_eq!(calls.0 == 1, called, "{headers} {duplex}");
+        if let Some(Err(fault)) = answer.map(|answer| answer.body) {
+            assert_eq!((fault.code, &fault.subcode), (Code::Receiver, &Fault::internal().subcode));
+        }
+    }
+    assert!(Decoder::new(Encoding::BinarySession, Quotas::DEFAULT).is_duplex());
+    assert!(!Decoder::new(Encoding::Binary, Quotas::DEFAULT).is_duplex());
+}
+
+/// [`Echo`] that counts its calls.
+struct Counted(usize);
+
+impl Service for Counted {
+    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+        self.0 += 1;
+        Echo.call(request)
+    }
+
+    fn is_one_way(&self, action: &str) -> bool {
+        Echo.is_one_way(action)
+    }
+}
+
 #[test]
 fn header_values_are_uris_without_the_space_around_them() {
     let headers = "<a:Action>\n urn:echo\t</a:Action><a:To> net.tcp://h/ </a:To><a:MessageID> urn:1 </a:MessageID>\

@@ -9,7 +9,7 @@ use anyhow::Context;
 use message_encoding::Quotas;
 use message_encoding::envelope::{Decoder, Encoder, Encoding, Fault, answer};
 use tokio::time::sleep;
-use transport::{Channel, ListenOptions, Listener};
+use transport::{Channel, ListenOptions, Listener, Mode};
 
 use crate::place::Place;
 use crate::{calculator, random};
@@ -86,6 +86,9 @@ async fn accept(listener: &mut Listener) {
 async fn serve(mut channel: Channel) {
     let Some(encoding) = Encoding::from_content_type(channel.content_type()) else { return };
     let mut decoder = Decoder::new(encoding, Quotas::DEFAULT);
+    if channel.mode() == Mode::DUPLEX {
+        decoder = decoder.in_duplex();
+    }
     let mut encoder = Encoder::new(encoding, Quotas::DEFAULT);
     while let Ok(received) = channel.receive().await {
         let Some(request) = received else {

@@ -69,6 +69,18 @@ public interface IStreamedMirror
     [OperationContract(Action = IMirrorCallback.Action, ReplyAction = IMirrorCallback.Action)] Message Show(Message message);
 }
 
+/// <summary>For a service that asks its client, and wants answers.</summary>
+[ServiceContract(Namespace = Namespaces.Own, SessionMode = SessionMode.Required, CallbackContract = typeof(IAsked))]
+public interface IAsks
+{
+    [OperationContract(IsOneWay = true)] void Begin();
+}
+
+public interface IAsked
+{
+    [OperationContract] string Ask(string text);
+}
+
 [ServiceContract(Namespace = Namespaces.Own)]
 public interface IFireAndForget
 {

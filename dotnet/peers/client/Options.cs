@@ -9,7 +9,7 @@ sealed partial class Options
     public const string Usage =
         """
         client --address URI [--path2 URI]       Microsoft's WCF client for a service at one address, or at two in turns
-          what to call    [--contract calc|doubles|values|shop|unknown|duplex|streams|streamed|echo|fault|forget|mirror]    (streams if streamed, else calc)
+          what to call    [--contract calc|doubles|values|shop|unknown|duplex|streams|streamed|echo|fault|forget|mirror|asks]    (streams if streamed, else calc)
                           [--mode buffered|streamed|streamedrequest|streamedresponse|duplex] [--encoding binary|text11|text12|text12-unicode|text12-bigendian]
           how often       [--calls N] [--channels N] [--parallel] [--bytes N] [--newfactory] [--samechannel] [--uploadonly] [--downloadonly]
           pauses in ms    [--hold MS (before a channel is closed)] [--pause MS (between calls)] [--gap MS (between channels)]

@@ -29,6 +29,7 @@ sealed class Sessions(Options options, Channels channels)
             case "forget": Forget(address, label); break;
             case "mirror" when streamed: StreamedMirror(address, label); break;
             case "mirror": Mirror(address, label); break;
+            case "asks": Asks(address, label); break;
             case string other: throw new ArgumentException($"--contract {other}");
         }
     }
@@ -174,6 +175,21 @@ sealed class Sessions(Options options, Channels channels)
         Close(channel, label);
     }
 
+    /// <summary>Says what it is asked until the channel is at its end, which it is after a request that cannot be answered.</summary>
+    void Asks(string address, string label)
+    {
+        Asked asked = new(options.Timeout);
+        IAsks channel = channels.CreateDuplex<IAsks>(address, new(asked));
+        Open(channel, label);
+        ((IClientChannel)channel).Faulted += (_, _) => asked.End();
+        ((IClientChannel)channel).Closed += (_, _) => asked.End();
+        channel.Begin();
+        string call;
+        do Report.Say($"{label} {call = asked.Next()}");
+        while (call.StartsWith("Ask", StringComparison.Ordinal));
+        ((IClientChannel)channel).Abort();
+    }
+
     void StreamedMirror(string address, string label)
     {
         IStreamedMirror channel = channels.Create<IStreamedMirror>(address);
@@ -245,6 +261,18 @@ sealed class Callback(TimeSpan patience) : Calls(patience), ICalculatorDuplexCal
 sealed class Reflection(TimeSpan patience) : Calls(patience), IMirrorCallback
 {
     void IMirrorCallback.Show(string text) => Add(text);
+}
+
+[CallbackBehavior(ConcurrencyMode = ConcurrencyMode.Multiple, UseSynchronizationContext = false)]
+sealed class Asked(TimeSpan patience) : Calls(patience), IAsked
+{
+    string IAsked.Ask(string text)
+    {
+        Add($"Ask({text})");
+        return text;
+    }
+
+    public void End() => Add("end");
 }
 
 /// <summary>Calls that the service makes, in their order.</summary>

@@ -35,6 +35,8 @@ pub struct Decoder {
     strings: ReaderSession,
     table_left: usize,
     broken: bool,
+    /// Whether answers find their requests by `RelatesTo` alone.
+    duplex: bool,
     state: ReaderState,
     /// A text envelope as records.
     records: Vec<u8>,
@@ -51,9 +53,23 @@ impl Decoder {
             strings: ReaderSession::with_capacity(strings),
             table_left: quotas.max_table_octets,
             broken: false,
+            duplex: encoding == Encoding::BinarySession,
             state: ReaderState::new(),
             records: Vec::new(),
         }
+    }
+
+    /// The decoder for a session in duplex mode, whatever the encoding is. [`Encoding::BinarySession`] has no other mode in which
+    /// there are answers. It matters to [`answer`](super::answer) alone: an answer finds its request by `RelatesTo`, not by the order in
+    /// which they come.
+    #[must_use]
+    pub fn in_duplex(self) -> Self {
+        Self { duplex: true, ..self }
+    }
+
+    /// Whether the session is in duplex mode.
+    pub const fn is_duplex(&self) -> bool {
+        self.duplex
     }
 
     /// The encoding of the session.

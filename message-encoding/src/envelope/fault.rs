@@ -104,6 +104,12 @@ impl Fault {
         Self::receiver("the service has failed").with_subcode(DISPATCHER, "InternalServiceFault")
     }
 
+    /// What WCF answers when an answer could not be told from others: for it a failure of the service.
+    pub(super) fn without_message_id() -> Self {
+        let reason = "the request has no MessageID, to which an answer in a duplex session relates";
+        Self { reason: reason.to_string(), ..Self::internal() }
+    }
+
     /// What WCF answers when the body is not what the operation takes.
     pub fn deserialization_failed(reason: impl Into<String>) -> Self {
         Self::sender(reason).with_subcode(DISPATCHER, "DeserializationFailed")

@@ -149,7 +149,8 @@ impl<F: FnMut(&Request<'_>) -> Result<Option<Reply>, Fault>> Service for F {
 /// not: the service is not called then.
 ///
 /// Nothing is answered to a one-way operation, to [`NO_ADDRESS`], or to what is an answer itself. A message without identity is
-/// answered all the same: in a streamed session, and without WS-Addressing, the only answer is that to the only request.
+/// answered all the same: in a streamed session, and without WS-Addressing, the only answer is that to the only request. In
+/// [duplex](Decoder::in_duplex) nobody could tell what it answers, so it is a fault, and the service is not called, as in WCF.
 ///
 /// ```
 /// use message_encoding::Quotas;
@@ -175,25 +176,29 @@ impl<F: FnMut(&Request<'_>) -> Result<Option<Reply>, Fault>> Service for F {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn answer(decoder: &mut Decoder, octets: &[u8], service: &mut impl Service) -> Option<Outgoing> {
+    let duplex = decoder.is_duplex();
     match decoder.decode(octets) {
-        Ok(request) => answer_request(request, service),
+        Ok(request) => answer_request(request, duplex, service),
         Err(error) => decoder.identity(octets).answer("", Err(error.into())),
     }
 }
 
-fn answer_request(mut request: Incoming<'_>, service: &mut impl Service) -> Option<Outgoing> {
+fn answer_request(mut request: Incoming<'_>, duplex: bool, service: &mut impl Service) -> Option<Outgoing> {
     let body = request.body();
     let (headers, _) = request.into_parts();
     let action: String = headers.action.as_deref().unwrap_or("").into();
     let not_understood = headers.not_understood(|namespace, name| service.understands(namespace, name));
+    let one_way = service.is_one_way(&action);
+    let wants_id = duplex && !one_way && headers.addressing == Addressing::Wsa10;
     let result = match (body, not_understood) {
         (Err(error), _) => Err(error.into()),
+        _ if wants_id && headers.message_id.is_none() => Err(Fault::without_message_id()),
         (Ok(_), Some(Header { element, .. })) => {
             Err(Fault::not_understood(element.namespace(), element.name()))
         }
         (Ok(body), None) => service.call(&Request { headers: &headers, body: body.as_ref() }),
     };
-    if service.is_one_way(&action) {
+    if one_way {
         return None;
     }
     Identity::of(headers).answer(&action, result)

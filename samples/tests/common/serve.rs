@@ -3,7 +3,7 @@
 use message_encoding::Quotas;
 use message_encoding::envelope::{Decoder, Encoder, Encoding, Fault, Service, answer};
 use tokio::runtime::Runtime;
-use transport::{Channel, Limits, ListenOptions, Listener};
+use transport::{Channel, Limits, ListenOptions, Listener, Mode};
 
 /// Serves at `address`, each session with a copy of `service`, until the runtime is dropped.
 pub fn serve(
@@ -29,6 +29,9 @@ pub fn serve(
 async fn serve_session(mut channel: Channel, quotas: Quotas, mut service: impl Service) {
     let encoding = Encoding::from_content_type(channel.content_type()).unwrap();
     let mut decoder = Decoder::new(encoding, quotas);
+    if channel.mode() == Mode::DUPLEX {
+        decoder = decoder.in_duplex();
+    }
     let mut encoder = Encoder::new(encoding, Quotas::DEFAULT);
     while let Ok(Some(request)) = channel.receive().await {
         let Some(reply) = answer(&mut decoder, &request.octets, &mut service) else { continue };
