@@ -105,6 +105,22 @@ pub fn bulk() -> Vec<u8> {
     out
 }
 
+/// The same octets as .NET's writer writes them: a record of whole groups of three, and one of the rest.
+///
+/// # Panics
+///
+/// Never: 1 MiB is a number of 32 bits.
+pub fn bulk_in_two() -> Vec<u8> {
+    const REST: usize = (1 << 20) % 3;
+    let size = u32::try_from((1 << 20) - REST).expect("an octet count").to_le_bytes();
+    let mut out = b"\x40\x06octets\xA2".to_vec();
+    out.extend_from_slice(&size);
+    out.resize(out.len() + (1 << 20) - REST, 0x5A);
+    out.extend_from_slice(&[0x9F, REST as u8]);
+    out.resize(out.len() + REST, 0x5A);
+    out
+}
+
 /// An envelope without its string table: what comes when the strings are known.
 ///
 /// # Panics

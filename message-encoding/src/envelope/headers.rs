@@ -142,7 +142,7 @@ impl<'a> Headers<'a> {
         let soap = self.soap.namespace();
         let mut part = reader.child()?;
         if part && reader.name.is(soap, HEADER.as_str()) {
-            let mut shared = Shared::default();
+            let mut shared = None;
             while reader.child()? {
                 self.read_header(reader, &mut shared)?;
             }
@@ -158,9 +158,7 @@ impl<'a> Headers<'a> {
         if reader.child()? && reader.name.is(self.soap.namespace(), HEADER.as_str()) {
             while reader.child()? {
                 match reader.name.local {
-                    "MessageID" | "ReplyTo" | "RelatesTo" => {
-                        self.read_header(reader, &mut Shared::default())?
-                    }
+                    "MessageID" | "ReplyTo" | "RelatesTo" => self.read_header(reader, &mut None)?,
                     _ => {
                         if reader.name.namespace == NO_ADDRESSING {
                             self.addressing = Addressing::None;
@@ -173,7 +171,11 @@ impl<'a> Headers<'a> {
         Ok(())
     }
 
-    fn read_header(&mut self, reader: &mut Reader<'a, '_>, shared: &mut Shared) -> Result<(), DecodeError> {
+    fn read_header(
+        &mut self,
+        reader: &mut Reader<'a, '_>,
+        shared: &mut Option<Shared>,
+    ) -> Result<(), DecodeError> {
         let name = reader.name;
         let wsa = same(name.namespace, ADDRESSING_STRING.as_str());
         if !self.is_ours(reader)? {
@@ -217,12 +219,12 @@ impl<'a> Headers<'a> {
         &mut self,
         reader: &mut Reader<'a, '_>,
         name: Name<'a>,
-        shared: &mut Shared,
+        shared: &mut Option<Shared>,
     ) -> Result<(), ReadError> {
         let attribute = reader.attributes().find_named(self.soap.namespace(), "mustUnderstand");
         let must_understand = attribute.map_or(Ok(false), |attribute| attribute.value.to_bool())?;
         let depth = reader.depth();
-        let element = match Element::read_with(reader, name, shared) {
+        let element = match Element::read_with(reader, name, shared.get_or_insert_default()) {
             Ok(mut element) => {
                 element.remove_attributes(self.soap.namespace());
                 element
@@ -282,7 +284,7 @@ fn read_uri<'a>(reader: &mut Reader<'a, '_>) -> Result<Cow<'a, str>, ReadError> 
 
 /// A URI without the white space around it, which is not part of it.
 fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
-    let space = |octet: Option<&u8>| octet.is_some_and(|&octet| XML_SPACE.contains(&char::from(octet)));
+    let space = |octet: Option<&u8>| octet.is_some_and(|&octet| octet <= b' ');
     match text {
         text if !space(text.as_bytes().first()) && !space(text.as_bytes().last()) => text,
         Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(XML_SPACE)),

@@ -28,8 +28,26 @@ impl<'s, 'a> Attributes<'s, 'a> {
 
 impl<'a> Attributes<'_, 'a> {
     /// The attribute with this namespace and local name. The others cost little: they are read no further than their local names.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_named(mut self, namespace: &str, local: &str) -> Option<Attribute<'a>> {
+        while self.skip_short(local).is_some() {}
+        if self.at < self.end { self.find_longer(namespace, local) } else { None }
+    }
+
+    /// Goes past an attribute with another local name whose record, id and value are an octet each, as `mustUnderstand` nearly always is.
+    #[inline(always)]
+    fn skip_short(&mut self, local: &str) -> Option<()> {
+        if self.at >= self.end {
+            return None;
+        }
+        let short = self.source.octets.get(self.at..)?.first_chunk()?;
+        let &[0x0C..=0x25, id @ ..0x80, 0x80 | 0x82 | 0x84 | 0x86] = short else { return None };
+        let found = self.source.strings.get(u32::from(id))?;
+        (found != local).then(|| self.at += short.len())
+    }
+
+    #[inline(never)]
+    fn find_longer(mut self, namespace: &str, local: &str) -> Option<Attribute<'a>> {
         while self.at < self.end {
             let (found, next) = self.state.attribute_local_at(self.source, self.at)?;
             if found != Some(local) {
