@@ -211,7 +211,10 @@ fn gaps_are_said() {
         assert!(xml.contains("beginning of the session is missing"), "{xml}");
         assert_eq!(xml.matches("ICalculator/Add</a:Action>").count(), 1, "{xml}");
         assert!(xml.contains("ICalculator/Divide</a:Action>"), "{xml}");
-        assert!(findings.warnings.iter().any(|warning| warning.contains("missing")), "{findings:?}");
+        assert!(
+            findings.warnings.iter().any(|warning| warning.contains("packets are missing")),
+            "{findings:?}"
+        );
     }
 }
 
@@ -280,4 +283,102 @@ fn connections_are_told_apart_and_chosen() {
     let none = wcf_dump().args(["--port", "81"]).arg(&path).output().unwrap();
     assert_eq!(none.status.code(), Some(1));
     assert!(String::from_utf8(none.stderr).unwrap().contains("port 81"));
+}
+
+/// A pcapng block with its length around it, padded to words.
+fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+    let padded = body.len().next_multiple_of(4);
+    let length = (12 + padded as u32).to_le_bytes();
+    let mut block = [&kind.to_le_bytes(), &length[..], body].concat();
+    // What pads a packet is nobody's payload.
+    block.resize(8 + padded, 0xEE);
+    [&block, &length[..]].concat()
+}
+
+fn section() -> Vec<u8> {
+    block(0x0A0D_0D0A, &[&0x1A2B_3C4D_u32.to_le_bytes(), &[1, 0, 0, 0][..], &[0xFF; 8]].concat())
+}
+
+fn interface(link: u16) -> Vec<u8> {
+    block(1, &[&link.to_le_bytes()[..], &[0; 6]].concat())
+}
+
+/// A packet of an interface; `length` is what it had on the wire.
+fn packet(interface: u32, length: usize, frame: &[u8]) -> Vec<u8> {
+    let numbers = [interface, 0, 0, frame.len() as u32, length as u32];
+    let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    block(6, &[&numbers, frame].concat())
+}
+
+#[test]
+fn interfaces_are_those_of_their_section() {
+    const RAW: u16 = 101;
+    let frames = frames(&stream(), 100, 5);
+    let (first, second) = frames.split_at(4);
+    let mut file = [section(), interface(RAW), interface(1)].concat();
+    for (number, frame) in first.iter().enumerate() {
+        let (at, frame) = if number % 2 == 0 { (0, &frame[14..]) } else { (1, &frame[..]) };
+        file.extend(packet(at, frame.len(), frame));
+    }
+    file.extend([section(), interface(1)].concat());
+    second.iter().for_each(|frame| file.extend(packet(0, frame.len(), frame)));
+    let (xml, findings) = dump(&file, None);
+    assert_eq!(xml, expected());
+    assert_eq!((findings.problem, findings.warnings), (None, Vec::new()));
+
+    file.extend(packet(1, 60, &frame(false, 5, "A", b"whose?")));
+    let (xml, findings) = dump(&file, None);
+    assert_eq!(xml, expected());
+    assert_eq!(findings.warnings, ["packets of interfaces that the capture does not describe are left out"]);
+}
+
+/// A capture that keeps the beginning of each packet only.
+#[test]
+fn what_is_cut_off_is_missing() {
+    let octets = stream();
+    let mut file = [section(), interface(1)].concat();
+    file.extend(packet(0, 54, &frame(false, 1, "S", &[])));
+    let whole = frame(false, 2, "A", &octets[..100]);
+    file.extend(packet(0, whole.len(), &whole[..whole.len() - 11]));
+    file.extend(packet(0, 200, &frame(false, 102, "A", &octets[100..])));
+    let (xml, findings) = dump(&file, None);
+    assert!(xml.contains("<missing octets=\"11\"/>"), "{xml}");
+    assert!(findings.warnings.iter().any(|warning| warning.contains("packets are missing")), "{findings:?}");
+}
+
+#[test]
+fn of_two_segments_that_begin_alike_the_longer_one_counts() {
+    let octets = stream();
+    let mut packets = frames(&octets, 100, 5);
+    packets.push(frame(false, 6, "A", &octets[..10]));
+    let (xml, findings) = dump(&pcap(ETHERNET, &packets), None);
+    assert_eq!(xml, expected());
+    assert_eq!(findings.problem, None);
+}
+
+#[test]
+fn fragments_are_counted() {
+    let mut packets = frames(&stream(), 100, 5);
+    let mut fragment = frame(false, 9000, "A", b"a part");
+    // More fragments follow (RFC 791).
+    fragment[14 + 6] = 0x20;
+    packets.push(fragment);
+    let (xml, findings) = dump(&pcap(ETHERNET, &packets), None);
+    assert_eq!(xml, expected());
+    assert_eq!(findings.warnings, ["fragments of IP packets are left out: 1"]);
+}
+
+/// A receiver's octets do not say how its envelopes are encoded; the other direction does.
+#[test]
+fn one_direction_says_how_both_are_encoded() {
+    let opens = b"\0\x01\0\x01\x02\x02\x0Bnet.tcp://h\x04\x03x/y\x0C\x06\x01?";
+    let packets = [
+        frame(false, 1, "S", &[]),
+        frame(true, 1, "SA", &[]),
+        frame(false, 2, "A", opens),
+        frame(true, 2, "A", b"\x0B\x06\x01!"),
+    ];
+    let (xml, findings) = dump(&pcap(ETHERNET, &packets), None);
+    assert_eq!(xml.matches("octets=\"1\" encoding=\"x/y\"/>").count(), 2, "{xml}");
+    assert_eq!(findings.problem, None);
 }

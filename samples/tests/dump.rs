@@ -207,6 +207,22 @@ fn a_session_from_its_middle_shows_no_wrong_names() {
     assert!(cuts > 50 && unknown > 50 && known > 50, "{cuts} cuts, {unknown} unknown, {known} known");
 }
 
+/// A string that its envelope does not use may have any number, and so may the one beside it.
+#[test]
+fn strings_that_may_have_another_number_give_no_names() {
+    // The strings x and y, then an element named by string 5 around one named by string 9.
+    let envelope = b"\x04\x01x\x01y\x42\x05\x42\x09\x01\x01";
+    let xml = text(&[&[6, envelope.len() as u8][..], envelope].concat());
+    for expected in ["<string>x</string>", "<string>y</string>", "<unknown-string-5>", "<unknown-string-9/>"]
+    {
+        assert!(xml.contains(expected), "{expected}: {xml}");
+    }
+    // Used both, and nothing behind them: they are the last two.
+    let envelope = b"\x04\x01x\x01y\x42\x07\x42\x09\x01\x01";
+    let xml = text(&[&[6, envelope.len() as u8][..], envelope].concat());
+    assert!(xml.contains("<x>") && xml.contains("<y/>"), "{xml}");
+}
+
 /// What .NET's client with `CompressionFormat` GZip and Deflate sends, buffered and streamed, and its mirror image.
 #[test]
 fn compressed_envelopes_are_read() {

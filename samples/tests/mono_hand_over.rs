@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Broker, MonoProgram, Process, RESULTS, WAYS, free_port, rust_client, sample};
+use common::{Broker, MonoProgram, Process, WAYS, free_port, sample};
 
 #[test]
 fn mono_client_and_rust_services_on_one_port() {
@@ -15,19 +15,11 @@ fn mono_client_and_rust_services_on_one_port() {
         let service = Process::start(&mut command);
         let address = format!("net.tcp://localhost:{port}/calculator/{number}");
         assert_eq!(service.expect("Service"), format!("Service #{number} listening on {address}."));
-        (service, address)
+        (service, number)
     });
     // Each way that a client may come: the service takes what the client's preamble says.
-    for (_service, address) in &services {
-        for (binding, options) in WAYS {
-            let (status, lines, errors) = calculator.start(["client", binding, address]).finish();
-            assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
-            assert!(status.success());
-            let number = address.rsplit('/').next().unwrap();
-            let (status, lines, errors) = rust_client(&port, number, options);
-            assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
-            assert!(status.success());
-        }
+    for (_service, number) in &services {
+        WAYS.iter().for_each(|way| calculator.both_clients_call(&port, number, *way));
     }
 }
 
@@ -35,17 +27,12 @@ fn mono_client_and_rust_services_on_one_port() {
 fn both_clients_and_a_mono_service_under_exec() {
     let Some(calculator) = MonoProgram::compile("calculator.cs") else { return };
     let broker = Broker::start("");
-    for (binding, options) in WAYS {
+    for way in WAYS {
         let port = free_port().to_string();
         let address = format!("net.tcp://localhost:{port}/calculator/7");
-        let service = calculator.start_sharing(&broker, &address, &["service", binding, &address, &address]);
+        let service = calculator.start_sharing(&broker, &address, &["service", way.0, &address, &address]);
         service.expect("ready");
-        let (status, lines, errors) = rust_client(&port, "7", options);
-        assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
-        assert!(status.success());
-        let (status, lines, errors) = calculator.start(["client", binding, &address]).finish();
-        assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
-        assert!(status.success());
+        calculator.both_clients_call(&port, "7", way);
     }
 }
 

@@ -2,35 +2,30 @@
 
 mod common;
 
-use common::{Broker, MonoProgram, Process, RESULTS, WAYS, free_port, rust_client, sample};
+use common::{Broker, MonoProgram, Process, WAYS, free_port, rust_client, sample};
 
 /// A Mono service whose public address is at `public`, and the route that leads there.
-fn service(calculator: &MonoProgram, binding: &str, public: u16, number: u16) -> (Process, String, String) {
+fn service(calculator: &MonoProgram, binding: &str, public: u16, number: u16) -> (Process, String) {
     let private = free_port();
     let address = format!("net.tcp://localhost:{public}/calculator/{number}");
     let listen = format!("net.tcp://127.0.0.1:{private}/calculator/{number}");
     let process = calculator.start(["service", binding, &address, &listen]);
     let route = format!("[[route]]\naddress = \"{address}\"\nrelay = \"127.0.0.1:{private}\"\n");
-    (process, address, route)
+    (process, route)
 }
 
 #[test]
 fn both_clients_and_two_mono_services_on_one_port() {
     let Some(calculator) = MonoProgram::compile("calculator.cs") else { return };
-    for (binding, options) in WAYS {
+    for way in WAYS {
         let public = free_port();
-        let (first, first_address, first_route) = service(&calculator, binding, public, 1);
-        let (second, second_address, second_route) = service(&calculator, binding, public, 2);
+        let (first, first_route) = service(&calculator, way.0, public, 1);
+        let (second, second_route) = service(&calculator, way.0, public, 2);
         first.expect("ready");
         second.expect("ready");
         let _broker = Broker::start(&format!("{first_route}{second_route}"));
-        for (number, address) in [("1", &first_address), ("2", &second_address)] {
-            let (status, lines, errors) = rust_client(&public.to_string(), number, options);
-            assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
-            assert!(status.success());
-            let (status, lines, errors) = calculator.start(["client", binding, address]).finish();
-            assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
-            assert!(status.success());
+        for number in ["1", "2"] {
+            calculator.both_clients_call(&public.to_string(), number, way);
         }
     }
 }
@@ -54,13 +49,8 @@ fn both_clients_and_a_rust_service_behind_a_relay() {
     let address = format!("net.tcp://localhost:{public}/calculator/7");
     let route = format!("[[route]]\naddress = \"{address}\"\nrelay = \"127.0.0.1:{private}\"\n");
     let _broker = Broker::start(&route);
-    for (binding, options) in WAYS {
-        let (status, lines, errors) = rust_client(&public.to_string(), "7", options);
-        assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
-        assert!(status.success());
-        let (status, lines, errors) = calculator.start(["client", binding, &address]).finish();
-        assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
-        assert!(status.success());
+    for way in WAYS {
+        calculator.both_clients_call(&public.to_string(), "7", way);
     }
 }
 

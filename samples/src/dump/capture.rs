@@ -45,7 +45,7 @@ pub(super) fn dump(octets: &[u8], port: Option<u16>, out: &mut Out<impl io::Writ
         _ => {}
     }
     if connections.fragments > 0 {
-        findings.warning(format!("{} fragments of IP packets are left out", connections.fragments));
+        findings.warning(format!("fragments of IP packets are left out: {}", connections.fragments));
     }
     if let Some(link) = connections.other_links {
         findings.warning(format!("packets of link type {} are left out", link.0));

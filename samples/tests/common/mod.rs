@@ -113,6 +113,16 @@ impl MonoProgram {
         Process::start(self.0.command().args(arguments))
     }
 
+    /// Its client and the Rust one call a calculator in one of [`WAYS`].
+    pub fn both_clients_call(&self, port: &str, number: &str, (binding, options): (&str, &[&str])) {
+        let address = format!("net.tcp://localhost:{port}/calculator/{number}");
+        let mono = self.start(["client", binding, &address]).finish();
+        for (status, lines, errors) in [rust_client(port, number, options), mono] {
+            assert_eq!(lines, RESULTS, "{binding}: {errors:?}");
+            assert!(status.success());
+        }
+    }
+
     /// Starts it under `broker exec`: its listener on the address's port becomes a registration.
     pub fn start_sharing(&self, broker: &Broker, address: &str, arguments: &[&str]) -> Process {
         build_preload();
