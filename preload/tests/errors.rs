@@ -70,6 +70,23 @@ fn no_broker_is_one_line_on_standard_error() {
 }
 
 #[test]
+fn a_program_that_may_make_no_unix_sockets_is_told_what_its_unit_lacks() {
+    let Some(restricted) = compile("restricted.c", &[]) else { return };
+    if !installed("python3") {
+        return;
+    }
+    let broker = Broker::start();
+    let port = free_port();
+    let mut exec = broker.exec(&[address(port, "a")]);
+    exec.arg(&restricted);
+    let output = bind(exec, port);
+    assert_eq!(text(&output.stdout), "EADDRNOTAVAIL\n");
+    let line = text(&output.stderr);
+    assert!(line.ends_with("add AF_UNIX to RestrictAddressFamilies= of its unit\n"), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+}
+
+#[test]
 fn another_user_is_eacces() {
     if !is_root() || !installed("python3") {
         return;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -31,6 +32,22 @@ static void handles(int signal) {
     (void)signal;
     if (write(1, "signal\n", 7) != 7) {
         _exit(1);
+    }
+}
+
+// Leaves room for so many descriptors; -1: for all.
+static void leave(int room) {
+    static int full[1200], count;
+    int all = room < 0;
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = 1200;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    while (!all && (full[count] = dup(0)) >= 0) {
+        count++;
+    }
+    while (count > 0 && (all || room-- > 0)) {
+        close(full[--count]);
     }
 }
 
@@ -64,6 +81,9 @@ int main(int argc, char **argv) {
             shutdown(listener, SHUT_RDWR);
         } else if (!strcmp(line, "listen\n")) {
             printf("%s\n", listen(listener, 5) ? strerrorname_np(errno) : "listening");
+        } else if (!strncmp(line, "leave ", 6)) {
+            leave(atoi(line + 6));
+            printf("left\n");
         }
         fflush(stdout);
     }

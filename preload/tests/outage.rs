@@ -42,8 +42,17 @@ impl Outage {
         rests(self.program.id(), 2);
     }
 
-    fn is_served(&mut self) {
-        self.broker.restart();
+    /// How often the thread that registers has slept; none when it has ended.
+    fn attempts(&self) -> Option<u64> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.program.id())).unwrap();
+        let mut statuses =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+        let status = statuses.find(|status| status.starts_with("Name:\tport sharing\n"))?;
+        let slept = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        slept.unwrap().trim().parse().ok()
+    }
+
+    fn is_served(&self) {
         wait_until("it is registered again", || {
             call_at([127, 0, 0, 1].into(), self.port, "a").is_ok_and(|answer| answer == "served\n")
         });
@@ -59,6 +68,7 @@ fn a_signal_whose_handler_restarts_is_not_seen() {
         outage.tell("signal");
         outage.says("signal");
     }
+    outage.broker.restart();
     outage.is_served();
 }
 
@@ -70,6 +80,7 @@ fn a_signal_whose_handler_does_not_restart_is_eintr() {
     outage.says("signal");
     outage.says("EINTR");
     outage.tell("accept");
+    outage.broker.restart();
     outage.is_served();
 }
 
@@ -83,6 +94,7 @@ fn with_a_receive_timeout_every_signal_is_eintr() {
         outage.says("signal");
         outage.says("EINTR");
         outage.tell("accept");
+        outage.broker.restart();
         outage.is_served();
     }
 }
@@ -100,6 +112,7 @@ fn the_thread_can_be_cancelled() {
     outage.tell("cancel");
     outage.says("cancelled");
     outage.tell("accept");
+    outage.broker.restart();
     outage.is_served();
 }
 
@@ -118,6 +131,23 @@ fn shutdown_wakes_it_and_ends_registering() {
         assert!(said.as_deref().unwrap().contains("is registered ("), "not again, and not before: {said:?}");
         outage.tell("accept");
         assert_eq!(call(outage.port, "a"), "served\n");
+    }
+}
+
+/// With no room for the descriptors of a registration, at each of its steps, it is tried until there is.
+#[test]
+fn without_room_for_a_descriptor_it_registers_when_there_is_room() {
+    for room in 0..4 {
+        let Some(mut outage) = Outage::begin("restart", 0) else { return };
+        outage.tell(&format!("leave {room}"));
+        outage.says("left");
+        let before = outage.attempts();
+        outage.broker.restart();
+        let attempts = || outage.attempts().is_none_or(|attempts| attempts >= before.unwrap() + 3);
+        wait_until("it has tried, or registered", attempts);
+        outage.tell("leave -1");
+        outage.says("left");
+        outage.is_served();
     }
 }
 

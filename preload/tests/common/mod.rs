@@ -61,6 +61,7 @@ impl Broker {
     }
 
     pub fn restart(&mut self) {
+        self.kill();
         let mut command = Command::new(programs().join("broker"));
         command.args(["run", "--log-level", "warn", "--control"]).arg(self.control()).args(&self.options);
         self.process = Some(command.spawn().unwrap());
