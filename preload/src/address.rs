@@ -19,17 +19,7 @@ const IP_MULTICAST_ALL: c_int = 49;
 
 /// Marks an AF_INET socket that came through a dual-stack listener.
 pub(crate) fn mark(socket: c_int) {
-    let off: c_int = 0;
-    // SAFETY: `off` outlives the call, and the length is its own.
-    unsafe {
-        next::setsockopt.get()(
-            socket,
-            libc::IPPROTO_IP,
-            IP_MULTICAST_ALL,
-            (&raw const off).cast(),
-            length_of(&off),
-        )
-    };
+    set_int(socket, libc::IPPROTO_IP, IP_MULTICAST_ALL, 0);
 }
 
 /// Also in a process that was sent the socket. Where nothing is shared, nobody is asked.
@@ -66,6 +56,13 @@ pub(crate) fn option(socket: c_int, level: c_int, name: c_int) -> Option<c_int> 
     let result =
         unsafe { next::getsockopt.get()(socket, level, name, (&raw mut value).cast(), &raw mut length) };
     (result == 0).then_some(value)
+}
+
+pub(crate) fn set_int(socket: c_int, level: c_int, name: c_int, value: c_int) {
+    // SAFETY: the value outlives the call, and the length is its own.
+    unsafe {
+        next::setsockopt.get()(socket, level, name, (&raw const value).cast(), length_of(&value));
+    }
 }
 
 pub(crate) fn length_of<T>(_: &T) -> socklen_t {

@@ -63,7 +63,7 @@ fn share(socket: c_int, local: SocketAddr) -> Option<Result<(), Errno>> {
     let wanted = Wanted { local, dual_stack };
     if let Some(option) = options::unsuitable(socket) {
         say::line(format_args!(
-            "{local} cannot be shared: {option} is set, which the broker's listener has not"
+            "{local} cannot be shared: {option} was set, which the broker's listener has not"
         ));
         return Some(Err(Errno::OPNOTSUPP));
     }
@@ -254,6 +254,9 @@ pub unsafe extern "C-unwind" fn setsockopt(
     let Some(listener) = listener_of(socket) else {
         // SAFETY: the program's own arguments.
         let result = unsafe { next::setsockopt.get()(socket, level, name, value, length) };
+        if result == 0 && settings().is_some() {
+            options::note_untold(socket, level, name);
+        }
         if result != 0 && level == libc::IPPROTO_IPV6 {
             let errno = next::errno();
             // on an IPv6 socket with an IPv4 peer it would have been accepted without effect

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET, socklen_t};
 
-use crate::next;
+use crate::{address, next};
 
 /// The options that accepted sockets have from their listener: level, name, octets.
 const INHERITED: [(c_int, c_int, u32); 28] = [
@@ -46,11 +46,13 @@ const LARGEST: usize = 16;
 
 /// Options of a listener that decide which connections, or which octets of them, come at all. The broker's listener has none
 /// of them, and what is accepted has already got its first octets: they are refused.
-const UNSUITABLE: [(c_int, c_int, &str); 11] = [
+const UNSUITABLE: [(c_int, c_int, &str); 13] = [
     (SOL_SOCKET, libc::SO_BINDTODEVICE, "SO_BINDTODEVICE"),
     (SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX"),
     (SOL_SOCKET, libc::SO_ATTACH_FILTER, "SO_ATTACH_FILTER"),
     (SOL_SOCKET, libc::SO_ATTACH_BPF, "SO_ATTACH_BPF"),
+    (SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, "SO_ATTACH_REUSEPORT_CBPF"),
+    (SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, "SO_ATTACH_REUSEPORT_EBPF"),
     (IPPROTO_IP, libc::IP_MINTTL, "IP_MINTTL"),
     (IPPROTO_IP, libc::IP_OPTIONS, "IP_OPTIONS"),
     (IPPROTO_IPV6, IPV6_MINHOPCOUNT, "IPV6_MINHOPCOUNT"),
@@ -70,13 +72,35 @@ pub(crate) fn is_unsuitable(level: c_int, name: c_int) -> bool {
     UNSUITABLE.iter().any(|(l, n, _)| (*l, *n) == (level, name))
 }
 
-/// Of these, one that `socket` has. Of keys (TCP_MD5SIG, TCP_AO) the kernel does not tell.
+/// Of these, one that `socket` has.
 pub(crate) fn unsuitable(socket: c_int) -> Option<&'static str> {
+    if address::option(socket, IPPROTO_IP, libc::IP_MULTICAST_LOOP) == Some(0) {
+        return Some("a key (TCP_MD5SIG, TCP_AO) or a BPF program");
+    }
     let asked = UNSUITABLE.iter().filter(|(level, name, _)| {
-        // what cannot be asked for by an int: a device's name (its index can), instructions of a filter
-        *level != IPPROTO_TCP && ![libc::SO_BINDTODEVICE, libc::SO_ATTACH_BPF].contains(name)
+        // of a device the name cannot be asked for by an int: its index can
+        !is_untold(*level, *name) && *name != libc::SO_BINDTODEVICE
     });
     asked.into_iter().find(|(level, name, _)| has(socket, *level, *name)).map(|(_, _, name)| *name)
+}
+
+/// Whether it is one of those that the kernel sets and does not tell.
+fn is_untold(level: c_int, name: c_int) -> bool {
+    const BPF: [c_int; 3] =
+        [libc::SO_ATTACH_BPF, libc::SO_ATTACH_REUSEPORT_CBPF, libc::SO_ATTACH_REUSEPORT_EBPF];
+    match level {
+        IPPROTO_TCP => is_unsuitable(level, name),
+        SOL_SOCKET => BPF.contains(&name),
+        _ => false,
+    }
+}
+
+/// The program has set an option of a socket that may be bound later. Of what the kernel would not tell then, the socket
+/// itself keeps a mark, through dup, fork and exec: IP_MULTICAST_LOOP off, which means nothing to TCP.
+pub(crate) fn note_untold(socket: c_int, level: c_int, name: c_int) {
+    if is_untold(level, name) {
+        address::set_int(socket, IPPROTO_IP, libc::IP_MULTICAST_LOOP, 0);
+    }
 }
 
 fn has(socket: c_int, level: c_int, name: c_int) -> bool {

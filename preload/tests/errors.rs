@@ -273,19 +273,33 @@ fn an_option_that_the_broker_s_listener_cannot_have_is_refused() {
     }
     let broker = Broker::start();
     let port = free_port();
-    let program = "import errno, socket, sys
+    let program = "import ctypes, errno, socket, struct, sys
 port, after = int(sys.argv[1]), sys.argv[2] == 'after'
+everything = (ctypes.c_ubyte * 8)(*struct.pack('HBBI', 6, 0, 0, 65535))
+filter = struct.pack('HxxxxxxQ', 1, ctypes.addressof(everything))
+key = struct.pack('HH4s120xBBHI80s', socket.AF_INET, 0, bytes([127, 0, 0, 1]), 0, 0, 3, 0, b'key')
+options = {
+    'IP_MINTTL': (socket.IPPROTO_IP, 21, 255),
+    'SO_ATTACH_FILTER': (socket.SOL_SOCKET, 26, filter),
+    'SO_ATTACH_REUSEPORT_CBPF': (socket.SOL_SOCKET, 51, filter),
+    'TCP_MD5SIG': (socket.IPPROTO_TCP, 14, key),
+}
 s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 try:
     if after: s.bind(('127.0.0.1', port))
-    s.setsockopt(socket.IPPROTO_IP, 21, 255)  # IP_MINTTL
+    s.setsockopt(*options[sys.argv[3]])
     if not after: s.bind(('127.0.0.1', port))
+    print('bound')
 except OSError as error: print(errno.errorcode[error.errno])";
-    for (when, expected) in [("before", "ENOTSUP\n"), ("after", "ENOPROTOOPT\n")] {
-        let mut exec = broker.exec(&[address(port, "a")]);
-        let output = exec.args(["python3", "-c", program, &port.to_string(), when]).output().unwrap();
-        assert_eq!(text(&output.stdout), expected, "{output:?}");
-        assert_eq!(text(&output.stderr).lines().count(), 1, "{output:?}");
+    for option in ["IP_MINTTL", "SO_ATTACH_FILTER", "SO_ATTACH_REUSEPORT_CBPF", "TCP_MD5SIG"] {
+        for (when, expected) in [("before", "ENOTSUP\n"), ("after", "ENOPROTOOPT\n")] {
+            let mut exec = broker.exec(&[address(port, "a")]);
+            exec.args(["python3", "-c", program, &port.to_string(), when, option]);
+            let output = exec.output().unwrap();
+            assert_eq!(text(&output.stdout), expected, "{option}: {output:?}");
+            assert_eq!(text(&output.stderr).lines().count(), 1, "{option}: {output:?}");
+        }
     }
 }
 
