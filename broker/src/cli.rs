@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{self, Compatibility, Config};
+use crate::config::{self, Compatibility, Config, RelayTo};
+use crate::config_keys::{self, listen_address};
+use crate::error::StartError;
 use crate::exec::Exec;
 use crate::log::Log;
 use crate::signals::Signals;
@@ -49,29 +51,29 @@ struct Run {
     #[arg(long, value_name = "NAME")]
     control_group: Option<String>,
     /// What "all addresses" means; may be given several times [default: all].
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = listen_address)]
     listen: Vec<IpAddr>,
     /// How long a preamble may take [default: 30].
-    #[arg(long, value_name = "SECONDS", value_parser = receive_timeout)]
+    #[arg(long, value_name = "SECONDS", value_parser = receive_timeout, allow_negative_numbers = true)]
     receive_timeout_seconds: Option<std::time::Duration>,
     /// How long nothing may move in a relayed connection; 0: for ever [default: 3600].
-    #[arg(long, value_name = "SECONDS", value_parser = relay_idle)]
+    #[arg(long, value_name = "SECONDS", value_parser = relay_idle, allow_negative_numbers = true)]
     relay_idle_seconds: Option<std::time::Duration>,
     /// How many connections may wait in the queue of a registration [default: 100].
-    #[arg(long, value_name = "CONNECTIONS", value_parser = max_pending_connections)]
+    #[arg(long, value_name = "CONNECTIONS", value_parser = max_pending_connections, allow_negative_numbers = true)]
     max_pending_connections: Option<usize>,
     /// How many addresses one registration may have [default: 1024].
-    #[arg(long, value_name = "ADDRESSES", value_parser = quota)]
+    #[arg(long, value_name = "ADDRESSES", value_parser = quota, allow_negative_numbers = true)]
     max_addresses_per_registration: Option<usize>,
     /// How many registrations the workers of one user may have [default: an eighth of the limit of open files].
-    #[arg(long, value_name = "REGISTRATIONS", value_parser = quota)]
+    #[arg(long, value_name = "REGISTRATIONS", value_parser = quota, allow_negative_numbers = true)]
     max_registrations_per_user: Option<usize>,
     /// How many local addresses, with their ports, the workers of one user may listen on [default: a sixteenth of the limit of
     /// open files, at most 1024].
-    #[arg(long, value_name = "LISTENERS", value_parser = quota)]
+    #[arg(long, value_name = "LISTENERS", value_parser = quota, allow_negative_numbers = true)]
     max_listeners_per_user: Option<usize>,
     /// How many control connections the workers of one user may have [default: an eighth of the limit of open files].
-    #[arg(long, value_name = "CONNECTIONS", value_parser = quota)]
+    #[arg(long, value_name = "CONNECTIONS", value_parser = quota, allow_negative_numbers = true)]
     max_control_connections_per_user: Option<usize>,
     /// `smsvchost`: reset connections wherever the original does.
     #[arg(long, value_name = "MODE")]
@@ -88,30 +90,30 @@ enum CompatibilityArgument {
 }
 
 fn receive_timeout(text: &str) -> Result<std::time::Duration, String> {
-    config::receive_timeout(text.parse().map_err(|_| "not a number of seconds".to_owned())?)
+    config::receive_timeout(seconds(text)?)
 }
 
 fn relay_idle(text: &str) -> Result<std::time::Duration, String> {
-    config::relay_idle(text.parse().map_err(|_| "not a number of seconds".to_owned())?)
+    config::relay_idle(seconds(text)?)
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "it is no number of seconds; write, for instance, 30".to_owned())
 }
 
 fn max_pending_connections(text: &str) -> Result<usize, String> {
-    config::max_pending_connections(text.parse().map_err(|_| "not a number".to_owned())?)
+    config_keys::whole(text, &config_keys::PENDING)
 }
 
 fn quota(text: &str) -> Result<usize, String> {
-    config::quota(text.parse().map_err(|_| "not a number".to_owned())?)
+    config_keys::whole(text, &config_keys::QUOTA)
 }
 
 impl Run {
     fn into_config(self) -> Result<Config> {
         let mut config = match &self.config {
             None => Config::default(),
-            Some(file) => {
-                let text = std::fs::read_to_string(file)
-                    .with_context(|| format!("the configuration {} cannot be read", file.display()))?;
-                Config::from_toml(&text).with_context(|| format!("the configuration {}", file.display()))?
-            }
+            Some(file) => Config::from_file(file)?,
         };
         config.control = self.control.or(config.control);
         config.control_group = self.control_group.or(config.control_group);
@@ -186,12 +188,20 @@ fn run(arguments: Run) -> ExitCode {
 }
 
 fn serve(arguments: Run) -> Result<()> {
+    let file = arguments.config.clone();
     let config = arguments.into_config()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         // Before the socket appears, so that whoever sees it may end us.
         let mut signals = Signals::new()?;
-        let broker = Broker::start(config).await?;
+        let names = names(&config);
+        let broker = Broker::start(config).await.map_err(|error| match (&error, &file) {
+            (StartError::Route { .. }, Some(file)) => {
+                anyhow::Error::from(error).context(format!("the configuration {}", file.display()))
+            }
+            _ => error.into(),
+        })?;
+        tokio::spawn(tell_unresolved(names));
         let failed = tokio::select! {
             signal = signals.end() => {
                 tracing::info!("ending: {signal}");
@@ -205,4 +215,25 @@ fn serve(arguments: Run) -> Result<()> {
     // A name that is being resolved would hold up the end.
     runtime.shutdown_background();
     result
+}
+
+/// The back-ends that have to be resolved, and at which line.
+fn names(config: &Config) -> Vec<(usize, String)> {
+    let name = |route: &config::Route| match &route.relay {
+        RelayTo::Name(name) => Some((route.line, name.clone())),
+        _ => None,
+    };
+    config.routes.iter().filter_map(name).collect()
+}
+
+/// A name is resolved at each connection. One that cannot be now may be a mistake.
+async fn tell_unresolved(names: Vec<(usize, String)>) {
+    for (line, name) in names {
+        if let Err(error) = tokio::net::lookup_host(&name).await {
+            tracing::warn!(
+                "the configuration's line {line}: the relay {name:?} cannot be resolved: {error}; until it can be, its \
+                 connections are refused"
+            );
+        }
+    }
 }

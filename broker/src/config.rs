@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use router::{Host, HostNameComparison, Prefix};
+use router::{Host, HostNameComparison, Prefix, PrefixError};
 use serde::Deserialize;
 
 use crate::config_keys::check_keys;
@@ -69,6 +69,8 @@ pub struct Route {
     pub prefix: Prefix,
     /// Where its connections go.
     pub relay: RelayTo,
+    /// At which line of the configuration it stands.
+    pub line: usize,
 }
 
 /// The address of a back-end.
@@ -130,11 +132,11 @@ struct File {
     control_group: Option<String>,
     receive_timeout_seconds: Option<toml::Spanned<f64>>,
     relay_idle_seconds: Option<toml::Spanned<f64>>,
-    max_pending_connections: Option<toml::Spanned<usize>>,
-    max_addresses_per_registration: Option<toml::Spanned<usize>>,
-    max_registrations_per_user: Option<toml::Spanned<usize>>,
-    max_listeners_per_user: Option<toml::Spanned<usize>>,
-    max_control_connections_per_user: Option<toml::Spanned<usize>>,
+    max_pending_connections: Option<usize>,
+    max_addresses_per_registration: Option<usize>,
+    max_registrations_per_user: Option<usize>,
+    max_listeners_per_user: Option<usize>,
+    max_control_connections_per_user: Option<usize>,
     compatibility: Option<Compatibility>,
     listen: Option<Listen>,
     #[serde(default)]
@@ -154,6 +156,27 @@ struct FileRoute {
 }
 
 impl Config {
+    /// Reads the configuration in a file.
+    ///
+    /// # Errors
+    /// As [`Config::from_toml`], with the file's name; or it cannot be read.
+    pub(crate) fn from_file(file: &Path) -> Result<Self, ConfigError> {
+        let name = file.display();
+        let octets = std::fs::read(file).map_err(|error| {
+            ConfigError::new(format_args!("the configuration {name} cannot be read: {error}"))
+        })?;
+        let read = String::from_utf8(octets).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let lines = error.as_bytes()[..valid].iter().filter(|octet| **octet == b'\n').count();
+            ConfigError::new(format_args!(
+                "line {}: what is there is no UTF-8; save the file as UTF-8",
+                lines + 1
+            ))
+        });
+        let config = read.and_then(|text| Self::from_toml(&text));
+        config.map_err(|error| ConfigError::new(format_args!("the configuration {name}: {error}")))
+    }
+
     /// Reads a configuration in TOML.
     ///
     /// ```
@@ -194,37 +217,24 @@ impl Config {
             config.relay_idle = relay_idle(*seconds.get_ref())
                 .map_err(|message| ConfigError::at_line(text, seconds.span().start, message))?;
         }
-        if let Some(most) = file.max_pending_connections {
-            config.max_pending_connections = max_pending_connections(*most.get_ref())
-                .map_err(|message| ConfigError::at_line(text, most.span().start, message))?;
-        }
-        let bound = |most: Option<toml::Spanned<usize>>| match most {
-            None => Ok(None),
-            Some(most) => match quota(*most.get_ref()) {
-                Ok(most) => Ok(Some(most)),
-                Err(message) => Err(ConfigError::at_line(text, most.span().start, message)),
-            },
-        };
+        config.max_pending_connections =
+            file.max_pending_connections.unwrap_or(config.max_pending_connections);
         config.quota = Quota {
-            addresses_per_registration: bound(file.max_addresses_per_registration)?,
-            registrations_per_user: bound(file.max_registrations_per_user)?,
-            listeners_per_user: bound(file.max_listeners_per_user)?,
-            control_connections_per_user: bound(file.max_control_connections_per_user)?,
+            addresses_per_registration: file.max_addresses_per_registration,
+            registrations_per_user: file.max_registrations_per_user,
+            listeners_per_user: file.max_listeners_per_user,
+            control_connections_per_user: file.max_control_connections_per_user,
         };
-        let mut lines = Vec::new();
         for file_route in file.route {
             let at = file_route.address.span().start;
             let route = file_route.check(text)?;
-            if let Some(n) = config.routes.iter().position(|other| other.excludes(&route)) {
-                let (address, other) = (route.prefix.address(), config.routes[n].prefix.address());
-                let message = format_args!(
-                    "the address {address:?} is that of the route at line {} already, as {other:?}",
-                    lines[n]
-                )
-                .to_string();
+            if let Some(other) = config.routes.iter().find(|other| other.excludes(&route)) {
+                let (address, line, other) = (route.prefix.address(), other.line, other.prefix.address());
+                let message = format!(
+                    "the address {address:?} is that of the route at line {line} already, as {other:?}; leave one of them"
+                );
                 return Err(ConfigError::at_line(text, at, message));
             }
-            lines.push(line_of(text, at));
             config.routes.push(route);
         }
         Ok(config)
@@ -251,20 +261,6 @@ pub(crate) fn relay_idle(seconds: f64) -> Result<Duration, String> {
         })
 }
 
-/// A bound of a queue.
-pub(crate) fn max_pending_connections(most: usize) -> Result<usize, String> {
-    // 0 would refuse everything, as in the original.
-    (1..=100_000)
-        .contains(&most)
-        .then_some(most)
-        .ok_or_else(|| format!("max_pending_connections is {most}; it must be from 1 to 100000"))
-}
-
-/// A bound of what workers may hold.
-pub(crate) fn quota(most: usize) -> Result<usize, String> {
-    (1..=1 << 20).contains(&most).then_some(most).ok_or_else(|| format!("{most} is not from 1 to 1048576"))
-}
-
 impl FileRoute {
     fn check(self, text: &str) -> Result<Route, ConfigError> {
         let mode = match &self.host_name_comparison {
@@ -280,7 +276,13 @@ impl FileRoute {
             let message = format_args!("the address {address:?}: {why}").to_string();
             ConfigError::at_line(text, self.address.span().start, message)
         };
-        let prefix = Prefix::parse(address, mode).map_err(|error| at_address(&error))?;
+        let prefix = Prefix::parse(address, mode).map_err(|error| match error {
+            PrefixError::Scheme => at_address(&format_args!("{error}; write net.tcp://HOST:PORT/PATH")),
+            _ if !address.contains("://") => {
+                at_address(&format_args!("{error}; write net.tcp://HOST:PORT/PATH"))
+            }
+            _ => at_address(&error),
+        })?;
         if prefix.port() == 0 {
             return Err(at_address(&NO_PORT));
         }
@@ -288,11 +290,11 @@ impl FileRoute {
         let relay: RelayTo = self.relay.get_ref().parse().map_err(at_relay)?;
         if relay.leads_to(&prefix) {
             return Err(at_relay(format!(
-                "the relay {:?} leads back to the route's own port",
+                "the relay {:?} leads back to the route's own port; write where the back-end listens",
                 self.relay.get_ref()
             )));
         }
-        Ok(Route { prefix, relay })
+        Ok(Route { prefix, relay, line: line_of(text, self.address.span().start) })
     }
 }
 
@@ -334,7 +336,7 @@ impl FromStr for RelayTo {
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
             return if address.port() == 0 {
-                Err(format!("the relay {text:?} has port 0"))
+                Err(format!("the relay {text:?} has port 0; write the port that the back-end listens on"))
             } else {
                 Ok(Self::Tcp(address))
             };
@@ -347,7 +349,10 @@ impl FromStr for RelayTo {
             {
                 Ok(Self::Name(text.to_owned()))
             }
-            _ => Err(format!("the relay {text:?} is neither IP:PORT, NAME:PORT nor unix:PATH")),
+            _ if text.starts_with('/') => Err(format!("the relay {text:?} is a path; write 'unix:{text}'")),
+            _ => Err(format!(
+                "the relay {text:?} is neither IP:PORT, NAME:PORT nor unix:PATH; write, for instance, 127.0.0.1:9101"
+            )),
         }
     }
 }
@@ -438,17 +443,18 @@ mod tests {
             ),
             (
                 "[[route]]\naddress = 'net.tcp://localhost:9000/a'\nrelay = 'nowhere'",
-                "line 3: the relay \"nowhere\" is neither IP:PORT, NAME:PORT nor unix:PATH",
+                "line 3: the relay \"nowhere\" is neither IP:PORT, NAME:PORT nor unix:PATH; write, for instance, \
+                 127.0.0.1:9101",
             ),
             (
                 "[[route]]\naddress = 'net.tcp://localhost:9000/a'\nrelay = '127.0.0.1:9000'",
-                "line 3: the relay \"127.0.0.1:9000\" leads back to the route's own port",
+                "line 3: the relay \"127.0.0.1:9000\" leads back to the route's own port; write where the back-end listens",
             ),
             (
                 "[[route]]\naddress = 'net.tcp://a:9000/x'\nrelay = '127.0.0.1:1'\n\n[[route]]\n\
                  address = 'net.tcp://b:9000/X/'\nrelay = '127.0.0.1:2'",
                 "line 6: the address \"net.tcp://b:9000/X/\" is that of the route at line 2 already, as \
-                 \"net.tcp://a:9000/x\"",
+                 \"net.tcp://a:9000/x\"; leave one of them",
             ),
             (
                 "[[route]]\naddress = 'net.tcp://localhost:0/a'\nrelay = '127.0.0.1:1'",
@@ -457,7 +463,7 @@ mod tests {
             ),
             (
                 "[[route]]\naddress = 'http://localhost/a'\nrelay = '127.0.0.1:1'",
-                "line 2: the address \"http://localhost/a\": the scheme is not net.tcp",
+                "line 2: the address \"http://localhost/a\": the scheme is not net.tcp; write net.tcp://HOST:PORT/PATH",
             ),
         ] {
             assert_eq!(refused(text), message);

@@ -12,7 +12,7 @@ pub enum StartError {
     #[error(transparent)]
     ControlPath(HandoffError),
     /// The control socket cannot be opened.
-    #[error("the control socket {} cannot be opened", path.display())]
+    #[error("the control socket {} cannot be opened{}", path.display(), elsewhere(source))]
     Control {
         /// The control socket.
         path: PathBuf,
@@ -20,14 +20,16 @@ pub enum StartError {
         source: HandoffError,
     },
     /// `control_group` names no group.
-    #[error("there is no group {group:?}; `getent group` lists those that this machine knows")]
+    #[error("control_group: there is no group {group:?}; `getent group` lists those that this machine knows")]
     Group {
         /// The name.
         group: String,
     },
     /// A static route cannot be opened.
-    #[error("the route {address}: {message}")]
+    #[error("line {line}: the route {address}: {message}")]
     Route {
+        /// Where it stands in the configuration.
+        line: usize,
         /// The route's address.
         address: String,
         /// Why.
@@ -36,4 +38,12 @@ pub enum StartError {
     /// The system refuses what every broker needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+/// What helps where the path itself is the mistake.
+fn elsewhere(source: &HandoffError) -> &'static str {
+    match source {
+        HandoffError::AlreadyRunning { .. } => "",
+        _ => " (--control, or `control` in the configuration, names another path)",
+    }
 }

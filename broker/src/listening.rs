@@ -121,7 +121,9 @@ impl std::fmt::Display for ListenError {
                     handoff::why_not_permitted(address.port())
                 )
             }
-            (Errno::ADDRNOTAVAIL, _) => write!(f, "{} is no address of this machine", address.ip()),
+            (Errno::ADDRNOTAVAIL, _) => {
+                write!(f, "{} is no address of this machine (`ip address` lists them)", address.ip())
+            }
             (Errno::MFILE | Errno::NFILE, _) => write!(f, "no descriptor is free to listen on {address}"),
             (errno, _) => write!(f, "cannot listen on {address}: {}", io::Error::from(errno)),
         }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use handoff::{ControlConnection, Route, Routed};
 use router::{HostNameComparison, Via};
@@ -34,11 +34,15 @@ pub(crate) struct RouteArguments {
     control: Option<PathBuf>,
     /// The local address and port that the connection comes to [default: where a client of this machine would connect to, the
     /// port of the Via (808 if it has none) at its host if that is an IP address, else at 127.0.0.1].
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = local_address)]
     local: Option<SocketAddr>,
     /// The Via, or `-` to read one a line from standard input and answer each with one line.
     #[arg(value_name = "VIA")]
     via: OsString,
+}
+
+fn local_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "it is no IP address with a port; write, for instance, 127.0.0.1:808".to_owned())
 }
 
 /// Who is asked.
@@ -71,10 +75,7 @@ fn answer(arguments: RouteArguments) -> Result<bool> {
     let RouteArguments { config, control, local, via } = arguments;
     let mut source = match config {
         Some(file) => {
-            let text = std::fs::read_to_string(&file)
-                .with_context(|| format!("the configuration {} cannot be read", file.display()))?;
-            let config =
-                Config::from_toml(&text).with_context(|| format!("the configuration {}", file.display()))?;
+            let config = Config::from_file(&file)?;
             Source::Configuration(Box::new(Configured::new(&config)))
         }
         None => {

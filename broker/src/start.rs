@@ -201,6 +201,7 @@ fn open_routes(shared: &Shared, registry: &mut Registry, config: &Config) -> Res
     for step in [Registry::add_route, Registry::open_route] {
         for route in &config.routes {
             step(registry, route).map_err(|denied| StartError::Route {
+                line: route.line,
                 address: route.prefix.address().to_owned(),
                 message: denied.told().message,
             })?;
@@ -209,7 +210,8 @@ fn open_routes(shared: &Shared, registry: &mut Registry, config: &Config) -> Res
     let circle = first_circle(config, &shared.table.load());
     circle.map_or(Ok(()), |(route, message)| {
         let address = route.prefix.address().to_owned();
-        Err(StartError::Route { address, message: format!("its relay leads back: {message}") })
+        let message = format!("its relay leads back: {message}; write where the back-end listens");
+        Err(StartError::Route { line: route.line, address, message })
     })
 }
 

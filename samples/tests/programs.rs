@@ -226,3 +226,16 @@ fn what_a_program_is_and_how_it_is_called() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{name}");
     }
 }
+
+/// Its broker ends with the demonstration, however that ends, and the log has its last line.
+#[test]
+fn the_demonstrations_broker_ends_in_good_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = folder.path().join("control");
+    let mut broker = Process::start(sample("demo").arg("broker-process").arg("--control").arg(&control));
+    until(|| control.exists());
+    broker.close_input();
+    let (status, _, errors) = broker.finish();
+    assert!(status.success() && !control.exists(), "{errors:?}");
+    assert!(errors.last().is_some_and(|last| last.contains(" ended; ")), "{errors:?}");
+}
