@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, recv};
 
 use crate::config::RelayTo;
 use crate::outcome::{Counters, Outcome};
-use crate::queue::Queue;
+use crate::routes::queue::Queue;
 use crate::socket_options::{local_address, peer_address};
 
 /// The longest part of a Via that is logged, in characters; the longest Via has 2048 octets.

@@ -6,58 +6,30 @@
 //!
 //! accept → preamble → batch (or held, back_end, refuse) → outcome.
 
-mod accept;
-mod back_end;
-mod batch;
-mod bridge;
-mod circle;
 mod cli;
+mod command;
 mod config;
-mod config_keys;
 mod connection;
 mod control;
-mod denied;
-mod errands;
+mod dispatch;
 mod error;
-mod exec;
 mod failure;
-mod held;
-mod help;
-mod in_flight;
 mod limits;
-mod line;
-mod listeners;
 mod listening;
 mod lock;
-mod log;
-mod one_turn;
 mod outcome;
-mod owner;
-mod parked;
-mod ports;
-mod preamble;
-mod program;
-mod pump;
-mod queue;
-mod quota;
-mod refuse;
-mod registrar;
-mod registry;
 mod relay;
-mod route;
+mod routes;
 mod shared;
-mod signals;
 mod socket_options;
 mod start;
-mod table;
 mod tally;
-mod token;
 
 pub use cli::main_from;
 pub use config::{Compatibility, Config, ConfigError, Quota, RelayTo, Route};
+#[doc(hidden)]
+pub use dispatch::one_turn::OneTurn;
 pub use error::StartError;
 pub use failure::Failed;
-#[doc(hidden)]
-pub use one_turn::OneTurn;
 pub use outcome::{Counters, Outcome};
 pub use start::Broker;

@@ -8,17 +8,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::bridge::Bridges;
-use crate::circle::UnderWay;
+use crate::command::{Commands, Job};
 use crate::config::{Compatibility, Config};
+use crate::control::quota::Quotas;
 use crate::failure::Failures;
 use crate::limits::Descriptors;
-use crate::line::{Errand, Line};
 use crate::outcome::Counters;
-use crate::queue::Bounds;
-use crate::quota::Quotas;
-use crate::relay::Relays;
-use crate::table::Table;
+use crate::relay::bridge::Bridges;
+use crate::relay::circle::UnderWay;
+use crate::relay::relay_loop::Relays;
+use crate::routes::queue::Bounds;
+use crate::routes::table::Table;
 use crate::tally::Tally;
 
 /// See the module.
@@ -39,13 +39,13 @@ pub(crate) struct Shared {
     pub(crate) relayed: AtomicUsize,
     pub(crate) relays: Arc<Relays>,
     /// The way into the accept loop.
-    pub(crate) line: Arc<Line>,
+    pub(crate) commands: Arc<Commands>,
     /// What is left to tokio.
-    pub(crate) errands: UnboundedSender<Errand>,
+    pub(crate) jobs: UnboundedSender<Job>,
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config, errands: UnboundedSender<Errand>) -> io::Result<Self> {
+    pub(crate) fn new(config: &Config, jobs: UnboundedSender<Job>) -> io::Result<Self> {
         let descriptors = Descriptors::raise();
         let counters = Counters::default();
         Ok(Self {
@@ -62,8 +62,8 @@ impl Shared {
             under_way: Arc::default(),
             relayed: AtomicUsize::new(0),
             relays: Arc::new(Relays::new(config.relay_idle)?),
-            line: Arc::new(Line::new()?),
-            errands,
+            commands: Arc::new(Commands::new()?),
+            jobs,
         })
     }
 }

@@ -8,20 +8,21 @@ use std::thread;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::circle::first_circle;
+use crate::command::Command;
 use crate::config::{Config, RelayTo};
-use crate::control::ControlSocket;
+use crate::control::ports::Ports;
+use crate::control::registrar::Registrar;
+use crate::control::registry::Registry;
+use crate::control::socket;
+use crate::control::socket::ControlSocket;
+use crate::dispatch::helpers::Help;
+use crate::dispatch::{accept, back_end, background, helpers};
 use crate::error::StartError;
 use crate::failure::{Failed, Part};
-use crate::help::Help;
-use crate::line::Command;
 use crate::listening::is_here;
 use crate::outcome::Counters;
-use crate::ports::Ports;
-use crate::registrar::Registrar;
-use crate::registry::Registry;
+use crate::relay::circle::first_circle;
 use crate::shared::Shared;
-use crate::{accept, back_end, control, errands, help};
 
 /// A running broker.
 ///
@@ -62,11 +63,11 @@ impl Broker {
     ///
     /// Waits for nothing.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let (errands, errands_to_do) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(&config, errands)?);
-        let errands_to_do = errands::Inbox::new(errands_to_do, Arc::clone(&shared));
+        let (jobs, jobs_to_do) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(&config, jobs)?);
+        let jobs_to_do = background::Inbox::new(jobs_to_do, Arc::clone(&shared));
         let help = Arc::new(Help::default());
-        let ports = Ports::new(Arc::clone(&shared.line), shared.errands.clone(), config.listen.clone());
+        let ports = Ports::new(Arc::clone(&shared.commands), shared.jobs.clone(), config.listen.clone());
         let mut registry = Registry::new(Arc::clone(&shared), ports);
 
         let mut broker = Self {
@@ -84,7 +85,7 @@ impl Broker {
         };
         let part = Part::new(&broker.shared.failures, "the relay thread");
         broker.threads.push(broker.shared.relays.start(part, Box::new(ended))?);
-        broker.threads.extend(help::start(&broker.shared, &broker.help));
+        broker.threads.extend(helpers::start(&broker.shared, &broker.help));
         for ip in &config.listen {
             // It may come later: the network of a machine that starts is slower than its services.
             if let Err(error) = is_here(SocketAddr::new(*ip, 0)) {
@@ -93,7 +94,7 @@ impl Broker {
         }
         let routes = open_routes(&broker.shared, &mut registry, &config);
         // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
-        let (listener, access) = control::open(&config)?;
+        let (listener, access) = socket::open(&config)?;
         broker.control = Arc::new(listener);
         routes?;
         let shared = Arc::clone(&broker.shared);
@@ -101,9 +102,9 @@ impl Broker {
         let (registrar, thread) = Registrar::start(registry, part)?;
         broker.registrar = Some(thread);
         let control = Arc::clone(&broker.control);
-        let control = control::serve(control, access, registrar.clone(), Arc::clone(&shared));
+        let control = socket::serve(control, access, registrar.clone(), Arc::clone(&shared));
         broker.run("the control socket's task", control);
-        broker.run("the errands' task", errands::run(errands_to_do, registrar));
+        broker.run("the background task", background::run(jobs_to_do, registrar));
         broker.run("the log's task", async move { shared.tally.run().await });
         tracing::info!("ready");
         broker.was_ready = true;
@@ -191,7 +192,7 @@ impl Broker {
     /// Before the registrations end with the tasks: what waits in an accept socket is its worker's, and taken back from none.
     fn stop_threads(&self) {
         self.shared.failures.may_end();
-        self.shared.line.send(Command::Stop);
+        self.shared.commands.send(Command::Stop);
         self.help.stop();
         self.shared.relays.stop();
     }
@@ -269,19 +270,19 @@ mod tests {
         while broker.counters().accepted() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        broker.shared.line.send(Command::Panic);
+        broker.shared.commands.send(Command::Panic);
         let said = failed(&broker).await;
         assert_eq!(said, "the broker cannot go on, the accept thread has ended: it panicked");
         drop(worker);
         // To send something to it is no mistake either.
-        broker.shared.line.send(Command::MakeRoom);
+        broker.shared.commands.send(Command::MakeRoom);
         broker.stop().await;
     }
 
     #[tokio::test]
     async fn a_task_that_ends_is_told() {
         for (task, name) in
-            ["the control socket's task", "the errands' task", "the log's task"].iter().enumerate()
+            ["the control socket's task", "the background task", "the log's task"].iter().enumerate()
         {
             let folder = tempfile::tempdir().unwrap();
             let broker = broker(&folder).await;

@@ -1,0 +1,62 @@
+//! Why the registry refuses a request. What is to be said of another program stands in `/proc`, maybe in that of the last of
+//! thousands of processes: it is looked up by whoever tells, not by the registry, for which others wait.
+
+use handoff::{Refused, RefusedReason};
+use router::Prefix;
+
+use crate::listening::ListenError;
+use crate::listening::owner::program_of;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// All is known.
+    Known(Refused),
+    /// A registered address whose port cannot be opened.
+    NotOpened(String, ListenError),
+    /// An address that somebody has: which of the registered ones it is, and its worker's process.
+    Registered { address: String, existing: String, pid: u32 },
+}
+
+impl Denied {
+    pub(crate) fn not_opened(prefix: &Prefix, error: ListenError) -> Self {
+        Self::NotOpened(prefix.address().to_owned(), error)
+    }
+
+    pub(crate) fn reason(&self) -> RefusedReason {
+        match self {
+            Self::Known(refused) => refused.reason,
+            Self::NotOpened(_, error) => error.reason(),
+            Self::Registered { .. } => RefusedReason::ConflictingRegistration,
+        }
+    }
+
+    /// What the worker is told. Looks the other program up: that may take long.
+    pub(crate) fn told(self) -> Refused {
+        let reason = self.reason();
+        match self {
+            Self::Known(refused) => refused,
+            Self::NotOpened(address, error) => refused(reason, Some(&address), error.explained()),
+            Self::Registered { address, existing, pid } => {
+                let program = program_of(pid);
+                let message =
+                    format!("{address} is already registered, as {existing} by {program} (pid {pid})");
+                refused(reason, Some(&address), message)
+            }
+        }
+    }
+}
+
+impl From<Refused> for Denied {
+    fn from(refused: Refused) -> Self {
+        Self::Known(refused)
+    }
+}
+
+/// An address that would not leave room in the reply for the rest is not repeated. The message may have words of another
+/// worker in it, its name and its addresses, and this one may print it.
+pub(crate) fn refused(reason: RefusedReason, address: Option<&str>, message: String) -> Refused {
+    let address = address.filter(|address| address.len() <= handoff::MAX_MESSAGE / 2);
+    let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    Refused { reason, address: address.map(str::to_owned), message: message.chars().map(printable).collect() }
+}

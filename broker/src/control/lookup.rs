@@ -1,0 +1,102 @@
+//! The answer to `{"route": …}`, and to `broker route` from a file: which registration a Via belongs to, and why.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use handoff::{Route, Routed};
+use router::{HostNameComparison, Via};
+
+use crate::config::Compatibility;
+use crate::routes::table::{Choice, Found, Table};
+
+/// A line that is longer than this is no Via, whatever is in it.
+pub(crate) const LONGEST_VIA: usize = 2048;
+
+/// The running broker's answer.
+pub(crate) fn lookup(
+    table: &Table,
+    compatibility: Compatibility,
+    route: &Route,
+    listens_on: impl Fn(SocketAddr) -> bool,
+) -> Routed {
+    let asked = Asked { text: Cow::Borrowed(&route.via), not_utf8: route.not_utf8 };
+    match asked.parse_by(compatibility) {
+        Ok(via) => lookup_via(table, &via, route.local, listens_on),
+        Err(message) => reset(message),
+    }
+}
+
+pub(crate) fn lookup_via(
+    table: &Table,
+    via: &Via<'_>,
+    local: SocketAddr,
+    listens_on: impl Fn(SocketAddr) -> bool,
+) -> Routed {
+    if !listens_on(local) {
+        let message = format!("the broker does not listen on {local}: no registration asks for it");
+        return Routed { not_listening: true, message, ..Routed::default() };
+    }
+    let to = |address: &str, message: String| Routed {
+        address: Some(address.to_owned()),
+        message,
+        ..Routed::default()
+    };
+    match table.choose(via, local) {
+        Choice::Direct(target, found) => to(target.prefix.address(), because(found)),
+        Choice::Bridge(target, at, found) => {
+            let at = SocketAddr::new(at, local.port());
+            let message = format!("{}, over a connection that the broker makes to {at}", because(found));
+            to(target.prefix.address(), message)
+        }
+        Choice::None(miss) => Routed { message: miss.to_string(), ..Routed::default() },
+        Choice::Unknown => {
+            let message = format!("it depends on the local address; {} stands for all", local.ip());
+            Routed { message, ..Routed::default() }
+        }
+    }
+}
+
+fn because(Found { mode, segments }: Found) -> String {
+    let host = match mode {
+        HostNameComparison::Exact => "host and port of the Via",
+        _ => "the port of the connection",
+    };
+    let plural = if segments == 1 { "" } else { "s" };
+    format!("{mode}: {host} and {segments} segment{plural} of the path match")
+}
+
+/// A Via as it comes off the wire.
+pub(crate) struct Asked<'a> {
+    /// With U+FFFD for what is not UTF-8.
+    pub(crate) text: Cow<'a, str>,
+    pub(crate) not_utf8: bool,
+}
+
+impl<'a> From<&'a [u8]> for Asked<'a> {
+    fn from(octets: &'a [u8]) -> Self {
+        let text = String::from_utf8_lossy(octets);
+        Self { not_utf8: matches!(text, Cow::Owned(_)), text }
+    }
+}
+
+impl Asked<'_> {
+    /// As the original reads it.
+    pub(crate) fn parse(&self) -> Result<Via<'_>, String> {
+        if self.text.len() > LONGEST_VIA {
+            return Err(format!("the Via has more than {LONGEST_VIA} octets"));
+        }
+        Via::parse(&self.text).map_err(|error| error.to_string())
+    }
+
+    /// As a broker of this compatibility does.
+    pub(crate) fn parse_by(&self, compatibility: Compatibility) -> Result<Via<'_>, String> {
+        if self.not_utf8 && compatibility == Compatibility::Default {
+            return Err("the Via is not UTF-8".to_owned());
+        }
+        self.parse()
+    }
+}
+
+pub(crate) fn reset(message: String) -> Routed {
+    Routed { reset: true, message, ..Routed::default() }
+}

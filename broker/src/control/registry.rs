@@ -1,0 +1,318 @@
+//! Who has registered what: the only writer of the route table. It belongs to one thread, and nobody waits for a lock of it.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use handoff::tokio::AsyncControlPeer;
+use handoff::{
+    AcceptSender, AcceptSocket, PROTOCOL_VERSION, PeerCredentials, Refused, RefusedReason, Register,
+    accept_pair,
+};
+use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
+
+use super::denied::{Denied, refused};
+use super::ports::Ports;
+use crate::command::Command;
+use crate::config::{NO_PORT, Route};
+use crate::routes::queue::Queue;
+use crate::routes::table::{Bound, Table, Target, Way};
+use crate::shared::Shared;
+
+/// The longest registered address, in octets, as in the original.
+const LONGEST_ADDRESS: usize = 2048;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    shared: Arc<Shared>,
+    ports: Ports,
+    registrations: HashMap<u64, Registration>,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+struct Registration {
+    queue: Arc<Queue>,
+    prefixes: Vec<Prefix>,
+    /// What it keeps open.
+    open: Vec<SocketAddr>,
+    holder: Arc<AsyncControlPeer>,
+}
+
+/// A request whose members make sense.
+#[derive(Debug)]
+struct Checked {
+    prefixes: Vec<Prefix>,
+    bound: Bound,
+    per_message: usize,
+}
+
+impl Registry {
+    pub(crate) fn new(shared: Arc<Shared>, ports: Ports) -> Self {
+        Self { shared, ports, registrations: HashMap::new(), last_id: 0 }
+    }
+
+    /// Registers all addresses of a request or none; the socket is the worker's end.
+    pub(crate) fn register(
+        &mut self,
+        request: &Register,
+        holder: &Arc<AsyncControlPeer>,
+    ) -> Result<(u64, AcceptSocket), Denied> {
+        let quotas = &self.shared.quotas;
+        let Checked { prefixes, bound, per_message } = check(request, quotas.addresses_per_registration)?;
+        let uid = holder.credentials().uid;
+
+        let table = self.shared.table.load_full();
+        let past = self.conflicts(&table, &prefixes, &bound)?;
+        let wanted = prefixes.iter().flat_map(|prefix| self.ports.wanted(prefix, &bound));
+        let wanted: HashSet<SocketAddr> = wanted.map(|wanted| wanted.address).collect();
+        quotas
+            .admits(uid, wanted)
+            .map_err(|why| refused(RefusedReason::RegistrationQuotaExceeded, None, why))?;
+        let open = self.listen(&prefixes, &bound)?;
+        let ends = self.accept_socket().inspect_err(|_| self.ports.release(&open));
+        let (sender, ours, theirs) = ends?;
+
+        self.last_id += 1;
+        let id = self.last_id;
+        let queue = Arc::new(Queue::new(id, shown(&request.addresses), sender, ours, per_message));
+        let mut table = Table::clone(&table);
+        let ended: Vec<Registration> = past.iter().filter_map(|id| self.forget(*id, &mut table)).collect();
+        for prefix in &prefixes {
+            table.insert(Target::new(prefix.clone(), Way::HandOver(Arc::clone(&queue)), &bound));
+        }
+        self.shared.quotas.begin(uid, &open);
+        let registration = Registration { queue, prefixes, open, holder: Arc::clone(holder) };
+        self.registrations.insert(id, registration);
+        self.publish(table);
+        // Only now: what these left behind finds the new registration.
+        for registration in ended {
+            self.end(registration, "its worker has left");
+        }
+        let addresses = &request.addresses;
+        tracing::info!(registration = id, pid = holder.credentials().pid, uid, ?addresses, "registered");
+        Ok((id, theirs))
+    }
+
+    /// Ends a registration, if it has not ended.
+    pub(crate) fn unregister(&mut self, id: u64, reason: &'static str) {
+        let mut table = Table::clone(&self.shared.table.load());
+        let Some(registration) = self.forget(id, &mut table) else { return };
+        self.publish(table);
+        self.end(registration, reason);
+    }
+
+    /// Where a connection would go.
+    pub(crate) fn route(&self, route: &handoff::Route) -> handoff::Routed {
+        let Shared { table, compatibility, .. } = &*self.shared;
+        super::lookup::lookup(&table.load(), *compatibility, route, |local| self.ports.listens_on(local))
+    }
+
+    /// Adds a static route, which stays. Its port is opened when all are there, by [`Registry::open_route`]: nobody finds
+    /// half a configuration.
+    pub(crate) fn add_route(&mut self, route: &Route) -> Result<(), Denied> {
+        let table = self.shared.table.load_full();
+        self.conflicts(&table, std::slice::from_ref(&route.prefix), &Bound::default())?;
+        let mut table = Table::clone(&table);
+        let way = Way::Relay(Arc::new(route.relay.clone()));
+        table.insert(Target::new(route.prefix.clone(), way, &Bound::default()));
+        self.publish(table);
+        Ok(())
+    }
+
+    /// Opens the port of a static route.
+    pub(crate) fn open_route(&mut self, route: &Route) -> Result<(), Denied> {
+        self.listen(std::slice::from_ref(&route.prefix), &Bound::default())?;
+        self.ports.accept();
+        Ok(())
+    }
+
+    /// Closes a socket that was only kept for stragglers.
+    pub(crate) fn close_left(&mut self, left: &Weak<OwnedFd>) {
+        self.ports.close_left(left);
+    }
+
+    /// First the table, then the sockets: whoever comes through a new one finds what it was opened for.
+    fn publish(&mut self, table: Table) {
+        self.shared.table.store(Arc::new(table));
+        self.ports.accept();
+    }
+
+    /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back.
+    fn end(&mut self, registration: Registration, reason: &'static str) {
+        let Registration { queue, prefixes, open, holder } = registration;
+        queue.end();
+        let PeerCredentials { uid, pid, .. } = holder.credentials();
+        self.shared.quotas.end(uid, &open);
+        self.ports.release(&open);
+        let reason = if self.shared.failures.are_over() { "the broker ends" } else { reason };
+        let addresses: Vec<&str> = prefixes.iter().map(Prefix::address).collect();
+        tracing::info!(registration = queue.id(), pid, uid, reason, ?addresses, "registration ended");
+        self.shared.commands.send(Command::Ended(queue));
+    }
+
+    /// The sending end, our copy of the receiving end, and the worker's.
+    fn accept_socket(&self) -> Result<(AcceptSender, AcceptSocket, AcceptSocket), Refused> {
+        let make = || {
+            let (sender, theirs) = accept_pair()?;
+            Ok((sender, theirs.try_clone()?, theirs))
+        };
+        let mut made: io::Result<_> = make();
+        for _ in 0..10 {
+            if made.is_ok() {
+                break;
+            }
+            // Registrations are worth more than connections without a preamble.
+            self.shared.commands.send(Command::MakeRoom);
+            std::thread::sleep(Duration::from_millis(2));
+            made = make();
+        }
+        made.map_err(|error| {
+            let message = format!("the broker has no descriptor for another registration: {error}");
+            refused(RefusedReason::RegistrationQuotaExceeded, None, message)
+        })
+    }
+
+    /// Who has one of the addresses already. Those whose holder is gone are returned: they are about to end.
+    fn conflicts(&self, table: &Table, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<u64>, Denied> {
+        let mut past = Vec::new();
+        for prefix in prefixes {
+            for target in table.overlapping(prefix, bound) {
+                let holder =
+                    target.id().and_then(|id| self.registrations.get(&id)).map(|other| &other.holder);
+                match (target.id(), holder) {
+                    (Some(id), Some(holder)) if holder.has_ended() => past.push(id),
+                    (_, holder) => return Err(conflict(prefix, &target.prefix, holder)),
+                }
+            }
+        }
+        past.sort_unstable();
+        past.dedup();
+        Ok(past)
+    }
+
+    fn listen(&mut self, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<SocketAddr>, Denied> {
+        let mut open = Vec::new();
+        for prefix in prefixes {
+            let wanted = self.ports.wanted(prefix, bound);
+            let acquired = if wanted.is_empty() {
+                let message =
+                    "none of the addresses that the broker may listen on is of this family".to_owned();
+                Err(refused(RefusedReason::FailedToListen, Some(prefix.address()), message).into())
+            } else {
+                self.ports.acquire(&wanted).map_err(|error| Denied::not_opened(prefix, error))
+            };
+            match acquired {
+                Ok(acquired) => open.extend(acquired),
+                Err(denied) => {
+                    self.ports.release(&open);
+                    return Err(denied);
+                }
+            }
+        }
+        Ok(open)
+    }
+
+    /// Takes a registration out of the books and out of `table`.
+    fn forget(&mut self, id: u64, table: &mut Table) -> Option<Registration> {
+        let registration = self.registrations.remove(&id)?;
+        for prefix in &registration.prefixes {
+            table.remove(prefix, id);
+        }
+        Some(registration)
+    }
+}
+
+/// The checks of the original in its order (reference §4.3), as far as they need no table.
+fn check(request: &Register, most_addresses: usize) -> Result<Checked, Refused> {
+    use RefusedReason as Reason;
+
+    if request.protocol != PROTOCOL_VERSION {
+        let message = format!("the broker speaks protocol {PROTOCOL_VERSION}, not {}", request.protocol);
+        return Err(refused(Reason::VersionUnsupported, None, message));
+    }
+    let invalid =
+        |address: Option<&str>, message: String| Err(refused(Reason::InvalidArgument, address, message));
+    if request.addresses.is_empty() {
+        return invalid(None, "a registration has at least one address".to_owned());
+    }
+    if request.addresses.len() > most_addresses {
+        let message = format!(
+            "the registration has {} addresses; the broker's max_addresses_per_registration is {most_addresses}",
+            request.addresses.len()
+        );
+        return Err(refused(Reason::RegistrationQuotaExceeded, None, message));
+    }
+    if request.sockets_per_message == Some(0) {
+        return invalid(None, "sockets_per_message is 0; it is at least 1".to_owned());
+    }
+    if request.bound.as_ref().is_some_and(Vec::is_empty) {
+        return invalid(None, "bound is empty; no connection could be handed over".to_owned());
+    }
+    let mode = match request.host_name_comparison.as_deref().map(str::parse::<HostNameComparison>) {
+        None => HostNameComparison::default(),
+        Some(Ok(mode)) => mode,
+        Some(Err(error)) => return invalid(None, format!("host_name_comparison: {error}")),
+    };
+    let mut prefixes = Vec::with_capacity(request.addresses.len());
+    let mut seen = RouteTable::new();
+    for address in &request.addresses {
+        let prefix = parse(address, mode)?;
+        if prefix.port() == 0 {
+            return invalid(Some(address), format!("{address}: {NO_PORT}"));
+        }
+        if seen.register(prefix.clone(), ()).is_err() {
+            let message = format!("{address} is in the registration twice");
+            return Err(refused(Reason::ConflictingRegistration, Some(address), message));
+        }
+        prefixes.push(prefix);
+    }
+    let bound = Bound(request.bound.as_ref().map(|bound| bound.iter().copied().collect()));
+    if let Some(prefix) = prefixes.iter().find(|prefix| bound.excludes(prefix)) {
+        let message = format!(
+            "no connection could be handed over: {} names an IP address that is not among those in bound",
+            prefix.address()
+        );
+        return invalid(Some(prefix.address()), message);
+    }
+    Ok(Checked { prefixes, bound, per_message: request.sockets_per_message() })
+}
+
+fn parse(address: &str, mode: HostNameComparison) -> Result<Prefix, Refused> {
+    let parsed = Prefix::parse(address, mode);
+    let reason = match parsed {
+        Err(PrefixError::Scheme) => RefusedReason::ProtocolUnsupported,
+        Err(PrefixError::TooLong { .. }) => RefusedReason::PathTooLong,
+        _ if address.len() > LONGEST_ADDRESS => RefusedReason::PathTooLong,
+        Err(_) => RefusedReason::InvalidArgument,
+        Ok(prefix) => return Ok(prefix),
+    };
+    let message = match parsed {
+        Err(error) => error.to_string(),
+        Ok(_) => format!("the address has {} octets, more than {LONGEST_ADDRESS}", address.len()),
+    };
+    Err(refused(reason, Some(address), message))
+}
+
+/// Addresses for the log.
+fn shown(addresses: &[String]) -> String {
+    match addresses {
+        [] => String::new(),
+        [address] => address.clone(),
+        [first, more @ ..] => format!("{first} and {} more", more.len()),
+    }
+}
+
+fn conflict(prefix: &Prefix, existing: &Prefix, holder: Option<&Arc<AsyncControlPeer>>) -> Denied {
+    let (address, existing) = (prefix.address(), existing.address());
+    if let Some(holder) = holder {
+        let (address, existing) = (address.to_owned(), existing.to_owned());
+        return Denied::Registered { address, existing, pid: holder.credentials().pid };
+    }
+    let message = format!("{address} is already registered, as {existing} by the broker's configuration");
+    refused(RefusedReason::ConflictingRegistration, Some(address), message).into()
+}

@@ -1,0 +1,313 @@
+//! The control socket: one task per worker, one answer per request.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
+use handoff::{
+    AcceptSocket, ControlListener, ControlOptions, PeerCredentials, Refused, RefusedReason, Reply, Request,
+};
+use nix::unistd::Group;
+use rustix::process::getuid;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing::Level;
+
+use super::denied::{Denied, refused};
+use super::quota::Connected;
+use super::registrar::Registrar;
+use crate::command::Command;
+use crate::config::Config;
+use crate::error::StartError;
+use crate::shared::Shared;
+use crate::tally::{Kind, Tally};
+
+/// How many workers that may not register are listened to at a time. They are told so; they cannot use up descriptors.
+const STRANGERS: usize = 16;
+
+/// A conflict is looked at again before it is refused. A process that starts another has, for the moment between the two
+/// steps of that, a copy of its descriptors in the other: so a control connection may live a little longer than its worker.
+const LOOKS: usize = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+const DENIED: Kind = Kind { level: Level::WARN, what: "access denied" };
+const REFUSED: Kind = Kind { level: Level::WARN, what: "refused" };
+const NOT_ACCEPTED: Kind = Kind { level: Level::ERROR, what: "no worker can be accepted for a moment" };
+
+/// The listening control socket. Its path disappears with it.
+#[derive(Debug, Default)]
+pub(crate) struct ControlSocket(Option<AsyncControlListener>);
+
+impl ControlSocket {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.as_ref().map_or_else(|| Path::new(""), AsyncControlListener::path)
+    }
+
+    async fn accept(&self) -> io::Result<AsyncControlPeer> {
+        match &self.0 {
+            Some(listener) => listener.accept().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        if let Some(listener) = self.0.take() {
+            listener.remove();
+        }
+    }
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    user: u32,
+    /// The file system keeps everyone else out, supplementary groups considered.
+    group_only: bool,
+}
+
+impl Access {
+    fn admits(self, peer: &AsyncControlPeer) -> bool {
+        let uid = peer.credentials().uid;
+        uid == 0 || uid == self.user || self.group_only
+    }
+
+    /// Whether the peer may see what others registered.
+    fn admits_administrator(peer: &AsyncControlPeer) -> bool {
+        let uid = peer.credentials().uid;
+        uid == 0 || uid == getuid().as_raw()
+    }
+}
+
+/// Opens the control socket; a living broker is never displaced.
+pub(crate) fn open(config: &Config) -> Result<(ControlSocket, Access), StartError> {
+    let path = path(config)?;
+    let mut options = ControlOptions::default();
+    if let Some(group) = &config.control_group {
+        options = options.with_group(group_id(group)?);
+    }
+    let access = Access { user: getuid().as_raw(), group_only: config.control_group.is_some() };
+    let failed = |source| StartError::Control { path: path.clone(), source };
+    let listener = ControlListener::bind(&path, &options).map_err(failed)?;
+    let listener = AsyncControlListener::new(listener).map_err(|error| failed(error.into()))?;
+    tracing::info!("control socket: {}", path.display());
+    Ok((ControlSocket(Some(listener)), access))
+}
+
+fn path(config: &Config) -> Result<PathBuf, StartError> {
+    if let Some(path) = &config.control {
+        return Ok(path.clone());
+    }
+    match std::env::var_os(handoff::CONTROL_VARIABLE) {
+        Some(path) if !path.is_empty() => Ok(path.into()),
+        _ => handoff::default_control_path().map_err(StartError::ControlPath),
+    }
+}
+
+fn group_id(group: &str) -> Result<u32, StartError> {
+    if let Ok(id) = group.parse() {
+        return Ok(id);
+    }
+    match Group::from_name(group) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        _ => Err(StartError::Group { group: group.to_owned() }),
+    }
+}
+
+/// Accepts workers until it is cancelled.
+pub(crate) async fn serve(
+    listener: Arc<ControlSocket>,
+    access: Access,
+    registrar: Registrar,
+    shared: Arc<Shared>,
+) {
+    let strangers = Arc::new(AtomicUsize::new(0));
+    let mut workers = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = workers.join_next() => continue,
+        };
+        let peer = match accepted {
+            Ok(peer) => peer,
+            Err(error) => {
+                let about = error.raw_os_error().unwrap_or_default();
+                shared.tally.count(NOT_ACCEPTED, about.unsigned_abs().into(), || error.to_string());
+                shared.commands.send(Command::MakeRoom);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (uid, pid) = (peer.credentials().uid, peer.credentials().pid);
+        let refused = if !access.admits(&peer) {
+            let message = format!(
+                "user {uid} may not use this broker; its administrator admits a group with --control-group"
+            );
+            shared.tally.count(DENIED, uid.into(), || format!("user {uid}, pid {pid}"));
+            refused(RefusedReason::AccessDenied, None, message)
+        } else {
+            match shared.quotas.connect(uid) {
+                Ok(connected) => {
+                    workers.spawn(worker(Arc::new(peer), connected, registrar.clone(), Arc::clone(&shared)));
+                    continue;
+                }
+                Err(message) => {
+                    shared.tally.count(REFUSED, uid.into(), || format!("pid {pid}: {message}"));
+                    refused(RefusedReason::RegistrationQuotaExceeded, None, message)
+                }
+            }
+        };
+        if strangers.load(Ordering::Relaxed) < STRANGERS {
+            strangers.fetch_add(1, Ordering::Relaxed);
+            let strangers = Arc::clone(&strangers);
+            workers.spawn(async move {
+                turn_away(&peer, &Reply::Refused(refused)).await;
+                strangers.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    }
+}
+
+/// One worker until it leaves; its registrations leave with it.
+async fn worker(
+    peer: Arc<AsyncControlPeer>,
+    connected: Connected,
+    registrar: Registrar,
+    shared: Arc<Shared>,
+) {
+    let mut holding = Holding { registrar, _connected: connected, ids: Vec::new() };
+    while let Ok(Some(request)) = peer.receive().await {
+        let (reply, accept_socket, last) = match request {
+            Ok(request) => {
+                let mut answer = holding.answer(&request, &peer).await;
+                for _ in 0..LOOKS {
+                    if !is_conflict(&answer) {
+                        break;
+                    }
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    answer = holding.answer(&request, &peer).await;
+                }
+                match answer {
+                    Ok((reply, socket)) => (reply, socket, false),
+                    Err(denied) => (Reply::Refused(told(denied).await), None, false),
+                }
+            }
+            Err(malformed) => (malformed.reply(), None, true),
+        };
+        if let Reply::Refused(refused) = &reply {
+            log_refusal(&shared.tally, &peer, refused);
+        }
+        let sent = peer.send(&reply, accept_socket.as_ref().map(AcceptSocket::as_fd)).await;
+        if sent.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Whose request was refused, and why; once for the same again and again.
+fn log_refusal(tally: &Tally, peer: &AsyncControlPeer, refused: &Refused) {
+    let PeerCredentials { uid, pid, .. } = peer.credentials();
+    let mut subject = DefaultHasher::new();
+    (pid, refused.reason, &refused.address).hash(&mut subject);
+    tally.count(REFUSED, subject.finish(), || {
+        let address =
+            refused.address.as_ref().map(|address| format!(" address={address:?}")).unwrap_or_default();
+        format!("pid={pid} uid={uid} reason={}{address} message={:?}", refused.reason, refused.message)
+    });
+}
+
+/// What one control connection holds; ends with it, however it ends.
+#[derive(Debug)]
+struct Holding {
+    registrar: Registrar,
+    _connected: Connected,
+    ids: Vec<u64>,
+}
+
+type Answer = Result<(Reply, Option<AcceptSocket>), Denied>;
+
+impl Holding {
+    async fn answer(&mut self, request: &Request, peer: &Arc<AsyncControlPeer>) -> Answer {
+        match request {
+            Request::Register(register) => {
+                let (register, holder) = (register.clone(), Arc::clone(peer));
+                let registered =
+                    self.registrar.ask(move |registry| registry.register(&register, &holder)).await;
+                let (id, accept_socket) = registered?;
+                self.ids.push(id);
+                Ok((Reply::Registered { id }, Some(accept_socket)))
+            }
+            &Request::Unregister { id } => match self.ids.iter().position(|held| *held == id) {
+                Some(place) => {
+                    self.ids.swap_remove(place);
+                    self.registrar.ask(move |registry| registry.unregister(id, "unregistered")).await;
+                    Ok((Reply::Unregistered { id }, None))
+                }
+                None => {
+                    let message = format!("this control connection has no registration {id}");
+                    Err(refused(RefusedReason::InvalidArgument, None, message).into())
+                }
+            },
+            Request::Route(route) => match Access::admits_administrator(peer) {
+                true => {
+                    let route = route.clone();
+                    let routed = self.registrar.ask(move |registry| registry.route(&route)).await;
+                    Ok((Reply::Routed(routed), None))
+                }
+                false => {
+                    let message = "only root and the broker's own user may ask this".to_owned();
+                    Err(refused(RefusedReason::AccessDenied, None, message).into())
+                }
+            },
+            Request::NotSupported { name } => Err(not_supported(name).into()),
+            _ => Err(not_supported("this").into()),
+        }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        for id in std::mem::take(&mut self.ids) {
+            self.registrar.tell(move |registry| registry.unregister(id, "its worker has left"));
+        }
+    }
+}
+
+fn is_conflict(answer: &Answer) -> bool {
+    answer.as_ref().is_err_and(|denied| denied.reason() == RefusedReason::ConflictingRegistration)
+}
+
+/// What a worker is told, on a thread where it may take long; one at a time, so that no user can take all of those.
+async fn told(denied: Denied) -> Refused {
+    static ONE: Semaphore = Semaphore::const_new(1);
+    if let Denied::Known(refused) = denied {
+        return refused;
+    }
+    let _turn = ONE.acquire().await;
+    match tokio::task::spawn_blocking(move || denied.told()).await {
+        Ok(refused) => refused,
+        // The broker ends.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn not_supported(name: &str) -> Refused {
+    let name = name.escape_debug().take(100).collect::<String>();
+    refused(RefusedReason::NotSupported, None, format!("the broker does not know the request {name:?}"))
+}
+
+/// Whoever may not register is told so, whatever is asked.
+async fn turn_away(peer: &AsyncControlPeer, reply: &Reply) {
+    while let Ok(Some(request)) = peer.receive().await {
+        let malformed = request.as_ref().err().map(|malformed| malformed.reply());
+        if peer.send(malformed.as_ref().unwrap_or(reply), None).await.is_err() || malformed.is_some() {
+            return;
+        }
+    }
+}

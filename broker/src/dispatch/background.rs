@@ -1,0 +1,120 @@
+//! What the accept loop leaves to tokio, because it takes time: slow connections to back-ends, and the ends of others.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::back_end::{begin, join, not_relayed};
+use super::refuse::shut_down;
+use crate::command::Job;
+use crate::config::RelayTo;
+use crate::connection::Connection;
+use crate::control::registrar::Registrar;
+use crate::relay::relay_loop::CONNECT_TIME;
+use crate::shared::Shared;
+use crate::socket_options::STRAGGLERS;
+
+/// When a Unix socket whose queue was full is tried again.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// What is to be done. If nobody does it any more, the broker ends.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    jobs: UnboundedReceiver<Job>,
+    shared: Arc<Shared>,
+}
+
+impl Inbox {
+    pub(crate) fn new(jobs: UnboundedReceiver<Job>, shared: Arc<Shared>) -> Self {
+        Self { jobs, shared }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.jobs.close();
+        while let Ok(errand) = self.jobs.try_recv() {
+            if let Job::Relay(connection, _) = errand {
+                shut_down(&self.shared, connection);
+            }
+        }
+    }
+}
+
+/// A connection whose back-end is waited for; the broker may end meanwhile.
+#[derive(Debug)]
+struct Waiting {
+    initiator: Option<Connection>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(initiator) = self.initiator.take() {
+            shut_down(&self.shared, initiator);
+        }
+    }
+}
+
+/// Does errands until it is cancelled.
+pub(crate) async fn run(mut inbox: Inbox, registrar: Registrar) {
+    let mut waiting = JoinSet::new();
+    loop {
+        let errand = tokio::select! {
+            Some(errand) = inbox.jobs.recv() => errand,
+            Some(done) = waiting.join_next() => match done {
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                _ => continue,
+            },
+            else => return,
+        };
+        match errand {
+            Job::Gone(id) => {
+                registrar.tell(move |registry| {
+                    registry.unregister(id, "its worker has shut the accept socket down")
+                });
+            }
+            Job::CloseLater(left) => {
+                let registrar = registrar.clone();
+                waiting.spawn(async move {
+                    sleep(STRAGGLERS).await;
+                    registrar.tell(move |registry| registry.close_left(&left));
+                });
+            }
+            Job::Relay(initiator, to) => {
+                let held = Waiting { initiator: Some(initiator), shared: Arc::clone(&inbox.shared) };
+                waiting.spawn(relay(held, to));
+            }
+        }
+    }
+}
+
+async fn relay(mut held: Waiting, to: Arc<RelayTo>) {
+    let connected = timeout(CONNECT_TIME, wait_for(&to)).await;
+    let Some(initiator) = held.initiator.take() else { return };
+    match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(back_end) => join(&held.shared, initiator, back_end, to),
+        Err(error) => not_relayed(&held.shared, initiator, &to, error),
+    }
+}
+
+async fn wait_for(to: &RelayTo) -> io::Result<OwnedFd> {
+    if let RelayTo::Name(name) = to {
+        let stream = TcpStream::connect(name.as_str()).await?;
+        stream.set_nodelay(true)?;
+        return Ok(stream.into_std()?.into());
+    }
+    loop {
+        match begin(to)? {
+            Some(back_end) => return Ok(back_end),
+            None => sleep(RETRY).await,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Routes.
+
+mod in_flight;
+pub(crate) mod queue;
+pub(crate) mod table;

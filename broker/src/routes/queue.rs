@@ -1,0 +1,284 @@
+//! The queue of one registration: its accept socket, and the bounds on what may wait there.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use handoff::{AcceptError, AcceptSender, AcceptSocket, MAX_SOCKETS, SendError};
+use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown, sockopt};
+
+use super::in_flight::InFlight;
+use crate::limits::{Descriptors, share};
+
+/// Enough that one octet per message up to the default bound leaves the socket writable, so that every message a worker
+/// takes out wakes the broker.
+const SEND_BUFFER: usize = 262_144;
+
+/// The broker's ends of an accept socket.
+///
+/// The number of connections that wait in it is known as an upper bound only: every hand-over raises it, and the kernel is
+/// asked (`FIONREAD`) only when the bound is reached. So a hand-over costs one system call, and no queue grows past its bound,
+/// whichever threads send. (All queues together may, by what each thread has just sent: that bound has room to spare.)
+#[derive(Debug)]
+pub(crate) struct Queue {
+    id: u64,
+    /// What is registered, for the log.
+    address: String,
+    sender: AcceptSender,
+    /// The broker's copy of the worker's end: what the worker leaves behind is dispatched again from here.
+    receiver: AcceptSocket,
+    per_message: usize,
+    in_flight: InFlight,
+    /// Connections that wait in the broker because the queue is full.
+    held: AtomicUsize,
+    /// Whether a loop looks after it from time to time.
+    watched: AtomicBool,
+    ended: AtomicBool,
+}
+
+/// What all queues share.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// `max_pending_connections`.
+    per_queue: usize,
+    /// In flight to all workers together, at most.
+    all: usize,
+    /// The sum of the upper bounds of all queues.
+    in_flight: AtomicUsize,
+    /// Held for full queues, at most.
+    held_all: usize,
+    /// Held for full queues.
+    held: AtomicUsize,
+}
+
+impl Bounds {
+    /// With nothing in the queues.
+    pub(crate) fn new(per_queue: usize, descriptors: &Descriptors) -> Self {
+        Self {
+            per_queue,
+            all: descriptors.in_flight,
+            in_flight: AtomicUsize::new(0),
+            held_all: descriptors.held,
+            held: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// Why a queue did not take a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its own bound is reached, or the socket's buffer is full: it becomes writable when the worker takes something.
+    Full,
+    /// All queues together hold too much, or the kernel has no memory; nothing tells when that changes.
+    Crowded,
+    /// The worker shut its end down, or the registration has ended.
+    Gone,
+    /// The kernel refused for another reason.
+    Failed,
+}
+
+impl From<SendError> for Refusal {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Full => Self::Full,
+            SendError::InFlight => Self::Crowded,
+            SendError::Gone => Self::Gone,
+            SendError::Io(error) if is_shortage(&error) => Self::Crowded,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// The kernel has no memory for a message just now.
+fn is_shortage(error: &io::Error) -> bool {
+    Errno::from_io_error(error)
+        .is_some_and(|errno| [Errno::NOBUFS, Errno::NOMEM, Errno::INTR].contains(&errno))
+}
+
+impl Queue {
+    pub(crate) fn new(
+        id: u64,
+        address: String,
+        sender: AcceptSender,
+        receiver: AcceptSocket,
+        per_message: usize,
+    ) -> Self {
+        // Without it the queue still works; it is refilled in larger steps.
+        let _ = sockopt::set_socket_send_buffer_size(&sender, SEND_BUFFER);
+        Self {
+            id,
+            address,
+            sender,
+            receiver,
+            per_message,
+            in_flight: InFlight::default(),
+            held: AtomicUsize::new(0),
+            watched: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What is registered.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// How many connections may go into one message.
+    pub(crate) fn per_message(&self) -> usize {
+        self.per_message
+    }
+
+    /// Takes places for up to `wanted` connections.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Full`] or [`Refusal::Crowded`] if there is none.
+    fn begin(&self, wanted: usize, bounds: &Bounds) -> Result<usize, Refusal> {
+        let may = || share(bounds.per_queue, bounds.all, bounds.in_flight.load(Ordering::Relaxed));
+        let mut places = self.in_flight.begin(wanted, may());
+        if places < wanted {
+            self.refresh(bounds);
+            places += self.in_flight.begin(wanted - places, may());
+        }
+        if places > 0 {
+            bounds.in_flight.fetch_add(places, Ordering::Relaxed);
+            return Ok(places);
+        }
+        let full = self.in_flight.at_most() >= bounds.per_queue;
+        Err(if full { Refusal::Full } else { Refusal::Crowded })
+    }
+
+    /// Asks the kernel how many connections really wait, and returns it.
+    pub(crate) fn refresh(&self, bounds: &Bounds) -> usize {
+        self.refresh_by(bounds, || self.receiver.waiting().unwrap_or(0))
+    }
+
+    fn refresh_by(&self, bounds: &Bounds, waiting: impl FnOnce() -> usize) -> usize {
+        let (waiting, taken) = self.in_flight.count(waiting);
+        if taken > 0 {
+            bounds.in_flight.fetch_sub(taken, Ordering::Relaxed);
+        }
+        waiting
+    }
+
+    /// Hands the first of these connections over, all in one message: as many as the worker takes in one and there is room
+    /// for. Returns how many; the caller closes its copies.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if none is handed over.
+    pub(crate) fn send<'a>(
+        &self,
+        sockets: impl Iterator<Item = BorrowedFd<'a>>,
+        bounds: &Bounds,
+    ) -> Result<usize, Refusal> {
+        let mut message: [BorrowedFd<'_>; MAX_SOCKETS] = [self.as_fd(); MAX_SOCKETS];
+        let mut wanted = 0;
+        for (place, socket) in message.iter_mut().zip(sockets).take(self.per_message) {
+            *place = socket;
+            wanted += 1;
+        }
+        let count = self.begin(wanted, bounds)?;
+        match self.sender.send(message.get(..count).unwrap_or_default()) {
+            Ok(()) => {
+                self.in_flight.sent(count);
+                Ok(count)
+            }
+            Err(error) => {
+                self.in_flight.not_sent(count);
+                bounds.in_flight.fetch_sub(count, Ordering::Relaxed);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Changes when the worker takes something, as of the last [`Queue::refresh`].
+    pub(crate) fn taken(&self) -> usize {
+        self.in_flight.taken()
+    }
+
+    /// Whether connections wait in the broker for this queue; newcomers go behind them.
+    pub(crate) fn holds(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes a place among those that wait in the broker; false if there is none.
+    pub(crate) fn hold(&self, bounds: &Bounds) -> bool {
+        let may = share(bounds.per_queue, bounds.held_all, bounds.held.load(Ordering::Relaxed));
+        if self.held.load(Ordering::Relaxed) >= may {
+            return false;
+        }
+        self.held.fetch_add(1, Ordering::Relaxed);
+        bounds.held.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives places back.
+    pub(crate) fn release(&self, places: usize, bounds: &Bounds) {
+        self.held.fetch_sub(places, Ordering::Relaxed);
+        bounds.held.fetch_sub(places, Ordering::Relaxed);
+    }
+
+    /// True for the first caller until [`Queue::unwatch`].
+    pub(crate) fn watch(&self) -> bool {
+        !self.watched.load(Ordering::Relaxed) && !self.watched.swap(true, Ordering::Relaxed)
+    }
+
+    /// The loop that looks after it does so no longer.
+    pub(crate) fn unwatch(&self) {
+        self.watched.store(false, Ordering::Relaxed);
+    }
+
+    /// Unwatches the queue if nothing is in it, and nothing waits for it.
+    pub(crate) fn unwatch_if_empty(&self, bounds: &Bounds) -> bool {
+        self.unwatch_if(|| self.refresh(bounds) == 0 && !self.holds())
+    }
+
+    fn unwatch_if(&self, mut empty: impl FnMut() -> bool) -> bool {
+        if !empty() {
+            return false;
+        }
+        self.unwatch();
+        // Another thread may have sent before that, and have found it watched. If it finds now that it is not, it says so, and we
+        // need not. (The kernel's lock of the accept socket orders its send and our question.)
+        empty() || !self.watch()
+    }
+
+    /// Ends the queue: whatever is sent from now on fails with [`Refusal::Gone`], and what was sent before is still there
+    /// to be received or drained. The kernel orders the two, so nothing is sent behind a drain.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        let _ = shutdown(&self.sender, Shutdown::Write);
+    }
+
+    /// Whether the registration has ended. It is in the table no longer then.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Takes back what the worker has not received.
+    ///
+    /// # Errors
+    ///
+    /// [`AcceptError`] if there are no descriptors for it; what was not taken stays in the queue.
+    pub(crate) fn drain(&self, bounds: &Bounds, each: impl FnMut(OwnedFd)) -> Result<(), AcceptError> {
+        let drained = self.receiver.drain(each);
+        self.refresh(bounds);
+        drained
+    }
+}
+
+impl AsFd for Queue {
+    /// The sending end, to wait for.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.sender.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests;
