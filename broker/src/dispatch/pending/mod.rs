@@ -1,0 +1,120 @@
+//! Connections that wait for a worker: held while its queue is full ([`held`]), answered when it takes none for too long
+//! ([`stalled`]), taken back when it leaves them ([`reclaim`]).
+
+mod held;
+mod reclaim;
+mod stalled;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::held::Held;
+use self::reclaim::Reclaim;
+use self::stalled::Watch;
+use crate::connection::Connection;
+use crate::outcome::Outcome;
+use crate::routes::queue::{Queue, Refusal};
+use crate::shared::Shared;
+
+/// What becomes of a connection that does not wait any longer.
+#[derive(Clone, Debug)]
+pub(crate) enum Next {
+    /// It is dispatched again; nothing was read from it.
+    Again,
+    /// It ends here, and this queue is why, if one is.
+    End(Outcome, Option<Arc<Queue>>),
+}
+
+/// Connections that do not wait any longer.
+pub(crate) type Leaving = Vec<(Connection, Next)>;
+
+fn all(connections: impl IntoIterator<Item = Connection>, next: &Next) -> Leaving {
+    connections.into_iter().map(|connection| (connection, next.clone())).collect()
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    held: Held,
+    watch: Watch,
+    reclaim: Reclaim,
+}
+
+impl Pending {
+    pub(crate) fn new(shared: Arc<Shared>, epoll: Arc<OwnedFd>) -> Self {
+        Self {
+            held: Held::new(Arc::clone(&shared), epoll),
+            watch: Watch::new(Arc::clone(&shared)),
+            reclaim: Reclaim::new(shared),
+        }
+    }
+
+    /// Holds a connection that its queue refused; returns it if that may not be.
+    pub(crate) fn hold(
+        &mut self,
+        connection: Connection,
+        queue: Arc<Queue>,
+        refusal: Refusal,
+        now: Instant,
+    ) -> Option<(Connection, Next)> {
+        let refused = self.held.hold(connection, Arc::clone(&queue), refusal, now);
+        if refused.is_none() && queue.watch() {
+            self.watch(queue, now);
+        }
+        refused
+    }
+
+    /// Sends what waits for a queue, which takes more.
+    pub(crate) fn flush(&mut self, id: u64, now: Instant) -> Leaving {
+        self.held.flush(id, now)
+    }
+
+    /// Looks after a queue that has connections in it.
+    pub(crate) fn watch(&mut self, queue: Arc<Queue>, now: Instant) {
+        self.watch.add(queue, now);
+    }
+
+    /// The registration has ended. Nothing was read from what its worker left behind: another may serve it.
+    pub(crate) fn dispatch_again(&mut self, queue: &Arc<Queue>, now: Instant) -> Leaving {
+        self.watch.forget(queue);
+        all(self.take_back(queue, now), &Next::Again)
+    }
+
+    /// What the worker has not received, and what waited for that.
+    fn take_back(&mut self, queue: &Arc<Queue>, now: Instant) -> Vec<Connection> {
+        let mut left = self.reclaim.take(queue);
+        if self.reclaim.is_incomplete() {
+            self.held.retry_soon(now);
+        }
+        left.extend(self.held.release(queue.id()));
+        left
+    }
+
+    /// When something is due that no event will tell of.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.held.retry_at().into_iter().chain(self.watch.look_at()).min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn keep_time(&mut self, now: Instant) -> Leaving {
+        let mut leaving = Leaving::new();
+        if self.held.is_retry_due(now) {
+            self.watch.refresh();
+            leaving.extend(self.held.flush_all(now));
+            for queue in self.reclaim.incomplete() {
+                leaving.extend(self.dispatch_again(&queue, now));
+            }
+        }
+        for queue in self.watch.stalled(now) {
+            let left = self.take_back(&queue, now);
+            leaving.extend(all(left, &Next::End(Outcome::EndpointUnavailable, Some(queue))));
+        }
+        leaving
+    }
+
+    /// The broker ends.
+    pub(crate) fn leave(&mut self) -> Leaving {
+        all(self.held.leave(), &Next::End(Outcome::ShutDown, None))
+    }
+}
