@@ -6,6 +6,7 @@
 //!
 //! accept → preamble → batch (or held, back_end, refuse) → outcome.
 
+mod background;
 mod cli;
 mod command;
 mod config;

@@ -8,6 +8,7 @@ use std::thread;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::background;
 use crate::command::Command;
 use crate::config::{Config, RelayTo};
 use crate::control::ports::Ports;
@@ -16,7 +17,7 @@ use crate::control::registry::Registry;
 use crate::control::socket;
 use crate::control::socket::ControlSocket;
 use crate::dispatch::helpers::Help;
-use crate::dispatch::{accept, back_end, background, helpers};
+use crate::dispatch::{accept, back_end, helpers};
 use crate::error::StartError;
 use crate::failure::{Failed, Part};
 use crate::listening::is_here;

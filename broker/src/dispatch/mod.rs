@@ -5,7 +5,6 @@
 
 pub(crate) mod accept;
 pub(crate) mod back_end;
-pub(crate) mod background;
 mod batch;
 mod event_key;
 pub(crate) mod helpers;

@@ -9,7 +9,7 @@ use handoff::MAX_SOCKETS;
 use rustix::event::epoll;
 use tracing::Level;
 
-use super::{Leaving, Next, all};
+use super::leaving::{Leaving, Next, all};
 use crate::command::Job;
 use crate::connection::{Connection, Seen, Whom};
 use crate::dispatch::event_key::EventKey;

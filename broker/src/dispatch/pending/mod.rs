@@ -2,6 +2,7 @@
 //! ([`stalled`]), taken back when it leaves them ([`reclaim`]).
 
 mod held;
+mod leaving;
 mod reclaim;
 mod stalled;
 
@@ -10,28 +11,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::held::Held;
+use self::leaving::all;
+pub(crate) use self::leaving::{Leaving, Next};
 use self::reclaim::Reclaim;
 use self::stalled::Watch;
 use crate::connection::Connection;
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
 use crate::shared::Shared;
-
-/// What becomes of a connection that does not wait any longer.
-#[derive(Clone, Debug)]
-pub(crate) enum Next {
-    /// It is dispatched again; nothing was read from it.
-    Again,
-    /// It ends here, and this queue is why, if one is.
-    End(Outcome, Option<Arc<Queue>>),
-}
-
-/// Connections that do not wait any longer.
-pub(crate) type Leaving = Vec<(Connection, Next)>;
-
-fn all(connections: impl IntoIterator<Item = Connection>, next: &Next) -> Leaving {
-    connections.into_iter().map(|connection| (connection, next.clone())).collect()
-}
 
 /// See the module.
 #[derive(Debug)]

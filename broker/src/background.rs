@@ -11,12 +11,12 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::back_end::{begin, join, not_relayed};
-use super::refuse::shut_down;
 use crate::command::Job;
 use crate::config::RelayTo;
 use crate::connection::Connection;
 use crate::control::registrar::Registrar;
+use crate::dispatch::back_end::{begin, join, not_relayed};
+use crate::dispatch::refuse::shut_down;
 use crate::relay::relay_loop::CONNECT_TIME;
 use crate::shared::Shared;
 use crate::socket_options::STRAGGLERS;
