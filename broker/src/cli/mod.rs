@@ -1,4 +1,10 @@
-//! The command line.
+//! The command line: `broker run`.
+//!
+//! - [`log`]: standard error, written by a thread of its own that nobody waits for; [`signals`]: what signals mean
+//! - [`exec`]: `broker exec`, an unmodified program under the preload library; [`program`]: which programs that cannot be
+//! - [`route`]: `broker route`, which registration a Via belongs to, and why
+//!
+//! What this folder may use: `control` (what `broker route` answers), `routes`, `config`, and `start`.
 
 mod exec;
 mod log;

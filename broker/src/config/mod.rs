@@ -1,4 +1,6 @@
-//! What the broker is told: the TOML file, and what the command line adds to it.
+//! What the broker is told: the TOML file, and what the command line adds to it. [`keys`]: those that it does not know.
+//!
+//! This folder uses no other.
 
 pub(crate) mod keys;
 

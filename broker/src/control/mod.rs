@@ -1,4 +1,13 @@
 //! The control socket, and who has registered what.
+//!
+//! - [`socket`]: who may speak; a task for each worker, one answer for each request
+//! - [`registrar`]: the thread to which the registry belongs; [`registry`]: registrations, their checks and conflicts, and the
+//!   order in which things begin and end; [`denied`]: why not
+//! - [`ports`]: which ports are open, for how many; [`quota`]: what the workers of one user may hold
+//! - [`lookup`]: where a connection would go
+//!
+//! What this folder may use: `routes` (it alone writes the table), `listening`, `config`, and the files in no folder. It tells the
+//! accept loop by [`Command`](crate::command::Command).
 
 mod denied;
 pub(crate) mod lookup;

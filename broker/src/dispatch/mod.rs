@@ -1,7 +1,14 @@
-//! The straight line of a connection: accept, preamble, route, hand over, relay or refuse.
+//! The straight line of a connection: accept, preamble, route, then hand over, relay or refuse.
 //!
-//! [`accept`] has the steps in their order. The others are what it asks; none of them calls back.
-//! Uses `routes` (reads the table), `relay` (gives connections to it), and what all share; never `control` or `cli`.
+//! [`accept`] has the steps in their order, and is the only one that knows them all. What it asks:
+//! - [`listeners`]: the sockets it accepts from, how many at a turn, pausing; [`event_key`]: what an event is about
+//! - [`preamble`]: from octets to what becomes of the connection
+//! - [`parked`]: connections that wait for their initiator, in the order of their deadlines
+//! - [`batch`]: hand-over, a message for each worker; [`pending`]: connections that wait for a worker
+//! - [`back_end`]: connections to back-ends, and to the broker itself; [`refuse`]: what is answered, and the end of it
+//!
+//! [`helpers`] are further loops for when one cannot keep up; [`one_turn`] is the fast path for the benches.
+//! What this folder may use: `routes`, `relay`, `listening`, `config`, and the files in no folder.
 
 pub(crate) mod accept;
 pub(crate) mod back_end;

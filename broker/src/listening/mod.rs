@@ -10,6 +10,8 @@
 //!   user bind that address with it again without looking for conflicts. A bind of another address takes its place in
 //!   that memory: one of the other family (one of the same family would not, when the first is "all"), from a
 //!   range that no host has.
+//!
+//! [`owner`]: who else listens there. This folder uses no other.
 
 pub(crate) mod owner;
 
