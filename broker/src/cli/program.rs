@@ -6,6 +6,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use object::NativeEndian;
+use object::read::ReadCache;
+use object::read::elf::{FileHeader, ProgramHeader};
+
 /// `#!` lines behind each other that the kernel follows.
 const INTERPRETERS: usize = 5;
 
@@ -63,7 +67,7 @@ pub(crate) fn check(file: &Path) -> Result<(), Unsuitable> {
         let length = open.read_at(&mut start, 0).map_err(io)?;
         let start = start.get(..length).unwrap_or_default();
         if start.starts_with(b"\x7fELF") {
-            return check_elf(&file, &open);
+            return check_elf(&file, open);
         }
         if start.starts_with(b"MZ") && !has_binary_format(b"4d5a") {
             return Err(Unsuitable::DotNet(file));
@@ -105,95 +109,37 @@ fn interpreter(start: &[u8]) -> Option<PathBuf> {
     find(OsStr::new(wanted))
 }
 
-const PT_INTERP: u32 = 3;
-const PT_NOTE: u32 = 4;
+/// ELF files of this machine; the header of another class or byte order is none.
+#[cfg(target_pointer_width = "64")]
+type Header = object::elf::FileHeader64<NativeEndian>;
+#[cfg(target_pointer_width = "32")]
+type Header = object::elf::FileHeader32<NativeEndian>;
 
-fn check_elf(file: &Path, open: &File) -> Result<(), Unsuitable> {
-    let elf = Elf { open };
-    let (class, machine) = (elf.read::<1>(4), elf.u16(18));
-    let own = Elf { open: &File::open("/proc/self/exe").map_err(|error| io_error(file, &error))? };
-    if (class, machine) != (own.read::<1>(4), own.u16(18)) {
+fn check_elf(file: &Path, open: File) -> Result<(), Unsuitable> {
+    let io =
+        |error: &dyn std::fmt::Display| Unsuitable::Io { file: file.to_owned(), error: error.to_string() };
+    let machine = |data| Header::parse(data).map(|header| header.e_machine(NativeEndian));
+    let own = ReadCache::new(File::open("/proc/self/exe").map_err(|error| io(&error))?);
+    let data = &ReadCache::new(open);
+    if machine(data).ok() != machine(&own).ok() {
         return Err(Unsuitable::Architecture(file.to_owned()));
     }
     let mut interpreter = None;
-    for (kind, offset, size) in elf.segments() {
-        match kind {
-            PT_NOTE if elf.is_go_note(offset, size) => return Err(Unsuitable::Go(file.to_owned())),
-            PT_INTERP => interpreter = elf.text(offset, size),
-            _ => {}
+    let segments = Header::parse(data).and_then(|header| header.program_headers(NativeEndian, data));
+    for segment in segments.map_err(|error| io(&error))? {
+        let notes = segment.notes(NativeEndian, data).map_err(|error| io(&error))?;
+        // the Go linker writes one with its build ID
+        if notes.into_iter().flatten().flatten().any(|note| note.name() == b"Go") {
+            return Err(Unsuitable::Go(file.to_owned()));
         }
+        interpreter = interpreter.or(segment.interpreter(NativeEndian, data).map_err(|error| io(&error))?);
     }
     let Some(interpreter) = interpreter else { return Err(Unsuitable::Static(file.to_owned())) };
+    let interpreter = String::from_utf8_lossy(interpreter);
     let name = interpreter.rsplit('/').next().unwrap_or_default();
     match name {
         _ if name.starts_with("ld-linux") || name.starts_with("ld64.so") => Ok(()),
         _ if name.starts_with("ld-musl") => Err(Unsuitable::Musl(file.to_owned())),
-        _ => Err(Unsuitable::OtherLinker { file: file.to_owned(), interpreter }),
-    }
-}
-
-fn io_error(file: &Path, error: &std::io::Error) -> Unsuitable {
-    Unsuitable::Io { file: file.to_owned(), error: error.to_string() }
-}
-
-/// A 64-bit ELF file of this machine's byte order; what is not there reads as zero.
-struct Elf<'a> {
-    open: &'a File,
-}
-
-impl Elf<'_> {
-    fn read<const N: usize>(&self, offset: u64) -> [u8; N] {
-        let mut octets = [0; N];
-        let _ = self.open.read_exact_at(&mut octets, offset);
-        octets
-    }
-
-    fn u16(&self, offset: u64) -> u16 {
-        u16::from_ne_bytes(self.read(offset))
-    }
-
-    fn u32(&self, offset: u64) -> u32 {
-        u32::from_ne_bytes(self.read(offset))
-    }
-
-    fn u64(&self, offset: u64) -> u64 {
-        u64::from_ne_bytes(self.read(offset))
-    }
-
-    /// Type, offset and size of each program header.
-    fn segments(&self) -> impl Iterator<Item = (u32, u64, u64)> {
-        let (table, size, count) = (self.u64(32), u64::from(self.u16(54)), u64::from(self.u16(56)));
-        (0..count).map(move |index| {
-            let header = table.saturating_add(index.saturating_mul(size));
-            (self.u32(header), self.u64(header.saturating_add(8)), self.u64(header.saturating_add(32)))
-        })
-    }
-
-    /// Octets up to a NUL, at most a path's.
-    fn text(&self, offset: u64, size: u64) -> Option<String> {
-        let octets: [u8; 512] = self.read_some(offset, size);
-        let text = octets.split(|octet| *octet == 0).next()?;
-        String::from_utf8(text.to_vec()).ok()
-    }
-
-    fn read_some<const N: usize>(&self, offset: u64, size: u64) -> [u8; N] {
-        let mut octets = [0; N];
-        let size = usize::try_from(size).unwrap_or(N).min(N);
-        let _ = octets.get_mut(..size).map(|octets| self.open.read_exact_at(octets, offset));
-        octets
-    }
-
-    /// The Go linker writes a note with its build ID, of the owner "Go".
-    fn is_go_note(&self, offset: u64, size: u64) -> bool {
-        let (mut at, end) = (offset, offset.saturating_add(size));
-        while at < end {
-            let (name, description) = (self.u32(at), self.u32(at.saturating_add(4)));
-            if name == 4 && self.read(at.saturating_add(12)) == *b"Go\0\0" {
-                return true;
-            }
-            let padded = |length: u32| u64::from(length).saturating_add(3) & !3;
-            at = at.saturating_add(12).saturating_add(padded(name)).saturating_add(padded(description));
-        }
-        false
+        _ => Err(Unsuitable::OtherLinker { file: file.to_owned(), interpreter: interpreter.into_owned() }),
     }
 }
