@@ -16,7 +16,8 @@
 //! - [`watchers`]: the epoll instances that a socket is in when it is bound.
 //! - [`interpose`] and [`interpose_descriptors`]: the functions of the C library that are replaced; [`next`]: the originals.
 //! - [`semaphore`]: what a blocking `accept` waits for meanwhile.
-//! - [`say`]: lines on standard error; [`unshared`]: why a listener is not shared.
+//! - [`say`]: lines on standard error; [`unshared`]: why a listener is not shared; [`start`]: why a program
+//!   that this one starts shares none.
 //! - [`load`]: what happens before the program's first line.
 //!
 //! No lock is taken and nothing is allocated in `close`, `dup`, `fork` or `fcntl`; a child of `vfork` changes no state.
@@ -36,6 +37,7 @@ mod say;
 mod semaphore;
 mod settings;
 mod shared;
+mod start;
 mod table;
 mod unshared;
 mod watchers;

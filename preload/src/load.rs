@@ -1,22 +1,18 @@
 //! When the library is loaded: before the program's first line, or, where the constructor of another library comes before ours,
 //! at that one's first call.
 
-use core::ffi::{c_char, c_int};
+use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, thread};
 
 use crate::settings::{self, settings};
 use crate::shared::{Behind, MEMFD_NAME, Shared};
 use crate::watchers::open_descriptors;
-use crate::{create, next, say, table, unshared};
+use crate::{create, next, say, start, table, unshared};
 
 #[used]
 #[unsafe(link_section = ".init_array")]
 static LOADED: extern "C" fn() = loaded;
-
-unsafe extern "C" {
-    static mut environ: *const *const c_char;
-}
 
 /// Process << 32 | thread that loads now; 0: nobody has.
 static LOADING: AtomicU64 = AtomicU64::new(0);
@@ -39,8 +35,8 @@ pub(crate) fn ensure() {
 /// shared yet. A fork meanwhile leaves the child a holder that is not there.
 #[cold]
 fn load_or_wait() {
-    // SAFETY: the C library's, set before any constructor. A program's `.preinit_array` is earlier.
-    if unsafe { environ }.is_null() {
+    // SAFETY: nobody writes it here. A program's `.preinit_array` is earlier.
+    if unsafe { next::environ }.is_null() {
         return;
     }
     let me = table::this_thread();
@@ -70,6 +66,7 @@ fn load() {
     }
     // SAFETY: `own` stays loaded as long as the process lives, and does nothing that a child of fork may not.
     unsafe { libc::pthread_atfork(None, None, Some(own)) };
+    start::load();
     adopt_inherited();
 }
 

@@ -1,12 +1,20 @@
 //! The C library's functions behind the replaced ones, and `errno`.
 
-use core::ffi::{CStr, c_int, c_long, c_uint, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use core::marker::PhantomData;
 use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{epoll_event, sockaddr, socklen_t};
+
+/// A null-terminated array of C strings.
+pub(crate) type Strings = *const *const c_char;
+
+unsafe extern "C" {
+    /// The C library's, set before any constructor.
+    pub(crate) static mut environ: Strings;
+}
 
 /// A function that is looked up once.
 pub(crate) struct Next<F> {
@@ -80,6 +88,12 @@ next! {
     fcntl64: fn(c_int, c_int, usize) -> c_int;
     ioctl: fn(c_int, core::ffi::c_ulong, usize) -> c_int;
     epoll_ctl: fn(c_int, c_int, c_int, *mut epoll_event) -> c_int;
+    execve: fn(*const c_char, Strings, Strings) -> c_int;
+    execv: fn(*const c_char, Strings) -> c_int;
+    execvp: fn(*const c_char, Strings) -> c_int;
+    execvpe: fn(*const c_char, Strings, Strings) -> c_int;
+    posix_spawn: fn(*mut c_int, *const c_char, *const c_void, *const c_void, Strings, Strings) -> c_int;
+    posix_spawnp: fn(*mut c_int, *const c_char, *const c_void, *const c_void, Strings, Strings) -> c_int;
 }
 
 /// `close_range`, also where the C library is older than the kernel.

@@ -1,0 +1,258 @@
+//! Programs that this one starts, as far as their files tell: into some of them the dynamic linker loads no library, and nobody
+//! would say why their listeners are not shared.
+//!
+//! Between `fork` and `exec` little is allowed: nothing is allocated here, and no lock is taken.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use handoff::environment::LIBRARY;
+use object::NativeEndian;
+use object::read::elf::{FileHeader, ProgramHeader};
+use rustix::fs::{Mode, OFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::next::{Strings, environ};
+use crate::settings::settings;
+use crate::{next, say};
+
+#[cfg(target_pointer_width = "64")]
+type Header = object::elf::FileHeader64<NativeEndian>;
+#[cfg(target_pointer_width = "32")]
+type Header = object::elf::FileHeader32<NativeEndian>;
+
+/// A shell that starts such programs all day is not to fill a log.
+const MOST: u32 = 16;
+
+/// How many lines there have been, in memory that forked children share.
+static SAID: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+
+/// `#!` lines behind each other that the kernel follows.
+const INTERPRETERS: usize = 5;
+
+/// What is read of a file: the program headers and the interpreter's name are in front.
+const START: usize = 1024;
+
+/// Before the first child.
+pub(crate) fn load() {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping, which stays; its zeros are a counter.
+    let page = unsafe {
+        rustix::mm::mmap_anonymous(ptr::null_mut(), size_of::<AtomicU32>(), access, MapFlags::SHARED)
+    };
+    SAID.store(page.map_or(ptr::null_mut(), <*mut c_void>::cast), Ordering::Release);
+}
+
+fn has_room() -> bool {
+    // SAFETY: null, or the page of `load`.
+    let said = unsafe { SAID.load(Ordering::Acquire).as_ref() };
+    said.is_some_and(|said| said.fetch_add(1, Ordering::Relaxed) < MOST)
+}
+
+/// Says so if the library will not be loaded into a program that is meant to have it.
+///
+/// # Safety
+/// `file` is a C string and `environment` a null-terminated array of such, or either is null.
+unsafe fn look(file: *const c_char, environment: Strings) {
+    if settings().is_none_or(|settings| settings.quiet) || file.is_null() {
+        return;
+    }
+    let errno = next::errno();
+    // SAFETY: passed on.
+    unsafe {
+        if names_us(environment) {
+            let file = CStr::from_ptr(file);
+            if let Some(why) = unsuitable(file).filter(|_| has_room()) {
+                let file = file.to_str().unwrap_or("a program");
+                say::news(format_args!("{file} is started, and shares no port: {why}"));
+            }
+        }
+    }
+    next::fail(errno);
+}
+
+/// As [`look`], where a name without a slash is looked for in `PATH`.
+///
+/// # Safety
+/// As `look`.
+unsafe fn look_for(name: *const c_char, environment: Strings) {
+    // SAFETY: checked; a C string of the C library's, or null.
+    let (name, path) = unsafe {
+        let path = libc::getenv(c"PATH".as_ptr());
+        if name.is_null() || CStr::from_ptr(name).to_bytes().contains(&b'/') || path.is_null() {
+            return look(name, environment);
+        }
+        (CStr::from_ptr(name), CStr::from_ptr(path))
+    };
+    for folder in path.to_bytes().split(|octet| *octet == b':') {
+        let mut room = [0; START];
+        let file = join(&mut room, &[folder, b"/", name.to_bytes()]);
+        if let Some(file) = file.filter(|file| rustix::fs::access(*file, rustix::fs::Access::EXEC_OK).is_ok())
+        {
+            // SAFETY: a C string; the rest is passed on.
+            return unsafe { look(file.as_ptr(), environment) };
+        }
+    }
+}
+
+/// A C string of these parts, if there is room.
+fn join<'a>(room: &'a mut [u8; START], parts: &[&[u8]]) -> Option<&'a CStr> {
+    let mut octets = parts.iter().copied().flatten();
+    // the last octet stays 0
+    let (_, free) = room.split_last_mut()?;
+    free.iter_mut().zip(octets.by_ref()).for_each(|(to, octet)| *to = *octet);
+    if octets.next().is_some() { None } else { CStr::from_bytes_until_nul(room).ok() }
+}
+
+/// Whether a program with this environment is meant to load the library.
+unsafe fn names_us(environment: Strings) -> bool {
+    let mut next = environment;
+    // SAFETY: up to the null, each is a C string.
+    unsafe {
+        while !next.is_null() && !(*next).is_null() {
+            let preload = CStr::from_ptr(*next).to_bytes().strip_prefix(b"LD_PRELOAD=");
+            if let Some(preload) = preload {
+                return preload.windows(LIBRARY.len()).any(|part| part == LIBRARY.as_bytes());
+            }
+            next = next.add(1);
+        }
+    }
+    false
+}
+
+/// Why the library will not be loaded into a program, or into what runs it.
+fn unsuitable(file: &CStr) -> Option<&'static str> {
+    let mut rooms = [0; START];
+    let mut file = join(&mut rooms, &[file.to_bytes()])?;
+    let mut next;
+    for _ in 0..INTERPRETERS {
+        if gains_privileges(file) {
+            return Some("the dynamic linker ignores LD_PRELOAD for set-user-id programs");
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let open = rustix::fs::open(file, flags, Mode::empty()).ok()?;
+        let mut start = [0u8; START];
+        let length = rustix::io::pread(&open, &mut start, 0).ok()?;
+        let start = start.get(..length)?;
+        let Some(line) = start.strip_prefix(b"#!") else { return unsuitable_elf(start) };
+        let line = line.split(|octet| *octet == b'\n').next()?;
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        next = [0; START];
+        let interpreter = words.next()?;
+        file = join(&mut next, &[interpreter])?;
+    }
+    None
+}
+
+fn gains_privileges(file: &CStr) -> bool {
+    let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
+    let Ok(status) = rustix::fs::stat(file) else { return false };
+    let has_capabilities = || rustix::fs::getxattr(file, c"security.capability", &mut [0u8; 64]).is_ok();
+    status.st_mode & libc::S_ISUID != 0 && status.st_uid != user.as_raw()
+        || status.st_mode & libc::S_ISGID != 0 && status.st_gid != group.as_raw()
+        || !user.is_root() && has_capabilities()
+}
+
+/// What is no ELF file of this machine, or cannot be understood, is left to the dynamic linker, which says something.
+fn unsuitable_elf(start: &[u8]) -> Option<&'static str> {
+    let header = Header::parse(start).ok()?;
+    for segment in header.program_headers(NativeEndian, start).ok()? {
+        match segment.interpreter(NativeEndian, start) {
+            Ok(None) => {}
+            Ok(Some(name)) if name.windows(8).any(|part| part == b"/ld-musl") => {
+                return Some("it is linked with musl, not with the GNU C library");
+            }
+            Ok(Some(_)) | Err(_) => return None,
+        }
+    }
+    Some("it is statically linked, so no library can be loaded into it")
+}
+
+/// # Safety
+/// `execve(2)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn execve(
+    file: *const c_char,
+    arguments: Strings,
+    environment: Strings,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe {
+        look(file, environment);
+        next::execve.get()(file, arguments, environment)
+    }
+}
+
+/// # Safety
+/// `execv(3)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn execv(file: *const c_char, arguments: Strings) -> c_int {
+    // SAFETY: the program's own arguments, and the C library's environment.
+    unsafe {
+        look(file, environ);
+        next::execv.get()(file, arguments)
+    }
+}
+
+/// # Safety
+/// `execvp(3)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn execvp(name: *const c_char, arguments: Strings) -> c_int {
+    // SAFETY: the program's own arguments, and the C library's environment.
+    unsafe {
+        look_for(name, environ);
+        next::execvp.get()(name, arguments)
+    }
+}
+
+/// # Safety
+/// `execvpe(3)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn execvpe(
+    name: *const c_char,
+    arguments: Strings,
+    environment: Strings,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe {
+        look_for(name, environment);
+        next::execvpe.get()(name, arguments, environment)
+    }
+}
+
+/// # Safety
+/// `posix_spawn(3)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn posix_spawn(
+    process: *mut c_int,
+    file: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    arguments: Strings,
+    environment: Strings,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe {
+        look(file, environment);
+        next::posix_spawn.get()(process, file, actions, attributes, arguments, environment)
+    }
+}
+
+/// # Safety
+/// `posix_spawnp(3)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn posix_spawnp(
+    process: *mut c_int,
+    name: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    arguments: Strings,
+    environment: Strings,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe {
+        look_for(name, environment);
+        next::posix_spawnp.get()(process, name, actions, attributes, arguments, environment)
+    }
+}
