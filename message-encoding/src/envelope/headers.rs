@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::element::{Element, Shared};
+use super::element::{Element, Shared, push};
 use super::error::DecodeError;
 use super::header::Header;
 use super::names::{ADDRESSING_STRING, BODY, HEADER, NO_ADDRESSING, REPLY_RELATIONSHIP};
@@ -241,7 +241,7 @@ impl<'a> Headers<'a> {
             }
             Err(error) => return Err(error),
         };
-        self.application.push(Header { element, must_understand });
+        push(&mut self.application, Header { element, must_understand });
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use crate::{Int31, Quotas, RecordError, Value};
 /// The memory of a reader: the open elements, the prefixes in scope, the attributes of the last start tag.
 ///
 /// One that has been used keeps its room, so a session that reads envelope after envelope with one state does not
-/// allocate. It holds nothing of a document but positions in it and prefixes of several letters: at most 36 octets for each
+/// allocate. It holds nothing of a document but positions in it and prefixes of several letters: at most 31 octets for each
 /// octet of the document.
 #[derive(Clone, Debug)]
 pub struct ReaderState {

@@ -211,12 +211,12 @@ impl<'a> Open<'a> {
     }
 }
 
-/// Adds a child. A list of many grows by an eighth: by what it usually grows, it would take three times its size meanwhile.
-fn push(children: &mut Vec<Element>, child: Element) {
-    if children.len() == children.capacity() {
-        children.reserve_exact((children.len() / 8).max(4));
+/// Adds a child or header. A list of many grows by an eighth: by what it usually grows, it would take three times its size meanwhile.
+pub(in crate::envelope) fn push<T>(list: &mut Vec<T>, one: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 8).max(4));
     }
-    children.push(child);
+    list.push(one);
 }
 
 /// Strings that were read, by where they stand: a document cannot make many copies of a string that it has once.
@@ -272,6 +272,8 @@ impl Shared {
         }
         tag.prefixes.sort_unstable();
         tag.prefixes.dedup();
+        tag.prefixes.shrink_to_fit();
+        tag.attributes.shrink_to_fit();
         Ok((!tag.attributes.is_empty()).then(|| tag.into()))
     }
 
