@@ -3,12 +3,14 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses a part of it")]
 
 mod serve;
+mod shop;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 pub use serve::serve;
+pub use shop::Shop;
 use test_peers::Mono;
 pub use test_peers::{DotNet, Process, Terminal, free_port, until};
 
