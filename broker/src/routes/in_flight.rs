@@ -2,9 +2,9 @@
 //!
 //! A place is taken before a connection is sent, and given back by what the worker is known to have taken. That is counted from
 //! the sends that were over before the kernel was asked how many wait: whatever is sent meanwhile can only make the answer
-//! larger, and what is known to be taken smaller.
+//! larger, and what is known to be taken smaller. `in-flight-model` tries it in every order.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use super::atomic::{AtomicUsize, Ordering};
 
 /// See the module. All three numbers only grow, and wrap around, but for places that are given back.
 #[derive(Debug, Default)]

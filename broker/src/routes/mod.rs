@@ -8,3 +8,8 @@
 mod in_flight;
 pub(crate) mod queue;
 pub(crate) mod table;
+
+/// What `in_flight` counts with; `in-flight-model` puts loom's there.
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
+}
