@@ -18,6 +18,7 @@ use crate::control::registrar::Registrar;
 use crate::dispatch::back_end::{begin, join, not_relayed};
 use crate::dispatch::refuse::shut_down;
 use crate::relay::relay_loop::CONNECT_TIME;
+use crate::routes::holder::{Holder, StaticRoute};
 use crate::shared::Shared;
 use crate::socket_options::STRAGGLERS;
 
@@ -88,20 +89,20 @@ pub(crate) async fn run(mut inbox: Inbox, registrar: Registrar) {
                     registrar.tell(move |registry| registry.close_left(&left));
                 });
             }
-            Job::Relay(initiator, to) => {
+            Job::Relay(initiator, route) => {
                 let held = Waiting { initiator: Some(initiator), shared: Arc::clone(&inbox.shared) };
-                waiting.spawn(relay(held, to));
+                waiting.spawn(relay(held, route));
             }
         }
     }
 }
 
-async fn relay(mut held: Waiting, to: Arc<RelayTo>) {
-    let connected = timeout(CONNECT_TIME, wait_for(&to)).await;
+async fn relay(mut held: Waiting, route: Arc<StaticRoute>) {
+    let connected = timeout(CONNECT_TIME, wait_for(&route.to)).await;
     let Some(initiator) = held.initiator.take() else { return };
     match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        Ok(back_end) => join(&held.shared, initiator, back_end, to),
-        Err(error) => not_relayed(&held.shared, initiator, &to, error),
+        Ok(back_end) => join(&held.shared, initiator, back_end, route),
+        Err(error) => not_relayed(&held.shared, initiator, Holder::Route(route), error),
     }
 }
 

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, Weak, mpsc};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::config::RelayTo;
 use crate::connection::Connection;
 use crate::listening::Listening;
 use crate::lock::lock;
+use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::queue::Queue;
 
 /// What the loop leaves to tokio, because it waits for others than the initiator.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Connect to a back-end that has to be waited for, and relay.
-    Relay(Connection, Arc<RelayTo>),
+    Relay(Connection, Arc<StaticRoute>),
     /// Close this listening socket a moment later, if it is still open.
     CloseLater(Weak<OwnedFd>),
     /// The accept socket of this registration was shut down by its worker.
@@ -31,7 +31,7 @@ pub(crate) enum Command {
     /// Accept what is queued, then let go of the socket, then say so.
     Unlisten(Listening, mpsc::SyncSender<()>),
     /// A connection could not be relayed, and why.
-    NotRelayed(Connection, Arc<RelayTo>, String),
+    NotRelayed(Connection, Holder, String),
     /// Connections that a helper accepted and cannot finish.
     Again(Vec<Connection>),
     /// A queue with connections in it that nobody watches yet.

@@ -8,8 +8,8 @@ use framing_core::preamble::{PreambleView, via_octets, view};
 use framing_core::{DecodeError, Field, Limits};
 use rustix::net::{RecvFlags, recv};
 
-use crate::config::RelayTo;
 use crate::outcome::{Counters, Outcome};
+use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::queue::Queue;
 use crate::socket_options::{local_address, peer_address};
 
@@ -95,7 +95,16 @@ pub(crate) enum Whom<'a> {
     /// To nobody, or nobody knows.
     Nobody,
     Registration(&'a Queue),
-    Route(&'a RelayTo),
+    Route(&'a StaticRoute),
+}
+
+impl<'a> From<&'a Holder> for Whom<'a> {
+    fn from(holder: &'a Holder) -> Self {
+        match holder {
+            Holder::Worker(queue) => Self::Registration(queue),
+            Holder::Route(route) => Self::Route(route),
+        }
+    }
 }
 
 impl Whom<'_> {
@@ -104,8 +113,7 @@ impl Whom<'_> {
         match self {
             Self::Nobody => 0,
             Self::Registration(queue) => queue.id(),
-            // Its place in memory, which has it while connections go there.
-            Self::Route(to) => std::ptr::from_ref(to).addr() as u64,
+            Self::Route(route) => route.id,
         }
     }
 
@@ -114,7 +122,7 @@ impl Whom<'_> {
         let whom = match self {
             Self::Nobody => String::new(),
             Self::Registration(queue) => format!("registration {} ({:?})", queue.id(), queue.address()),
-            Self::Route(to) => format!("the relay to {to}"),
+            Self::Route(route) => format!("the relay to {}", route.to),
         };
         let between = if whom.is_empty() || detail.is_none() { "" } else { ": " };
         whom + between + detail.unwrap_or_default()
@@ -158,7 +166,7 @@ impl Addresses {
         let (registration, relay) = match whom {
             Whom::Nobody => (None, None),
             Whom::Registration(queue) => (Some(queue.id()), None),
-            Whom::Route(to) => (None, Some(tracing::field::display(to))),
+            Whom::Route(route) => (None, Some(tracing::field::display(&route.to))),
         };
         tracing::debug!(
             %outcome,

@@ -10,7 +10,6 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::command::{Commands, Job};
 use crate::config::{Compatibility, Config};
-use crate::control::quota::Quotas;
 use crate::failure::Failures;
 use crate::limits::Descriptors;
 use crate::outcome::Counters;
@@ -29,7 +28,6 @@ pub(crate) struct Shared {
     pub(crate) tally: Arc<Tally>,
     pub(crate) failures: Arc<Failures>,
     pub(crate) bounds: Bounds,
-    pub(crate) quotas: Arc<Quotas>,
     pub(crate) descriptors: Descriptors,
     pub(crate) receive_timeout: Duration,
     pub(crate) compatibility: Compatibility,
@@ -53,7 +51,6 @@ impl Shared {
             tally: Arc::clone(counters.tally()),
             counters,
             failures: Arc::default(),
-            quotas: Arc::new(Quotas::new(&config.quota, &descriptors)),
             bounds: Bounds::new(config.max_pending_connections, &descriptors),
             descriptors,
             receive_timeout: config.receive_timeout,

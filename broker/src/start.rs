@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 
 use crate::background;
 use crate::command::Command;
-use crate::config::{Config, RelayTo};
+use crate::config::Config;
 use crate::control::ports::Ports;
+use crate::control::quota::Quotas;
 use crate::control::registrar::Registrar;
 use crate::control::registry::Registry;
 use crate::control::socket;
@@ -23,6 +24,7 @@ use crate::failure::{Failed, Part};
 use crate::listening::is_here;
 use crate::outcome::Counters;
 use crate::relay::circle::first_circle;
+use crate::routes::holder::Holder;
 use crate::shared::Shared;
 
 /// A running broker.
@@ -69,7 +71,8 @@ impl Broker {
         let jobs_to_do = background::Inbox::new(jobs_to_do, Arc::clone(&shared));
         let help = Arc::new(Help::default());
         let ports = Ports::new(Arc::clone(&shared.commands), shared.jobs.clone(), config.listen.clone());
-        let mut registry = Registry::new(Arc::clone(&shared), ports);
+        let quotas = Arc::new(Quotas::new(&config.quota, &shared.descriptors));
+        let mut registry = Registry::new(Arc::clone(&shared), Arc::clone(&quotas), ports);
 
         let mut broker = Self {
             threads: vec![accept::start(Arc::clone(&shared), Arc::clone(&help))?],
@@ -81,8 +84,8 @@ impl Broker {
             was_ready: false,
         };
         let told = Arc::clone(&broker.shared);
-        let ended = move |initiator, to: &Arc<RelayTo>, end, seen| {
-            back_end::relay_ended(&told, initiator, to, end, seen);
+        let ended = move |initiator, holder: &Holder, end, seen| {
+            back_end::relay_ended(&told, initiator, holder, end, seen);
         };
         let part = Part::new(&broker.shared.failures, "the relay thread");
         broker.threads.push(broker.shared.relays.start(part, Box::new(ended))?);
@@ -103,7 +106,7 @@ impl Broker {
         let (registrar, thread) = Registrar::start(registry, part)?;
         broker.registrar = Some(thread);
         let control = Arc::clone(&broker.control);
-        let control = socket::serve(control, access, registrar.clone(), Arc::clone(&shared));
+        let control = socket::serve(control, access, registrar.clone(), quotas, Arc::clone(&shared));
         broker.run("the control socket's task", control);
         broker.run("the background task", background::run(jobs_to_do, registrar));
         broker.run("the log's task", async move { shared.tally.run().await });

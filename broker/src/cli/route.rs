@@ -15,7 +15,8 @@ use router::Via;
 use crate::config::{Compatibility, Config};
 use crate::control::lookup::{Asked, LONGEST_VIA, lookup_via, reset};
 use crate::control::ports::{covers, wanted};
-use crate::routes::table::{Bound, Table, Target, Way};
+use crate::routes::holder::{Holder, StaticRoute};
+use crate::routes::table::{Bound, Table, Target};
 
 #[derive(Debug, Args)]
 #[command(
@@ -97,9 +98,9 @@ impl Configured {
     fn new(config: &Config) -> Self {
         let mut table = Table::default();
         let mut open = Vec::new();
-        for route in &config.routes {
-            let way = Way::Relay(Arc::new(route.relay.clone()));
-            table.insert(Target::new(route.prefix.clone(), way, &Bound::default()));
+        for (id, route) in (1..).zip(&config.routes) {
+            let holder = Holder::Route(Arc::new(StaticRoute { id, to: route.relay.clone() }));
+            table.insert(Target::new(route.prefix.clone(), holder, &Bound::default()));
             let wanted = wanted(&config.listen, &route.prefix, &Bound::default());
             open.extend(wanted.iter().map(|wanted| wanted.address));
         }

@@ -16,10 +16,12 @@ use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
 
 use super::denied::{Denied, refused};
 use super::ports::Ports;
+use super::quota::Quotas;
 use crate::command::Command;
 use crate::config::{NO_PORT, Route};
+use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::queue::Queue;
-use crate::routes::table::{Bound, Table, Target, Way};
+use crate::routes::table::{Bound, Table, Target};
 use crate::shared::Shared;
 
 /// The longest registered address, in octets, as in the original.
@@ -29,18 +31,21 @@ const LONGEST_ADDRESS: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Registry {
     shared: Arc<Shared>,
+    quotas: Arc<Quotas>,
     ports: Ports,
     registrations: HashMap<u64, Registration>,
     last_id: u64,
 }
 
+/// What one holder has.
 #[derive(Debug)]
 struct Registration {
-    queue: Arc<Queue>,
+    holder: Holder,
     prefixes: Vec<Prefix>,
     /// What it keeps open.
     open: Vec<SocketAddr>,
-    holder: Arc<AsyncControlPeer>,
+    /// Who has asked for it; `None`: the configuration.
+    peer: Option<Arc<AsyncControlPeer>>,
 }
 
 /// A request whose members make sense.
@@ -52,19 +57,19 @@ struct Checked {
 }
 
 impl Registry {
-    pub(crate) fn new(shared: Arc<Shared>, ports: Ports) -> Self {
-        Self { shared, ports, registrations: HashMap::new(), last_id: 0 }
+    pub(crate) fn new(shared: Arc<Shared>, quotas: Arc<Quotas>, ports: Ports) -> Self {
+        Self { shared, quotas, ports, registrations: HashMap::new(), last_id: 0 }
     }
 
     /// Registers all addresses of a request or none; the socket is the worker's end.
     pub(crate) fn register(
         &mut self,
         request: &Register,
-        holder: &Arc<AsyncControlPeer>,
+        peer: &Arc<AsyncControlPeer>,
     ) -> Result<(u64, AcceptSocket), Denied> {
-        let quotas = &self.shared.quotas;
+        let quotas = &self.quotas;
         let Checked { prefixes, bound, per_message } = check(request, quotas.addresses_per_registration)?;
-        let uid = holder.credentials().uid;
+        let PeerCredentials { uid, pid, .. } = peer.credentials();
 
         let table = self.shared.table.load_full();
         let past = self.conflicts(&table, &prefixes, &bound)?;
@@ -77,16 +82,16 @@ impl Registry {
         let ends = self.accept_socket().inspect_err(|_| self.ports.release(&open));
         let (sender, ours, theirs) = ends?;
 
-        self.last_id += 1;
-        let id = self.last_id;
+        let id = self.next_id();
         let queue = Arc::new(Queue::new(id, shown(&request.addresses), sender, ours, per_message));
+        let holder = Holder::Worker(queue);
         let mut table = Table::clone(&table);
         let ended: Vec<Registration> = past.iter().filter_map(|id| self.forget(*id, &mut table)).collect();
         for prefix in &prefixes {
-            table.insert(Target::new(prefix.clone(), Way::HandOver(Arc::clone(&queue)), &bound));
+            table.insert(Target::new(prefix.clone(), holder.clone(), &bound));
         }
-        self.shared.quotas.begin(uid, &open);
-        let registration = Registration { queue, prefixes, open, holder: Arc::clone(holder) };
+        self.quotas.begin(uid, &open);
+        let registration = Registration { holder, prefixes, open, peer: Some(Arc::clone(peer)) };
         self.registrations.insert(id, registration);
         self.publish(table);
         // Only now: what these left behind finds the new registration.
@@ -94,7 +99,7 @@ impl Registry {
             self.end(registration, "its worker has left");
         }
         let addresses = &request.addresses;
-        tracing::info!(registration = id, pid = holder.credentials().pid, uid, ?addresses, "registered");
+        tracing::info!(registration = id, pid, uid, ?addresses, "registered");
         Ok((id, theirs))
     }
 
@@ -118,15 +123,24 @@ impl Registry {
         let table = self.shared.table.load_full();
         self.conflicts(&table, std::slice::from_ref(&route.prefix), &Bound::default())?;
         let mut table = Table::clone(&table);
-        let way = Way::Relay(Arc::new(route.relay.clone()));
-        table.insert(Target::new(route.prefix.clone(), way, &Bound::default()));
+        let id = self.next_id();
+        let holder = Holder::Route(Arc::new(StaticRoute { id, to: route.relay.clone() }));
+        table.insert(Target::new(route.prefix.clone(), holder.clone(), &Bound::default()));
+        let prefixes = vec![route.prefix.clone()];
+        self.registrations.insert(id, Registration { holder, prefixes, open: Vec::new(), peer: None });
         self.publish(table);
         Ok(())
     }
 
     /// Opens the port of a static route.
     pub(crate) fn open_route(&mut self, route: &Route) -> Result<(), Denied> {
-        self.listen(std::slice::from_ref(&route.prefix), &Bound::default())?;
+        let open = self.listen(std::slice::from_ref(&route.prefix), &Bound::default())?;
+        let table = self.shared.table.load();
+        let mut holders =
+            table.overlapping(&route.prefix, &Bound::default()).map(|target| target.holder.id());
+        if let Some(registration) = holders.next().and_then(|id| self.registrations.get_mut(&id)) {
+            registration.open = open;
+        }
         self.ports.accept();
         Ok(())
     }
@@ -134,6 +148,11 @@ impl Registry {
     /// Closes a socket that was only kept for stragglers.
     pub(crate) fn close_left(&mut self, left: &Weak<OwnedFd>) {
         self.ports.close_left(left);
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
     }
 
     /// First the table, then the sockets: whoever comes through a new one finds what it was opened for.
@@ -144,15 +163,22 @@ impl Registry {
 
     /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back.
     fn end(&mut self, registration: Registration, reason: &'static str) {
-        let Registration { queue, prefixes, open, holder } = registration;
-        queue.end();
-        let PeerCredentials { uid, pid, .. } = holder.credentials();
-        self.shared.quotas.end(uid, &open);
+        let Registration { holder, prefixes, open, peer } = registration;
+        if let Holder::Worker(queue) = &holder {
+            queue.end();
+        }
+        let credentials = peer.map(|peer| peer.credentials());
+        if let Some(PeerCredentials { uid, .. }) = credentials {
+            self.quotas.end(uid, &open);
+        }
         self.ports.release(&open);
         let reason = if self.shared.failures.are_over() { "the broker ends" } else { reason };
         let addresses: Vec<&str> = prefixes.iter().map(Prefix::address).collect();
-        tracing::info!(registration = queue.id(), pid, uid, reason, ?addresses, "registration ended");
-        self.shared.commands.send(Command::Ended(queue));
+        let (pid, uid) = (credentials.map(|peer| peer.pid), credentials.map(|peer| peer.uid));
+        tracing::info!(registration = holder.id(), pid, uid, reason, ?addresses, "registration ended");
+        if let Holder::Worker(queue) = holder {
+            self.shared.commands.send(Command::Ended(queue));
+        }
     }
 
     /// The sending end, our copy of the receiving end, and the worker's.
@@ -177,16 +203,15 @@ impl Registry {
         })
     }
 
-    /// Who has one of the addresses already. Those whose holder is gone are returned: they are about to end.
+    /// Who has one of the addresses already. Those whose worker is gone are returned: they are about to end.
     fn conflicts(&self, table: &Table, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<u64>, Denied> {
         let mut past = Vec::new();
         for prefix in prefixes {
             for target in table.overlapping(prefix, bound) {
-                let holder =
-                    target.id().and_then(|id| self.registrations.get(&id)).map(|other| &other.holder);
-                match (target.id(), holder) {
-                    (Some(id), Some(holder)) if holder.has_ended() => past.push(id),
-                    (_, holder) => return Err(conflict(prefix, &target.prefix, holder)),
+                let id = target.holder.id();
+                match self.registrations.get(&id).and_then(|other| other.peer.as_ref()) {
+                    Some(peer) if peer.has_ended() => past.push(id),
+                    peer => return Err(conflict(prefix, &target.prefix, peer)),
                 }
             }
         }
@@ -307,11 +332,11 @@ fn shown(addresses: &[String]) -> String {
     }
 }
 
-fn conflict(prefix: &Prefix, existing: &Prefix, holder: Option<&Arc<AsyncControlPeer>>) -> Denied {
+fn conflict(prefix: &Prefix, existing: &Prefix, peer: Option<&Arc<AsyncControlPeer>>) -> Denied {
     let (address, existing) = (prefix.address(), existing.address());
-    if let Some(holder) = holder {
+    if let Some(peer) = peer {
         let (address, existing) = (address.to_owned(), existing.to_owned());
-        return Denied::Registered { address, existing, pid: holder.credentials().pid };
+        return Denied::Registered { address, existing, pid: peer.credentials().pid };
     }
     let message = format!("{address} is already registered, as {existing} by the broker's configuration");
     refused(RefusedReason::ConflictingRegistration, Some(address), message).into()

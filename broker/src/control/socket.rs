@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tracing::Level;
 
 use super::denied::{Denied, refused};
-use super::quota::Connected;
+use super::quota::{Connected, Quotas};
 use super::registrar::Registrar;
 use crate::command::Command;
 use crate::config::Config;
@@ -125,6 +125,7 @@ pub(crate) async fn serve(
     listener: Arc<ControlSocket>,
     access: Access,
     registrar: Registrar,
+    quotas: Arc<Quotas>,
     shared: Arc<Shared>,
 ) {
     let strangers = Arc::new(AtomicUsize::new(0));
@@ -152,7 +153,7 @@ pub(crate) async fn serve(
             shared.tally.count(DENIED, uid.into(), || format!("user {uid}, pid {pid}"));
             refused(RefusedReason::AccessDenied, None, message)
         } else {
-            match shared.quotas.connect(uid) {
+            match quotas.connect(uid) {
                 Ok(connected) => {
                     workers.spawn(worker(Arc::new(peer), connected, registrar.clone(), Arc::clone(&shared)));
                     continue;

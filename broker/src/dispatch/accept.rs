@@ -171,8 +171,8 @@ impl Loop {
                     drop(listening);
                     let _ = done.send(());
                 }
-                Command::NotRelayed(connection, to, why) => {
-                    self.refuse(connection, Outcome::DispatchFailed, Whom::Route(&to), Some(why));
+                Command::NotRelayed(connection, holder, why) => {
+                    self.refuse(connection, Outcome::DispatchFailed, (&holder).into(), Some(why));
                 }
                 Command::Again(connections) => {
                     for connection in connections {
@@ -332,15 +332,15 @@ impl Loop {
     fn dispatch(&mut self, connection: Connection, step: Step) {
         match step {
             Step::HandOver(queue) => self.hand_over(connection, queue),
-            Step::Relay(to) if self.shared.under_way.has(&connection) => {
-                self.shared.tally.count(CIRCLE, 0, || to.to_string());
+            Step::Relay(route) if self.shared.under_way.has(&connection) => {
+                self.shared.tally.count(CIRCLE, 0, || route.to.to_string());
                 let detail = Some("the connection comes from a relay of this broker".to_owned());
-                self.refuse(connection, Outcome::DispatchFailed, Whom::Route(&to), detail);
+                self.refuse(connection, Outcome::DispatchFailed, Whom::Route(&route), detail);
             }
-            Step::Relay(to) => {
-                if let Err(connection) = back_end::relay(&self.shared, connection, &to) {
+            Step::Relay(route) => {
+                if let Err(connection) = back_end::relay(&self.shared, connection, &route) {
                     let detail = Some(RELAYS_ARE_FULL.to_owned());
-                    self.refuse(connection, Outcome::ServerTooBusy, Whom::Route(&to), detail);
+                    self.refuse(connection, Outcome::ServerTooBusy, Whom::Route(&route), detail);
                 }
             }
             // Where we do not listen, another program may.
@@ -435,6 +435,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::outcome::Counters;
+    use crate::routes::holder::{Holder, StaticRoute};
 
     /// A connection with an octet that nobody has read, and its initiator.
     fn connection(counters: &Counters) -> (Connection, TcpStream) {
@@ -481,8 +482,9 @@ mod tests {
         let (connections, mut initiators): (Vec<_>, Vec<_>) =
             (0..4).map(|_| connection(&shared.counters)).unzip();
         let mut connections = connections.into_iter();
-        let to = Arc::new(crate::config::RelayTo::Name("x:1".to_owned()));
-        shared.commands.send(Command::NotRelayed(connections.next().unwrap(), to, String::new()));
+        let to = crate::config::RelayTo::Name("x:1".to_owned());
+        let holder = Holder::Route(Arc::new(StaticRoute { id: 1, to }));
+        shared.commands.send(Command::NotRelayed(connections.next().unwrap(), holder, String::new()));
         shared.commands.send(Command::Again(connections.collect()));
         accept_loop.leave_all();
         assert_eq!((shared.counters.of(Outcome::ShutDown), shared.counters.here()), (4, 0));

@@ -19,10 +19,11 @@ use tokio::sync::mpsc::error::SendError;
 use super::refuse::{shut_down, too_late};
 use crate::command::{Command, Job};
 use crate::config::RelayTo;
-use crate::connection::{Connection, Seen, Whom};
+use crate::connection::{Connection, Seen};
 use crate::outcome::Outcome;
 use crate::relay::bridge::Expected;
 use crate::relay::relay_loop::{Joined, Own, RelayEnd};
+use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::queue::Queue;
 use crate::shared::Shared;
 use crate::socket_options::local_address;
@@ -32,19 +33,23 @@ use crate::socket_options::local_address;
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// A connection goes to a back-end; it comes back if there are too many already.
-pub(crate) fn relay(shared: &Shared, connection: Connection, to: &Arc<RelayTo>) -> Result<(), Connection> {
+pub(crate) fn relay(
+    shared: &Shared,
+    connection: Connection,
+    route: &Arc<StaticRoute>,
+) -> Result<(), Connection> {
     if !may_relay(shared) {
         return Err(connection);
     }
-    match begin(to) {
-        Ok(Some(back_end)) => join(shared, connection, back_end, Arc::clone(to)),
+    match begin(&route.to) {
+        Ok(Some(back_end)) => join(shared, connection, back_end, Arc::clone(route)),
         Ok(None) => {
-            let sent = shared.jobs.send(Job::Relay(connection, Arc::clone(to)));
+            let sent = shared.jobs.send(Job::Relay(connection, Arc::clone(route)));
             if let Err(SendError(Job::Relay(connection, _))) = sent {
                 shut_down(shared, connection);
             }
         }
-        Err(error) => not_relayed(shared, connection, to, error),
+        Err(error) => not_relayed(shared, connection, Holder::Route(Arc::clone(route)), error),
     }
     Ok(())
 }
@@ -60,13 +65,13 @@ pub(crate) fn bridge(
     if !may_relay(shared) {
         return Err(connection);
     }
-    let to = Arc::new(RelayTo::Tcp(at));
+    let holder = Holder::Worker(Arc::clone(queue));
     match begin_bridge(shared, Arc::clone(queue), at) {
         Ok((back_end, expected)) => {
             let own = Some(Box::new(Own::Bridge(expected)));
-            join_relays(shared, Joined { initiator: connection, back_end, to, own });
+            join_relays(shared, Joined { initiator: connection, back_end, holder, own }, true);
         }
-        Err(error) => not_relayed(shared, connection, &to, error),
+        Err(error) => not_relayed(shared, connection, holder, error),
     }
     Ok(())
 }
@@ -93,19 +98,21 @@ fn may_relay(shared: &Shared) -> bool {
 }
 
 /// The connection to a back-end is established, or about to be.
-pub(crate) fn join(shared: &Shared, initiator: Connection, back_end: OwnedFd, to: Arc<RelayTo>) {
-    let own = shared.under_way.note(&back_end, &to).map(Own::Relay).map(Box::new);
-    if !matches!(*to, RelayTo::Unix(_)) {
+pub(crate) fn join(shared: &Shared, initiator: Connection, back_end: OwnedFd, route: Arc<StaticRoute>) {
+    let own = shared.under_way.note(&back_end, &route.to).map(Own::Relay).map(Box::new);
+    let splices = !matches!(route.to, RelayTo::Unix(_));
+    if splices {
         keep_alive(&back_end);
     }
-    join_relays(shared, Joined { initiator, back_end, to, own });
+    let holder = Holder::Route(route);
+    join_relays(shared, Joined { initiator, back_end, holder, own }, splices);
 }
 
-fn join_relays(shared: &Shared, joined: Joined) {
+fn join_relays(shared: &Shared, joined: Joined, splices: bool) {
     let _ = sockopt::set_tcp_nodelay(&joined.initiator, true);
     keep_alive(&joined.initiator);
-    if let Err((joined, error)) = shared.relays.join(joined) {
-        not_relayed(shared, joined.initiator, &joined.to, error);
+    if let Err((joined, error)) = shared.relays.join(joined, splices) {
+        not_relayed(shared, joined.initiator, joined.holder, error);
     }
 }
 
@@ -117,9 +124,9 @@ fn keep_alive(socket: impl AsFd + Copy) {
 }
 
 /// Nothing was read from the connection: it can still be told.
-pub(crate) fn not_relayed(shared: &Shared, connection: Connection, to: &Arc<RelayTo>, error: impl Display) {
+pub(crate) fn not_relayed(shared: &Shared, connection: Connection, holder: Holder, error: impl Display) {
     shared.relayed.fetch_sub(1, Ordering::Relaxed);
-    let command = Command::NotRelayed(connection, Arc::clone(to), error.to_string());
+    let command = Command::NotRelayed(connection, holder, error.to_string());
     if let Err(command) = shared.commands.try_send(command) {
         too_late(shared, command);
     }
@@ -129,7 +136,7 @@ pub(crate) fn not_relayed(shared: &Shared, connection: Connection, to: &Arc<Rela
 pub(crate) fn relay_ended(
     shared: &Shared,
     initiator: Connection,
-    to: &Arc<RelayTo>,
+    holder: &Holder,
     end: RelayEnd,
     seen: Seen,
 ) {
@@ -138,10 +145,10 @@ pub(crate) fn relay_ended(
         RelayEnd::Broken => Outcome::RelayBroken,
         RelayEnd::Idle => Outcome::RelayIdle,
         RelayEnd::ShutDown => Outcome::ShutDown,
-        RelayEnd::NotConnected(error) => return not_relayed(shared, initiator, to, error),
+        RelayEnd::NotConnected(error) => return not_relayed(shared, initiator, holder.clone(), error),
     };
     shared.relayed.fetch_sub(1, Ordering::Relaxed);
-    drop(initiator.end_seen(&shared.counters, outcome, Whom::Route(to), None, seen));
+    drop(initiator.end_seen(&shared.counters, outcome, holder.into(), None, seen));
 }
 
 /// Begins a connection; `None` if it cannot be begun now.

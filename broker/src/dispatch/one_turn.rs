@@ -12,8 +12,9 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::helpers::Helping;
 use crate::config::Config;
 use crate::listening::Listening;
+use crate::routes::holder::Holder;
 use crate::routes::queue::Queue;
-use crate::routes::table::{Bound, Table, Target, Way};
+use crate::routes::table::{Bound, Table, Target};
 use crate::shared::Shared;
 use crate::socket_options::local_address;
 
@@ -50,7 +51,7 @@ impl OneTurn {
             let address = format!("net.tcp://localhost:{}/{path}", address.port());
             let wrong = |error: PrefixError| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
             let prefix = Prefix::parse(&address, HostNameComparison::StrongWildcard).map_err(wrong)?;
-            table.insert(Target::new(prefix, Way::HandOver(Arc::clone(&queue)), &Bound::default()));
+            table.insert(Target::new(prefix, Holder::Worker(Arc::clone(&queue)), &Bound::default()));
         }
         shared.table.store(Arc::new(table));
         let helping = Helping::new(shared, Arc::default());

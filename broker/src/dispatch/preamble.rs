@@ -10,11 +10,12 @@ use router::Via;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use crate::config::{Compatibility, RelayTo};
+use crate::config::Compatibility;
 use crate::connection::Connection;
 use crate::outcome::Outcome;
+use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::queue::Queue;
-use crate::routes::table::{Choice, Table, Target, Way};
+use crate::routes::table::{Choice, Table, Target};
 use crate::shared::Shared;
 use crate::socket_options::{local_address, peer_address};
 
@@ -41,7 +42,7 @@ pub(crate) enum Step {
     /// It goes into the accept socket of this queue's worker.
     HandOver(Arc<Queue>),
     /// It goes to a back-end.
-    Relay(Arc<RelayTo>),
+    Relay(Arc<StaticRoute>),
     /// It goes to the queue over a loopback connection to this address.
     Bridge(Arc<Queue>, SocketAddr),
     /// More octets are wanted.
@@ -127,9 +128,9 @@ fn route(connection: &Connection, origin: Origin, via: &Via<'_>, table: &Table) 
         choice = table.choose(via, local);
     }
     match choice {
-        Choice::Direct(Target { way: Way::HandOver(queue), .. }, _) => Step::HandOver(Arc::clone(queue)),
-        Choice::Direct(Target { way: Way::Relay(to), .. }, _) => Step::Relay(Arc::clone(to)),
-        Choice::Bridge(Target { way: Way::HandOver(queue), .. }, to, _) => {
+        Choice::Direct(Target { holder: Holder::Worker(queue), .. }, _) => Step::HandOver(Arc::clone(queue)),
+        Choice::Direct(Target { holder: Holder::Route(route), .. }, _) => Step::Relay(Arc::clone(route)),
+        Choice::Bridge(Target { holder: Holder::Worker(queue), .. }, to, _) => {
             Step::Bridge(Arc::clone(queue), SocketAddr::new(to, local.port()))
         }
         Choice::None(miss) => Step::End(Outcome::EndpointNotFound, detail(|| miss.to_string())),

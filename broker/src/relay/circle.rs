@@ -10,7 +10,8 @@ use router::Via;
 use crate::config::{Config, RelayTo, Route};
 use crate::listening::is_here;
 use crate::lock::lock;
-use crate::routes::table::{Choice, Table, Target, Way};
+use crate::routes::holder::Holder;
+use crate::routes::table::{Choice, Table, Target};
 use crate::socket_options::{local_address, peer_address};
 
 /// The first route whose relay is found at a port of the broker, and which route it finds there. A back-end with a name, or
@@ -25,7 +26,8 @@ pub(crate) fn first_circle<'c>(config: &'c Config, table: &Table) -> Option<(&'c
             return None;
         }
         let via = Via::parse(route.prefix.address()).ok()?;
-        let Choice::Direct(target @ Target { way: Way::Relay(_), .. }, _) = table.choose(&via, at) else {
+        let Choice::Direct(target @ Target { holder: Holder::Route(_), .. }, _) = table.choose(&via, at)
+        else {
             return None;
         };
         Some((route, format!("{to} is the broker itself, and its route {}", target.prefix.address())))

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use router::{Admission, Host, Match, Miss, Prefix, RouteTable, Via};
 
-use super::queue::Queue;
-use crate::config::RelayTo;
+use super::holder::Holder;
 
 /// One generation of the table, read without a lock; an edited copy replaces it.
 #[derive(Clone, Debug, Default)]
@@ -24,20 +23,11 @@ struct Endpoint {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) prefix: Prefix,
-    pub(crate) way: Way,
+    pub(crate) holder: Holder,
     bound: Bound,
     /// Bound by the IP literal in its address alone, so that the original's rule holds (reference §10.4): a connection to another
     /// local address goes to no shorter address of the mode either, and over no bridge.
     by_literal: bool,
-}
-
-/// How a connection gets where it belongs.
-#[derive(Clone, Debug)]
-pub(crate) enum Way {
-    /// Into the accept socket of a registration.
-    HandOver(Arc<Queue>),
-    /// Copied to a back-end.
-    Relay(Arc<RelayTo>),
 }
 
 /// The local addresses that a worker's own listener would have had; `None`: any.
@@ -124,7 +114,7 @@ impl Table {
         }
     }
 
-    /// Takes an address of a registration out.
+    /// Takes an address of a holder out.
     pub(crate) fn remove(&mut self, prefix: &Prefix, id: u64) {
         match self.routes.get(prefix).map(|(_, endpoint)| endpoint.without(id)) {
             Some(Some(rest)) => drop(self.routes.replace(prefix, rest)),
@@ -140,10 +130,10 @@ impl Endpoint {
         Self { targets: self.targets.iter().cloned().chain([target]).collect() }
     }
 
-    /// The same without a registration; `None` if it was the only one.
+    /// The same without a holder; `None` if it was the only one.
     fn without(&self, id: u64) -> Option<Self> {
         let targets: Arc<[Target]> =
-            self.targets.iter().filter(|target| target.id() != Some(id)).cloned().collect();
+            self.targets.iter().filter(|target| target.holder.id() != id).cloned().collect();
         (!targets.is_empty()).then_some(Self { targets })
     }
 
@@ -154,7 +144,7 @@ impl Endpoint {
 
     /// The target that can be reached over loopback.
     fn bridged(&self, local: IpAddr) -> Option<&Target> {
-        let may = |target: &&Target| !target.by_literal && target.id().is_some();
+        let may = |target: &&Target| !target.by_literal && target.holder.is_worker();
         let mut targets = self.targets.iter().filter(may);
         targets.find(|target| target.bound.loopback_of_the_other_family(local).is_some())
     }
@@ -175,16 +165,9 @@ impl Endpoint {
 }
 
 impl Target {
-    pub(crate) fn new(prefix: Prefix, way: Way, bound: &Bound) -> Self {
+    pub(crate) fn new(prefix: Prefix, holder: Holder, bound: &Bound) -> Self {
         let by_literal = bound.0.is_none() && literal(&prefix).is_some();
-        Self { bound: bound.of(&prefix), way, prefix, by_literal }
-    }
-
-    pub(crate) fn id(&self) -> Option<u64> {
-        match &self.way {
-            Way::HandOver(queue) => Some(queue.id()),
-            Way::Relay(_) => None,
-        }
+        Self { bound: bound.of(&prefix), holder, prefix, by_literal }
     }
 }
 
@@ -252,7 +235,10 @@ mod tests {
     use proptest::prelude::*;
     use router::HostNameComparison;
 
+    use super::super::holder::StaticRoute;
+    use super::super::queue::Queue;
     use super::*;
+    use crate::config::RelayTo;
 
     fn bound(addresses: &[&str]) -> Bound {
         Bound(Some(addresses.iter().map(|address| address.parse().unwrap()).collect()))
@@ -389,20 +375,18 @@ mod tests {
         )
     }
 
-    fn way(n: usize, relay: bool) -> Way {
+    fn holder(n: usize, relay: bool) -> Holder {
+        let id = n.try_into().unwrap();
         if relay {
-            return Way::Relay(Arc::new(RelayTo::Name(n.to_string())));
+            return Holder::Route(Arc::new(StaticRoute { id, to: RelayTo::Name("back-end:1".to_owned()) }));
         }
         let (sender, theirs) = handoff::accept_pair().unwrap();
-        Way::HandOver(Arc::new(Queue::new(n.try_into().unwrap(), String::new(), sender, theirs, 1)))
+        Holder::Worker(Arc::new(Queue::new(id, String::new(), sender, theirs, 1)))
     }
 
     /// Which one this is.
     fn number(target: &Target) -> usize {
-        match &target.way {
-            Way::HandOver(queue) => queue.id().try_into().unwrap(),
-            Way::Relay(to) => to.to_string().parse().unwrap(),
-        }
+        target.holder.id().try_into().unwrap()
     }
 
     proptest! {
@@ -426,7 +410,7 @@ mod tests {
                 let naive = here.iter().position(|other| other.conflicts(one)).map(|n| names[n]);
                 prop_assert_eq!(conflict, naive);
                 if conflict.is_none() {
-                    table.insert(Target::new(prefix, way(n, one.relay), &bound));
+                    table.insert(Target::new(prefix, holder(n, one.relay), &bound));
                     here.push(one.clone());
                     names.push(n);
                 }

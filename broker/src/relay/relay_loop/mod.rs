@@ -21,13 +21,16 @@ use rustix::net::{Shutdown, shutdown, sockopt};
 use super::bridge::Expected;
 use super::circle::Noted;
 use super::pump::{Moved, Pool, Pump};
-use crate::config::RelayTo;
 use crate::connection::{Connection, Seen};
 use crate::failure::Part;
 use crate::lock::lock;
+use crate::routes::holder::Holder;
 
 /// How long a back-end may take to accept a connection.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// How often a relay is looked at in the time in which something has to move.
+const LOOKS: u32 = 8;
 
 /// The event that ends the thread.
 const STOP: u64 = u64::MAX;
@@ -48,7 +51,7 @@ pub(crate) enum RelayEnd {
 }
 
 /// Told of each end, with the initiator's socket, which is in no epoll any more, and where it was to go.
-type Ended = dyn Fn(Connection, &Arc<RelayTo>, RelayEnd, Seen) + Send;
+type Ended = dyn Fn(Connection, &Holder, RelayEnd, Seen) + Send;
 
 /// The way into the relay loop.
 #[derive(Debug)]
@@ -69,7 +72,8 @@ pub(crate) struct Joined {
     pub(crate) initiator: Connection,
     /// Connected, or about to be.
     pub(crate) back_end: OwnedFd,
-    pub(crate) to: Arc<RelayTo>,
+    /// For whom it was.
+    pub(crate) holder: Holder,
     pub(crate) own: Option<Box<Own>>,
 }
 
@@ -90,8 +94,8 @@ struct Relay {
     /// Until the back-end's socket is connected nothing is read from the initiator.
     connecting: bool,
     broken: bool,
-    /// When something last moved.
-    moved: Instant,
+    /// How often it was looked at since something moved.
+    looks: u8,
     up: Pump,
     down: Pump,
 }
@@ -165,11 +169,11 @@ impl Relays {
         let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
     }
 
-    /// Takes over a connection.
+    /// Takes over a connection. Where both sockets are TCP's (`splices`), the kernel moves what passes without copying it.
     ///
     /// # Errors
     /// When the kernel cannot watch it; it comes back.
-    pub(crate) fn join(&self, joined: Joined) -> Result<(), (Joined, Errno)> {
+    pub(crate) fn join(&self, joined: Joined, splices: bool) -> Result<(), (Joined, Errno)> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let flags =
             epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
@@ -183,10 +187,9 @@ impl Relays {
             let _ = epoll::delete(&self.epoll, &joined.initiator);
             return Err((joined, error));
         }
-        let splices = !matches!(*joined.to, RelayTo::Unix(_));
         let (up, down) = (Pump::new(splices), Pump::new(splices));
-        let (moved, seen) = (Instant::now(), Seen::of(&joined.initiator));
-        inbox.push((id, Relay { joined, seen, connecting: true, broken: false, moved, up, down }));
+        let seen = Seen::of(&joined.initiator);
+        inbox.push((id, Relay { joined, seen, connecting: true, broken: false, looks: 0, up, down }));
         Ok(())
     }
 }
@@ -325,14 +328,14 @@ impl Loop {
     /// Not at every movement of any: an eighth of the time more is soon enough.
     fn look_later(&mut self) {
         if !self.shared.idle.is_zero() && !self.relays.is_empty() {
-            self.look_at.get_or_insert(self.now + self.shared.idle / 8);
+            self.look_at.get_or_insert(self.now + self.shared.idle / LOOKS);
         }
     }
 
     /// Moves what there is in these directions.
     fn go_on(&mut self, id: u64, directions: &[From]) {
         let Some(relay) = self.relays.get_mut(&id) else { return };
-        relay.moved = self.now;
+        relay.looks = 0;
         for &from in directions {
             match relay.run(from, &mut self.pool) {
                 Moved::All | Moved::End => {}
@@ -365,10 +368,12 @@ impl Loop {
         if self.look_at.is_none_or(|at| at > self.now) {
             return;
         }
-        let idle = |relay: &Relay| self.now.saturating_duration_since(relay.moved) >= self.shared.idle;
-        let given_up: Vec<u64> =
-            self.relays.iter().filter(|(_, relay)| idle(relay)).map(|(id, _)| *id).collect();
-        for id in given_up {
+        let idle = self.relays.iter_mut().filter_map(|(id, relay)| {
+            relay.looks += 1;
+            // The first look may have come right behind a movement.
+            (u32::from(relay.looks) > LOOKS).then_some(*id)
+        });
+        for id in idle.collect::<Vec<u64>>() {
             self.end(id, RelayEnd::Idle);
         }
         self.look_at = None;
@@ -382,7 +387,7 @@ impl Loop {
         if self.relays.is_empty() {
             self.pool.rest();
         }
-        let Joined { initiator, back_end, to, own: _own } = joined;
+        let Joined { initiator, back_end, holder, own: _own } = joined;
         if end == RelayEnd::Broken {
             for socket in [initiator.as_fd(), back_end.as_fd()] {
                 let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
@@ -391,7 +396,7 @@ impl Loop {
         if matches!(end, RelayEnd::NotConnected(_)) {
             let _ = epoll::delete(&self.shared.epoll, &initiator);
         }
-        (self.ended)(initiator, &to, end, seen);
+        (self.ended)(initiator, &holder, end, seen);
     }
 
     /// Nobody is left here, nor on the way here.

@@ -10,8 +10,9 @@ use proptest::{prop_assert_eq, proptest};
 use rustix::net::AddressFamily;
 
 use super::*;
-use crate::connection::Whom;
+use crate::config::RelayTo;
 use crate::outcome::{Counters, Outcome};
+use crate::routes::holder::StaticRoute;
 
 /// A connection of whichever family, as seen by one of its ends.
 struct End(std::fs::File, Box<dyn Fn() + Send + Sync>);
@@ -51,8 +52,8 @@ fn relays() -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
 fn relays_idle(idle: Duration) -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
     let (said, ends) = channel();
     let relays = Arc::new(Relays::new(idle).unwrap());
-    let ended = move |initiator: Connection, to: &Arc<RelayTo>, end, _| {
-        let ended = initiator.end(&Counters::default(), Outcome::Relayed, Whom::Route(to), None);
+    let ended = move |initiator: Connection, holder: &Holder, end, _| {
+        let ended = initiator.end(&Counters::default(), Outcome::Relayed, holder.into(), None);
         drop(said.send((ended, end)));
     };
     let thread = relays.start(Part::new(&Arc::default(), "the relay thread"), Box::new(ended)).unwrap();
@@ -61,10 +62,9 @@ fn relays_idle(idle: Duration) -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
 
 fn join(relays: &Running, initiator: OwnedFd, back_end: OwnedFd) {
     let unix = rustix::net::getsockname(&back_end).unwrap().address_family() == AddressFamily::UNIX;
-    let to = if unix { RelayTo::Unix("/test".into()) } else { RelayTo::Name("test:1".to_owned()) };
-    let to = Arc::new(to);
+    let holder = Holder::Route(Arc::new(StaticRoute { id: 1, to: RelayTo::Name("test:1".to_owned()) }));
     let initiator = Connection::accepted(initiator, &Counters::default());
-    relays.0.join(Joined { initiator, back_end, to, own: None }).unwrap();
+    relays.0.join(Joined { initiator, back_end, holder, own: None }, !unix).unwrap();
 }
 
 fn non_blocking(socket: impl Into<OwnedFd>) -> OwnedFd {

@@ -1,0 +1,36 @@
+//! Who has an address.
+
+use std::sync::Arc;
+
+use super::queue::Queue;
+use crate::config::RelayTo;
+
+/// Who gets the connections of an address. Each has an id of its own, which no other gets while the broker runs.
+#[derive(Clone, Debug)]
+pub(crate) enum Holder {
+    /// A worker that has registered it: connections go into the accept socket of its registration.
+    Worker(Arc<Queue>),
+    /// A static route: connections are copied to its back-end.
+    Route(Arc<StaticRoute>),
+}
+
+/// A route of the configuration.
+#[derive(Debug)]
+pub(crate) struct StaticRoute {
+    pub(crate) id: u64,
+    /// Its back-end.
+    pub(crate) to: RelayTo,
+}
+
+impl Holder {
+    pub(crate) fn id(&self) -> u64 {
+        match self {
+            Self::Worker(queue) => queue.id(),
+            Self::Route(route) => route.id,
+        }
+    }
+
+    pub(crate) fn is_worker(&self) -> bool {
+        matches!(self, Self::Worker(_))
+    }
+}
