@@ -403,6 +403,35 @@ fn what_cannot_share_is_refused_with_the_reason() {
     assert!(code == Some(126) && reason.contains("set-user-id"), "{code:?} {reason}");
 }
 
+/// In a user namespace of its own, which has its own list of binary formats since Linux 6.7.
+#[test]
+fn a_dotnet_file_that_the_kernel_was_told_how_to_run_is_run() {
+    let broker = Broker::start();
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("svc.exe");
+    std::fs::write(&program, b"MZ\x90\0").unwrap();
+    Command::new("chmod").arg("755").arg(&program).status().unwrap();
+    let run = |format: &str| {
+        let mut exec = broker.exec(&["net.tcp://localhost/a".into()]);
+        exec.arg(&program);
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+        unshare.arg(
+            "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc 2>/dev/null || exit 99
+             echo \"$0\" >/proc/sys/fs/binfmt_misc/register || exit 99
+             exec \"$@\"",
+        );
+        unshare.arg(format).arg(exec.get_program()).args(exec.get_args()).output().unwrap()
+    };
+    let output = run(":dotnet:M::MZ::/bin/echo:");
+    if output.status.code() == Some(99) {
+        println!("skipped: no binary formats of a namespace's own");
+        return;
+    }
+    assert_eq!(text(&output.stdout), format!("{}\n", program.display()), "{output:?}");
+    assert_eq!(run(":other:M::MX::/bin/echo:").status.code(), Some(126));
+}
+
 #[test]
 fn an_address_that_is_none_is_refused() {
     let broker = Broker::start();
