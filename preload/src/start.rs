@@ -3,9 +3,10 @@
 //!
 //! Between `fork` and `exec` little is allowed: nothing is allocated here, and no lock is taken.
 
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::net::SocketAddr;
 
 use handoff::environment::LIBRARY;
 use object::NativeEndian;
@@ -13,9 +14,12 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use rustix::fs::{Mode, OFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::next::{Strings, environ};
+use crate::descriptor::{is_close_on_exec, is_open};
+use crate::listener::at;
+use crate::next::{self, Strings, environ};
+use crate::say;
 use crate::settings::settings;
-use crate::{next, say};
+use crate::table::{self, Entry};
 
 #[cfg(target_pointer_width = "64")]
 type Header = object::elf::FileHeader64<NativeEndian>;
@@ -50,7 +54,7 @@ fn has_room() -> bool {
     said.is_some_and(|said| said.fetch_add(1, Ordering::Relaxed) < MOST)
 }
 
-/// Says so if the library will not be loaded into a program that is meant to have it.
+/// Says so if the library will not be loaded into a program that is meant to have it, or that inherits a listener.
 ///
 /// # Safety
 /// `file` is a C string and `environment` a null-terminated array of such, or either is null.
@@ -60,14 +64,16 @@ unsafe fn look(file: *const c_char, environment: Strings) {
     }
     let errno = next::errno();
     // SAFETY: passed on.
-    unsafe {
-        if names_us(environment) {
-            let file = CStr::from_ptr(file);
-            if let Some(why) = unsuitable(file).filter(|_| has_room()) {
-                let file = file.to_str().unwrap_or("a program");
-                say::news(format_args!("{file} is started, and shares no port: {why}"));
-            }
+    let (file, is_meant) = unsafe { (CStr::from_ptr(file), names_us(environment)) };
+    let name = file.to_str().unwrap_or("a program");
+    if !is_meant {
+        if let Some(local) = inherited().filter(|_| has_room()) {
+            say::news(format_args!(
+                "{name} is started without this library in its LD_PRELOAD: it cannot use the listener on {local} that it inherits"
+            ));
         }
+    } else if let Some(why) = unsuitable(file).filter(|_| has_room()) {
+        say::news(format_args!("{name} is started, and shares no port: {why}"));
     }
     next::fail(errno);
 }
@@ -103,6 +109,20 @@ fn join<'a>(room: &'a mut [u8; START], parts: &[&[u8]]) -> Option<&'a CStr> {
     let (_, free) = room.split_last_mut()?;
     free.iter_mut().zip(octets.by_ref()).for_each(|(to, octet)| *to = *octet);
     if octets.next().is_some() { None } else { CStr::from_bytes_until_nul(room).ok() }
+}
+
+/// Where a listener is bound that a started program inherits.
+fn inherited() -> Option<SocketAddr> {
+    let mut local = None;
+    table::for_each_in(0, c_uint::MAX, |descriptor, entry| {
+        if let Entry::Listener(number) = entry
+            && is_open(descriptor)
+            && !is_close_on_exec(descriptor)
+        {
+            local = Some(at(number).shared().local());
+        }
+    });
+    local
 }
 
 /// Whether a program with this environment is meant to load the library.

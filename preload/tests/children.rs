@@ -5,7 +5,7 @@ mod common;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
-use common::{Broker, address, compile, installed};
+use common::{Broker, address, compile, free_port, installed};
 
 /// What is said on standard error by a program that starts others.
 #[track_caller]
@@ -81,6 +81,29 @@ fn a_set_user_id_child_is_said_and_any_other_is_not() {
     assert!(
         started().contains("child is started, and shares no port: the dynamic linker ignores LD_PRELOAD")
     );
+}
+
+/// systemd-socket-activate gives what it starts an environment of its own.
+#[test]
+fn a_child_that_inherits_a_listener_without_the_library_is_said() {
+    if !installed("python3") {
+        return;
+    }
+    let (broker, port) = (Broker::start(), free_port());
+    let script = format!(
+        "import os, socket
+s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen()
+for inheritable in False, True:
+    s.set_inheritable(inheritable)
+    os.wait4(os.posix_spawn('/bin/true', ['true'], {{}}), 0)"
+    );
+    let mut python = broker.exec(&[address(port, "a")]);
+    let said = said(python.args(["python3", "-c", &script]));
+    let lines: Vec<_> = said.lines().collect();
+    let [registered, inherits] = &lines[..] else { panic!("{said}") };
+    assert!(registered.contains("is registered"), "{said}");
+    let expected = format!("cannot use the listener on 127.0.0.1:{port} that it inherits");
+    assert!(inherits.contains("/bin/true is started without") && inherits.ends_with(&expected), "{said}");
 }
 
 #[test]
