@@ -6,6 +6,9 @@ use clap::Parser;
 use samples::client;
 
 /// Call the calculator of the port sharing sample
+///
+/// Makes four calls, Add, Subtract, Multiply and Divide, and prints their results. The exit status is 0 if all four were
+/// answered, 1 if not, for a reason that standard error says.
 #[derive(Parser)]
 #[command(name = "calculator-client", version)]
 struct Cli {

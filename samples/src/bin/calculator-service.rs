@@ -6,6 +6,9 @@ use clap::Parser;
 use samples::{service, terminate};
 
 /// Serve the calculator of the port sharing sample
+///
+/// Says its address when it listens, and ends on ENTER, SIGINT or SIGTERM. It takes every encoding that the client has. The exit
+/// status is 1 if it cannot listen, for a reason that standard error says.
 #[derive(Parser)]
 #[command(name = "calculator-service", version)]
 struct Cli {
