@@ -3,7 +3,7 @@
 use message_encoding::Quotas;
 use message_encoding::envelope::{
     Addressing, Code, DecodeError, Decoder, Element, EncodeError, Encoder, Encoding, Fault, Header,
-    MessageId, NO_ADDRESS, Outgoing, Reply, Request, SOAP_11, SOAP_12, Service, answer,
+    MessageId, NO_ADDRESS, Outgoing, Reply, Request, SCHEMA_INSTANCE, SOAP_11, SOAP_12, Service, answer,
 };
 
 const ID: &str = "urn:uuid:6faed679-8bc4-4507-b9bb-f706ceb26c43";
@@ -359,6 +359,53 @@ fn a_header_that_must_be_understood_is_understood_or_refused() {
         let fault = decoder.decode(written.as_bytes()).unwrap().reply().unwrap().unwrap_err();
         assert_eq!(fault.code, Code::MustUnderstand);
     }
+}
+
+/// A null of .NET's is something else than an empty text, and neither is a value.
+#[test]
+fn nil_is_no_value() {
+    let element =
+        Element::new("urn:b", "b").with_child(Element::new("urn:b", "null").nil()).child("empty", "");
+    for encoding in Encoding::ALL {
+        let mut octets = Vec::new();
+        let request = Outgoing::request("urn:echo", "net.tcp://h/", id(), element.clone());
+        Encoder::new(encoding, Quotas::DEFAULT).encode(&request, &mut octets).unwrap();
+        let mut decoder = Decoder::new(encoding, Quotas::DEFAULT);
+        let body = decoder.decode(&octets).unwrap().body().unwrap().unwrap();
+        let [null, empty] = ["null", "empty"].map(|name| body.find(name).unwrap());
+        assert_eq!((null.is_nil(), empty.is_nil()), (true, false), "{encoding:?}");
+        assert_eq!((body.member("null"), body.member("empty")), (None, Some(empty)), "{encoding:?}");
+        let wrong = |name| body.required_member(name).map_err(|fault| fault.reason);
+        assert_eq!(wrong("null"), Err("the element 'null' is nil".into()));
+        assert_eq!(wrong("other"), Err("the element 'other' is missing".into()));
+    }
+    let not = usual(&format!("<b xmlns:i='{SCHEMA_INSTANCE}' i:nil='false'/>"));
+    let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+    assert!(!decoder.decode(not.as_bytes()).unwrap().body().unwrap().unwrap().is_nil());
+}
+
+/// As the framing of .NET calls them, and as its text encoder does.
+#[test]
+fn content_types_are_those_of_dotnet() {
+    for (content_type, encoding) in [
+        ("text/xml; charset=utf-8", Encoding::Soap11Utf8),
+        ("text/xml; charset=utf16", Encoding::Soap11Utf16),
+        ("text/xml; charset=utf-16LE", Encoding::Soap11Utf16),
+        ("text/xml; charset=unicodeFFFE", Encoding::Soap11Utf16Le),
+        ("text/xml; charset=utf-16BE", Encoding::Soap11Utf16Be),
+        ("application/soap+xml; charset=utf-8", Encoding::Soap12Utf8),
+        ("application/soap+xml; charset=utf16", Encoding::Soap12Utf16),
+        ("application/soap+xml; charset=utf-16LE", Encoding::Soap12Utf16),
+        ("application/soap+xml; charset=unicodeFFFE", Encoding::Soap12Utf16Le),
+        ("application/soap+xml; charset=utf-16BE", Encoding::Soap12Utf16Be),
+        ("application/soap+msbin1", Encoding::Binary),
+        ("application/soap+msbinsession1", Encoding::BinarySession),
+    ] {
+        for content_type in [content_type.to_owned(), content_type.to_uppercase()] {
+            assert_eq!(Encoding::from_content_type(&content_type), Some(encoding), "{content_type}");
+        }
+    }
+    assert_eq!(Encoding::from_content_type("text/plain"), None);
 }
 
 /// A fault that cannot be written as it is meant, and one with an action of its own.
