@@ -8,7 +8,7 @@ use std::net::TcpStream;
 
 use common::{
     Broker, Strace, Told, Worker, address, answer, ask, connect, eventually, every_connection_has_ended,
-    free_port, installed, preamble, serve, told,
+    fault, free_port, installed, preamble, serve, told,
 };
 
 /// The system calls that may be behind `epoll_wait`.
@@ -48,6 +48,26 @@ fn an_accept_that_keeps_failing_pauses_and_is_said_once() {
     }
     assert_eq!(broker.whole_log().matches("accepting pauses").count(), 1, "{}", broker.log());
     assert!(broker.whole_log().contains("Operation not permitted"), "{}", broker.log());
+}
+
+/// Whoever is refused has its answer: it goes before anybody has to wait.
+#[test]
+fn without_a_descriptor_who_drains_makes_room() {
+    if !installed("strace") {
+        return;
+    }
+    let broker = Broker::start(&["--log-level", "info"]);
+    let port = free_port();
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    let mut refused = ask(port, "y");
+    assert_eq!(told(&mut refused), fault("EndpointNotFound"));
+    let inject = inject(&broker, "accept", "accept4:error=EMFILE:when=1", "accept4");
+    let mut client = ask(port, "x");
+    serve(worker.accept(), &preamble(&address(port, "x")), b'!');
+    assert_eq!(answer(&mut client), b'!');
+    failed(&inject, 1);
+    drop(inject);
+    assert!(!broker.whole_log().contains("accepting pauses"), "{}", broker.log());
 }
 
 /// A worker leaves its port to nobody: the process ends, and whoever supervises it starts another.

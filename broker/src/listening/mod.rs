@@ -354,6 +354,18 @@ mod tests {
         }
     }
 
+    /// As without the broker: a program that may not have a port is told so, and not that another has it.
+    #[test]
+    fn what_is_not_permitted_is_not_in_use() {
+        let refused = |errno| ListenError::new(SocketAddr::new(LOCAL4, 80), errno, &[]);
+        for errno in [Errno::ACCESS, Errno::PERM] {
+            let error = refused(errno);
+            assert_eq!(error.reason(), RefusedReason::PortNotPermitted);
+            assert!(error.explained().starts_with("not permitted to listen on 127.0.0.1:80: "), "{error}");
+        }
+        assert_eq!(refused(Errno::MFILE).reason(), RefusedReason::FailedToListen);
+    }
+
     #[test]
     fn says_who_has_the_port() {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
