@@ -1,4 +1,4 @@
-//! The oracles behind the fuzz targets: plain functions over the crates' public interfaces, one file a room. A target
+//! The oracles behind the fuzz targets: plain functions over the crates' public interfaces, one file for each crate. A target
 //! in `fuzz_targets/` is three lines that call one; `tests/replay.rs` feeds kept inputs to the same functions.
 //!
 //! `cargo +nightly fuzz run TARGET` in the repository's root fuzzes; `cargo run --example seed` in `fuzz/` writes starting

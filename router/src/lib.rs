@@ -93,7 +93,7 @@
 //!
 //! # The structure
 //!
-//! Each mode has a persistent tree over port, host (exact only) and path. Its letters are *pieces*: a segment of up to 15
+//! Each mode has a persistent tree over port, host (exact only) and path. Its letters are *chunks*: a segment of up to 15
 //! octets in small letters, or 16 octets of a longer one. So a step down is a segment, not an octet:
 //!
 //! ```text
@@ -101,23 +101,23 @@
 //!                       ├── calc*
 //!                       │     └── v2*
 //!                       ├── orders*
-//!                       └── ordinary mail*               pieces without a choice between them are one node
+//!                       └── ordinary mail*               chunks without a choice between them are one node
 //! ```
 //!
-//! The nodes below a node lie side by side in an array, each a line of the cache, in the order of the hashes of their pieces
+//! The nodes below a node lie side by side in an array, each a line of the cache, in the order of the hashes of their chunks
 //! and near the place that the hash names: mostly there or in the next place, never further than the eighth. All that a
 //! step down waits for is one load of a node, because the hash is that of the Via alone:
 //!
 //! ```text
-//! Via       /calc     /v2       node:  piece (16 octets) │ more pieces │ address │ array
+//! Via       /calc     /v2       node:  chunk (16 octets) │ more chunks │ address │ array
 //!             │ hash    │ hash                                                      │
 //!             ▼         ▼                     ┌─────────────────────────────────────┘
 //!           place     place            array ─┴ count │ node │ (empty) │ node │ node │ (empty) │ …
 //! ```
 //!
 //! More than 128 nodes below one, or more than fit near their places, are split into up to 256 arrays by an octet of the
-//! hash, those again by the next, and by the octets of the piece itself when those of the hash are at their end. Two pieces
-//! are the same or differ in one of these, so whoever makes hashes collide makes a lookup go 20 ways more for a piece, and no
+//! hash, those again by the next, and by the octets of the chunk itself when those of the hash are at their end. Two chunks
+//! are the same or differ in one of these, so whoever makes hashes collide makes a lookup go 20 ways more for a chunk, and no
 //! further: its cost is linear in the Via, whatever is registered and by whom.
 //!
 //! A lookup walks down once for each mode, remembers the last address on its way, and ends where nothing goes on. A clone
@@ -129,9 +129,9 @@
 
 extern crate alloc;
 
+mod chunk;
 mod error;
 mod mode;
-mod piece;
 mod prefix;
 mod table;
 mod tree;

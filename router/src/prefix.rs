@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::piece::{self, Piece, Pieces};
+use crate::chunk::{self, Chunk, Chunks};
 use crate::uri::{self, Uri};
 use crate::{HostNameComparison, PrefixError};
 
@@ -151,16 +151,16 @@ impl Prefix {
 
     /// The text under which a table's tree of this mode holds the address: port, host (exact only) and path, as an ordinal
     /// comparison that ignores case sees them.
-    pub(crate) fn key(&self) -> Vec<Piece> {
+    pub(crate) fn key(&self) -> Vec<Chunk> {
         let (host, path) = self.host_and_path();
-        let mut key = Vec::from([Piece::port(self.parts.port)]);
+        let mut key = Vec::from([Chunk::port(self.parts.port)]);
         if self.parts.mode == HostNameComparison::Exact {
-            piece::of_host(host, |piece| {
-                key.push(piece);
+            chunk::of_host(host, |chunk| {
+                key.push(chunk);
                 true
             });
         }
-        key.extend(Pieces::of(path));
+        key.extend(Chunks::of(path));
         key
     }
 

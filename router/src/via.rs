@@ -27,7 +27,7 @@ pub struct Via<'a> {
     port: u16,
     path: Cow<'a, str>,
     /// Path and query as the wildcard lookups see them, where that is not the path.
-    glued: Option<Cow<'a, str>>,
+    wildcard_path: Option<Cow<'a, str>>,
 }
 
 impl<'a> Via<'a> {
@@ -44,7 +44,7 @@ impl<'a> Via<'a> {
         match uri::plain(via) {
             Some(Plain { host, port, path }) => {
                 let (host, path) = (Cow::Borrowed(host), Cow::Borrowed(path));
-                Ok(Self { net_tcp: true, host, port, path, glued: None })
+                Ok(Self { net_tcp: true, host, port, path, wildcard_path: None })
             }
             None => Self::parse_any(via),
         }
@@ -55,8 +55,8 @@ impl<'a> Via<'a> {
         let uri = Uri::parse(via)?;
         uri.check_with_port()?;
         let (net_tcp, port) = (uri.is_net_tcp(), uri.port_or_default());
-        let glued = uri.path_with_query().map(Cow::Owned);
-        Ok(Self { net_tcp, host: uri.host, port, path: uri.path, glued })
+        let wildcard_path = uri.path_with_query().map(Cow::Owned);
+        Ok(Self { net_tcp, host: uri.host, port, path: uri.path, wildcard_path })
     }
 
     /// Whether the scheme is net.tcp; no other scheme matches anything.
@@ -95,6 +95,6 @@ impl<'a> Via<'a> {
     /// (reference §10.5).
     #[must_use]
     pub fn wildcard_path(&self) -> &str {
-        self.glued.as_deref().unwrap_or(&self.path)
+        self.wildcard_path.as_deref().unwrap_or(&self.path)
     }
 }

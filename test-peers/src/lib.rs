@@ -1,5 +1,5 @@
 //! Foreign programs that tests run against: how to start one, read what it says with a deadline, and what a test says when
-//! one is not there. For tests only; no room depends on it otherwise.
+//! one is not there. For tests only; no crate depends on it otherwise.
 //!
 //! ```no_run
 //! use test_peers::{DotNet, Process};

@@ -1,16 +1,16 @@
-//! The nodes below a node, found by the hash of their piece.
+//! The nodes below a node, found by the hash of their chunk.
 //!
-//! Whoever chooses the pieces can make hashes collide. Then lookups go a few ways more, never through more than [`WINDOW`]
-//! places and one way for each octet of hash and piece: a hash says where to look, not for how long.
+//! Whoever chooses the chunks can make hashes collide. Then lookups go a few ways more, never through more than [`WINDOW`]
+//! places and one way for each octet of hash and chunk: a hash says where to look, not for how long.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Node;
-use crate::piece::Piece;
+use crate::chunk::Chunk;
 
-/// Nodes, each found by its piece.
+/// Nodes, each found by its chunk.
 #[derive(Default)]
 pub(super) enum Children<E> {
     #[default]
@@ -21,7 +21,7 @@ pub(super) enum Children<E> {
     Many(Arc<Many<E>>),
 }
 
-/// Nodes by one octet of their hash or piece; those that have it in common go by the next one.
+/// Nodes by one octet of their hash or chunk; those that have it in common go by the next one.
 pub(super) struct Many<E> {
     len: usize,
     ways: Box<[Children<E>]>,
@@ -40,25 +40,25 @@ fn place(hash: u64, places: usize) -> usize {
     (((hash >> 32) * places as u64) >> 32) as usize
 }
 
-/// Which way a piece goes: by the octets of its hash's low half, then by its own.
-fn way(piece: Piece, depth: usize) -> usize {
-    match (piece.hash() as u32).to_be_bytes().get(depth) {
+/// Which way a chunk goes: by the octets of its hash's low half, then by its own.
+fn way(chunk: Chunk, depth: usize) -> usize {
+    match (chunk.hash() as u32).to_be_bytes().get(depth) {
         Some(octet) => usize::from(*octet),
-        None => piece.octets()[depth - 4].into(),
+        None => chunk.octets()[depth - 4].into(),
     }
 }
 
 impl<E> Children<E> {
     #[inline(always)]
-    pub(super) fn get(&self, piece: Piece) -> Option<&Node<E>> {
+    pub(super) fn get(&self, chunk: Chunk) -> Option<&Node<E>> {
         let places = match self {
             Self::None => return None,
             Self::Few(places) => places,
-            Self::Many(many) => many.places(piece)?,
+            Self::Many(many) => many.places(chunk)?,
         };
-        for place in places.get(place(piece.hash(), places.len())..)?.iter().take(WINDOW) {
+        for place in places.get(place(chunk.hash(), places.len())..)?.iter().take(WINDOW) {
             match place {
-                Some(node) if node.piece == piece => return Some(node),
+                Some(node) if node.chunk == chunk => return Some(node),
                 Some(_) => {}
                 None => return None,
             }
@@ -66,25 +66,25 @@ impl<E> Children<E> {
         None
     }
 
-    /// The node of a piece, to change it.
-    pub(super) fn get_mut(&mut self, piece: Piece) -> Option<&mut Node<E>> {
+    /// The node of a chunk, to change it.
+    pub(super) fn get_mut(&mut self, chunk: Chunk) -> Option<&mut Node<E>> {
         let mut children = self;
         let mut depth = 0;
         loop {
             match children {
                 Self::None => return None,
                 Self::Few(places) => {
-                    return Arc::make_mut(places).iter_mut().flatten().find(|node| node.piece == piece);
+                    return Arc::make_mut(places).iter_mut().flatten().find(|node| node.chunk == chunk);
                 }
                 Self::Many(many) => {
-                    children = Arc::make_mut(many).ways.get_mut(way(piece, depth))?;
+                    children = Arc::make_mut(many).ways.get_mut(way(chunk, depth))?;
                     depth += 1;
                 }
             }
         }
     }
 
-    /// Adds a node, whose piece no other has.
+    /// Adds a node, whose chunk no other has.
     pub(super) fn insert(&mut self, node: Node<E>) {
         self.insert_behind(0, node);
     }
@@ -93,28 +93,28 @@ impl<E> Children<E> {
         if let Self::Many(many) = self {
             let many = Arc::make_mut(many);
             many.len += 1;
-            return many.ways[way(node.piece, depth)].insert_behind(depth + 1, node);
+            return many.ways[way(node.chunk, depth)].insert_behind(depth + 1, node);
         }
         let mut nodes = self.take_nodes();
         nodes.push(node);
         *self = Self::of(nodes, depth);
     }
 
-    /// Takes the node of a piece out, which there is.
-    pub(super) fn remove(&mut self, piece: Piece) {
-        self.remove_behind(0, piece);
+    /// Takes the node of a chunk out, which there is.
+    pub(super) fn remove(&mut self, chunk: Chunk) {
+        self.remove_behind(0, chunk);
     }
 
-    fn remove_behind(&mut self, depth: usize, piece: Piece) {
+    fn remove_behind(&mut self, depth: usize, chunk: Chunk) {
         if let Self::Many(many) = self
             && many.len > MOST / 2
         {
             let many = Arc::make_mut(many);
             many.len -= 1;
-            return many.ways[way(piece, depth)].remove_behind(depth + 1, piece);
+            return many.ways[way(chunk, depth)].remove_behind(depth + 1, chunk);
         }
         let mut nodes = self.take_nodes();
-        nodes.retain(|node| node.piece != piece);
+        nodes.retain(|node| node.chunk != chunk);
         *self = Self::of(nodes, depth);
     }
 
@@ -135,7 +135,7 @@ impl<E> Children<E> {
         if nodes.is_empty() {
             return Self::None;
         }
-        let hash = |node: &Node<E>| node.piece.hash();
+        let hash = |node: &Node<E>| node.chunk.hash();
         nodes.sort_unstable_by_key(hash);
         if nodes.len() <= MOST {
             let hashes: Vec<u64> = nodes.iter().map(hash).collect();
@@ -151,7 +151,7 @@ impl<E> Children<E> {
         }
         let len = nodes.len();
         let mut ways: Vec<Vec<Node<E>>> = core::iter::repeat_with(Vec::new).take(WAYS).collect();
-        nodes.into_iter().for_each(|node| ways[way(node.piece, depth)].push(node));
+        nodes.into_iter().for_each(|node| ways[way(node.chunk, depth)].push(node));
         let ways = ways.into_iter().map(|nodes| Self::of(nodes, depth + 1)).collect();
         Self::Many(Arc::new(Many { len, ways }))
     }
@@ -176,10 +176,10 @@ impl<E> Children<E> {
 }
 
 impl<E> Many<E> {
-    fn places(&self, piece: Piece) -> Option<&[Option<Node<E>>]> {
+    fn places(&self, chunk: Chunk) -> Option<&[Option<Node<E>>]> {
         let mut many = self;
         for depth in 0.. {
-            match many.ways.get(way(piece, depth))? {
+            match many.ways.get(way(chunk, depth))? {
                 Children::None => break,
                 Children::Few(places) => return Some(places),
                 Children::Many(below) => many = below,
@@ -252,25 +252,25 @@ impl<E> Drop for Children<E> {
 #[cfg(test)]
 mod tests {
     use super::{Children, Node};
-    use crate::piece::Piece;
+    use crate::chunk::Chunk;
 
     #[test]
-    fn pieces_of_one_hash() {
-        let pieces: alloc::vec::Vec<Piece> = (0..1000).map(Piece::of_one_hash).collect();
-        assert!(pieces.iter().all(|piece| piece.hash() == pieces[0].hash()));
+    fn chunks_of_one_hash() {
+        let chunks: alloc::vec::Vec<Chunk> = (0..1000).map(Chunk::of_one_hash).collect();
+        assert!(chunks.iter().all(|chunk| chunk.hash() == chunks[0].hash()));
         let mut children: Children<u8> = Children::default();
-        for (at, piece) in pieces.iter().enumerate() {
-            children.insert(Node::new(*piece, &[]));
-            assert!(children.get(pieces[at / 2]).is_some_and(|node| node.piece == pieces[at / 2]));
-            assert!(pieces.get(at + 1).is_none_or(|next| children.get(*next).is_none()));
+        for (at, chunk) in chunks.iter().enumerate() {
+            children.insert(Node::new(*chunk, &[]));
+            assert!(children.get(chunks[at / 2]).is_some_and(|node| node.chunk == chunks[at / 2]));
+            assert!(chunks.get(at + 1).is_none_or(|next| children.get(*next).is_none()));
         }
         let clone = children.clone();
-        for (at, piece) in pieces.iter().enumerate() {
-            children.remove(*piece);
-            assert!(children.get(*piece).is_none());
-            assert!(pieces[at + 1..].iter().all(|piece| children.get(*piece).is_some()));
+        for (at, chunk) in chunks.iter().enumerate() {
+            children.remove(*chunk);
+            assert!(children.get(*chunk).is_none());
+            assert!(chunks[at + 1..].iter().all(|chunk| children.get(*chunk).is_some()));
         }
         assert!(children.is_empty());
-        assert!(pieces.iter().all(|piece| clone.get(*piece).is_some()));
+        assert!(chunks.iter().all(|chunk| clone.get(*chunk).is_some()));
     }
 }

@@ -1,4 +1,4 @@
-//! A persistent radix tree over texts of [pieces](crate::piece): each has an entry, and a lookup finds the longest one
+//! A persistent radix tree over texts of [chunks](crate::chunk): each has an entry, and a lookup finds the longest one
 //! that a given text begins with.
 //!
 //! ```text
@@ -7,15 +7,15 @@
 //!      └─ other/many/*
 //! ```
 //!
-//! A node is chosen by one piece and holds those that follow without a choice (its label). The nodes below a node lie side
-//! by side in an array, where a hash of the piece says near which place. Nodes are shared between a tree and its clones,
+//! A node is chosen by one chunk and holds those that follow without a choice (its label). The nodes below a node lie side
+//! by side in an array, where a hash of the chunk says near which place. Nodes are shared between a tree and its clones,
 //! all children of one together; an edit copies those on the way down to the text it changes, and no others.
 
 mod children;
 
 use alloc::sync::Arc;
 
-use crate::piece::{self, Piece, Pieces};
+use crate::chunk::{self, Chunk, Chunks};
 use children::Children;
 
 /// Texts with an entry each.
@@ -27,9 +27,9 @@ pub(crate) struct Tree<E> {
 #[repr(align(64))]
 struct Node<E> {
     /// By which the node is chosen; of no meaning in the root.
-    piece: Piece,
+    chunk: Chunk,
     /// Compared whole before anything below counts.
-    label: Option<Arc<[Piece]>>,
+    label: Option<Arc<[Chunk]>>,
     entry: Option<Arc<E>>,
     children: Children<E>,
 }
@@ -38,7 +38,7 @@ struct Node<E> {
 struct Walk<'t, E, F> {
     node: &'t Node<E>,
     /// What of the node's label is to be read yet.
-    label: &'t [Piece],
+    label: &'t [Chunk],
     found: Option<F>,
 }
 
@@ -59,14 +59,14 @@ impl<E> Tree<E> {
     ) -> Option<F> {
         let root = self.root.as_ref()?;
         let mut walk = Walk { node: root, label: root.label(), found: None };
-        if !walk.read(Piece::port(port), &mut keep) {
+        if !walk.read(Chunk::port(port), &mut keep) {
             return None;
         }
         if let Some(host) = host {
             walk = walk.read_host(host, &mut keep)?;
         }
-        for piece in Pieces::of(path) {
-            if !walk.read(piece, &mut keep) {
+        for chunk in Chunks::of(path) {
+            if !walk.read(chunk, &mut keep) {
                 break;
             }
         }
@@ -75,14 +75,14 @@ impl<E> Tree<E> {
 }
 
 impl<'t, E, F> Walk<'t, E, F> {
-    /// Reads one piece more; `false` if no text of the tree goes on like this.
+    /// Reads one chunk more; `false` if no text of the tree goes on like this.
     #[inline(always)]
-    fn read(&mut self, piece: Piece, keep: &mut impl FnMut(Option<F>, &'t E) -> Option<F>) -> bool {
+    fn read(&mut self, chunk: Chunk, keep: &mut impl FnMut(Option<F>, &'t E) -> Option<F>) -> bool {
         match self.label.split_first() {
-            Some((next, rest)) if *next == piece => self.label = rest,
+            Some((next, rest)) if *next == chunk => self.label = rest,
             Some(_) => return false,
             None => {
-                let Some(node) = self.node.children.get(piece) else { return false };
+                let Some(node) = self.node.children.get(chunk) else { return false };
                 self.node = node;
                 self.label = node.label();
             }
@@ -95,47 +95,47 @@ impl<'t, E, F> Walk<'t, E, F> {
 
     /// By value, so that it stays in registers where there is no host.
     fn read_host(mut self, host: &str, keep: &mut impl FnMut(Option<F>, &'t E) -> Option<F>) -> Option<Self> {
-        piece::of_host(host, |piece| self.read(piece, keep)).then_some(self)
+        chunk::of_host(host, |chunk| self.read(chunk, keep)).then_some(self)
     }
 }
 
 impl<E> Tree<E> {
     /// The entry of exactly this text.
-    pub(crate) fn get(&self, text: &[Piece]) -> Option<&E> {
+    pub(crate) fn get(&self, text: &[Chunk]) -> Option<&E> {
         let mut node = self.root.as_ref()?;
         let mut rest = text.strip_prefix(node.label())?;
-        while let Some((&piece, after)) = rest.split_first() {
-            node = node.children.get(piece)?;
+        while let Some((&chunk, after)) = rest.split_first() {
+            node = node.children.get(chunk)?;
             rest = after.strip_prefix(node.label())?;
         }
         node.entry.as_deref()
     }
 
     /// Gives a text an entry, in place of the one it has.
-    pub(crate) fn set(&mut self, text: &[Piece], entry: E) {
-        let mut node = self.root.get_or_insert_with(|| Node::new(Piece::port(0), text));
+    pub(crate) fn set(&mut self, text: &[Chunk], entry: E) {
+        let mut node = self.root.get_or_insert_with(|| Node::new(Chunk::port(0), text));
         let mut rest = text;
         loop {
             let label = node.label();
-            let shared = label.iter().zip(rest).take_while(|(label, piece)| label == piece).count();
+            let shared = label.iter().zip(rest).take_while(|(label, chunk)| label == chunk).count();
             if shared < label.len() {
                 node.split(shared);
             }
-            let Some((&piece, after)) = rest.get(shared..).and_then(<[Piece]>::split_first) else {
+            let Some((&chunk, after)) = rest.get(shared..).and_then(<[Chunk]>::split_first) else {
                 node.entry = Some(Arc::new(entry));
                 return;
             };
-            if node.children.get(piece).is_none() {
-                node.children.insert(Node::new(piece, after));
+            if node.children.get(chunk).is_none() {
+                node.children.insert(Node::new(chunk, after));
             }
-            let Some(child) = node.children.get_mut(piece) else { return };
+            let Some(child) = node.children.get_mut(chunk) else { return };
             node = child;
             rest = after;
         }
     }
 
     /// Takes a text out of the tree and returns its entry.
-    pub(crate) fn remove(&mut self, text: &[Piece]) -> Option<Arc<E>> {
+    pub(crate) fn remove(&mut self, text: &[Chunk]) -> Option<Arc<E>> {
         // An edit copies nodes even if it changes nothing in the end.
         self.get(text)?;
         let mut node = self.root.as_mut()?;
@@ -149,31 +149,31 @@ impl<E> Tree<E> {
             return entry;
         }
         loop {
-            let (&piece, after) = rest.split_first()?;
-            rest = after.get(node.children.get(piece)?.label().len()..)?;
+            let (&chunk, after) = rest.split_first()?;
+            rest = after.get(node.children.get(chunk)?.label().len()..)?;
             if rest.is_empty() {
-                let child = node.children.get_mut(piece)?;
+                let child = node.children.get_mut(chunk)?;
                 let entry = child.entry.take();
                 child.tidy();
                 if child.is_nothing() {
-                    node.children.remove(piece);
+                    node.children.remove(chunk);
                     node.tidy();
                 }
                 return entry;
             }
-            node = node.children.get_mut(piece)?;
+            node = node.children.get_mut(chunk)?;
         }
     }
 }
 
 impl<E> Node<E> {
-    fn new(piece: Piece, label: &[Piece]) -> Self {
+    fn new(chunk: Chunk, label: &[Chunk]) -> Self {
         let label = (!label.is_empty()).then(|| label.into());
-        Self { piece, label, entry: None, children: Children::default() }
+        Self { chunk, label, entry: None, children: Children::default() }
     }
 
     #[inline]
-    fn label(&self) -> &[Piece] {
+    fn label(&self) -> &[Chunk] {
         self.label.as_deref().unwrap_or_default()
     }
 
@@ -181,20 +181,20 @@ impl<E> Node<E> {
         self.entry.is_none() && self.children.is_empty()
     }
 
-    /// Makes the label end after `len` pieces; what the node was becomes its only child.
+    /// Makes the label end after `len` chunks; what the node was becomes its only child.
     fn split(&mut self, len: usize) {
         let (front, back) = self.label().split_at(len);
-        let Some((&piece, back)) = back.split_first() else { return };
-        let above = Self::new(self.piece, front);
-        let below = Self { label: Self::new(piece, back).label, ..core::mem::replace(self, above) };
-        self.children.insert(Self { piece, ..below });
+        let Some((&chunk, back)) = back.split_first() else { return };
+        let above = Self::new(self.chunk, front);
+        let below = Self { label: Self::new(chunk, back).label, ..core::mem::replace(self, above) };
+        self.children.insert(Self { chunk, ..below });
     }
 
     /// A node without an entry and with a single child becomes one with it: the opposite of [`split`](Self::split).
     fn tidy(&mut self) {
         let (Some(child), None) = (self.children.only().cloned(), &self.entry) else { return };
-        let label = [self.label(), &[child.piece], child.label()].concat();
-        *self = Self { piece: self.piece, label: Some(label.into()), ..child };
+        let label = [self.label(), &[child.chunk], child.label()].concat();
+        *self = Self { chunk: self.chunk, label: Some(label.into()), ..child };
     }
 }
 
@@ -213,7 +213,7 @@ impl<E> Clone for Tree<E> {
 impl<E> Clone for Node<E> {
     fn clone(&self) -> Self {
         Self {
-            piece: self.piece,
+            chunk: self.chunk,
             label: self.label.clone(),
             entry: self.entry.clone(),
             children: self.children.clone(),
@@ -224,11 +224,11 @@ impl<E> Clone for Node<E> {
 #[cfg(test)]
 mod tests {
     use super::{Node, Tree};
-    use crate::piece::Piece;
+    use crate::chunk::Chunk;
     use alloc::vec::Vec;
 
-    fn text(numbers: impl IntoIterator<Item = u16>) -> Vec<Piece> {
-        numbers.into_iter().map(Piece::port).collect()
+    fn text(numbers: impl IntoIterator<Item = u16>) -> Vec<Chunk> {
+        numbers.into_iter().map(Chunk::port).collect()
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_pieces_can_follow() {
+    fn any_number_of_chunks_can_follow() {
         let mut tree = Tree::default();
         let mut before = Vec::new();
         for number in 0..5000 {
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_node_is_merged_with_the_last_that_follows_it() {
         let mut tree = Tree::default();
-        let texts: Vec<Vec<Piece>> = [&[][..], &[1], &[1, 2], &[1, 3], &[2], &[1, 2, 3, 4]]
+        let texts: Vec<Vec<Chunk>> = [&[][..], &[1], &[1, 2], &[1, 3], &[2], &[1, 2, 3, 4]]
             .map(|numbers| text(numbers.iter().copied()))
             .to_vec();
         for order in 0..texts.len() {

@@ -27,7 +27,7 @@ pub(crate) fn parse<'a>(
     text: &'a str,
     trimmed: usize,
     scheme: &Scheme,
-    rebuilt: bool,
+    normalized: bool,
 ) -> Result<HostAndPort<'a>, ViaError> {
     let untrimmed = text;
     let text = &text[..trimmed];
@@ -54,9 +54,9 @@ pub(crate) fn parse<'a>(
         (spelled(host, format_args!("{ip}")), Some(IpAddr::V4(ip)), end)
     } else if name::is_dns(host) {
         (name::canonical(host), None, end)
-    } else if scheme.computer_name && name::is_computer(host) && (!rebuilt || scheme.empty_host) {
-        // The original loses such a name when it rebuilds the URI.
-        (Cow::Borrowed(if rebuilt { "" } else { host }), None, end)
+    } else if scheme.computer_name && name::is_computer(host) && (!normalized || scheme.empty_host) {
+        // The original loses such a name when it normalizes the URI.
+        (Cow::Borrowed(if normalized { "" } else { host }), None, end)
     } else {
         return Err(match host {
             "+" => ViaError::Wildcard(HostNameComparison::StrongWildcard),

@@ -31,7 +31,7 @@ pub(crate) struct Uri<'a> {
     /// Without its `?`.
     pub(crate) query: Option<&'a str>,
     pub(crate) has_fragment: bool,
-    rebuilt: bool,
+    normalized: bool,
 }
 
 /// The port of a net.tcp URI that writes none.
@@ -104,9 +104,9 @@ impl<'a> Uri<'a> {
         let Some(skip) = skip else {
             return Ok(Self::without_authority(scheme, scheme_name, rest, trimmed));
         };
-        let rebuilt = is_rebuilt(rest);
+        let normalized = is_normalized(rest);
         let authority =
-            authority::parse(&rest[skip..], trimmed - skip, scheme, rebuilt).map_err(|error| {
+            authority::parse(&rest[skip..], trimmed - skip, scheme, normalized).map_err(|error| {
                 let end = visible[skip..].find(['/', '\\', '?', '#']).map_or(visible.len(), |at| skip + at);
                 let user = scheme.is_net_tcp() && visible[skip..end].contains('@');
                 if user { ViaError::UserInfo } else { error }
@@ -117,16 +117,16 @@ impl<'a> Uri<'a> {
         let from = skip + authority.len;
         let (path, query, has_fragment) = split_path(scheme, rest, from, trimmed);
         let path = if !scheme.is_net_tcp() {
-            other_path(scheme, path, rebuilt).ok_or(ViaError::Authority)?
+            other_path(scheme, path, normalized).ok_or(ViaError::Authority)?
         } else if path.starts_with('/') {
-            path::canonical(path, rebuilt)
+            path::canonical(path, normalized)
         } else {
             // Anything may follow the bracket of an IPv6 address.
-            path::unrooted(&path::with_slashes(path, rebuilt), is_rewritten(scheme, path))
+            path::unrooted(&path::with_slashes(path, normalized), is_rewritten(scheme, path))
                 .ok_or(ViaError::Authority)?
         };
         let authority::HostAndPort { host, ip, port, .. } = authority;
-        Ok(Self { scheme, scheme_name, host, ip, port, path, query, has_fragment, rebuilt })
+        Ok(Self { scheme, scheme_name, host, ip, port, path, query, has_fragment, normalized })
     }
 
     fn without_authority(
@@ -136,10 +136,11 @@ impl<'a> Uri<'a> {
         trimmed: usize,
     ) -> Self {
         let (path, query, has_fragment) = split_path(scheme, rest, 0, trimmed);
-        let rebuilt = is_rebuilt(rest);
-        let path = Cow::Owned(path::escape(&path::unescape(path, |octet| rebuilt && path::is_safe(octet))));
+        let normalized = is_normalized(rest);
+        let path =
+            Cow::Owned(path::escape(&path::unescape(path, |octet| normalized && path::is_safe(octet))));
         let host = Cow::Borrowed("");
-        Self { scheme, scheme_name, host, ip: None, port: None, path, query, has_fragment, rebuilt }
+        Self { scheme, scheme_name, host, ip: None, port: None, path, query, has_fragment, normalized }
     }
 
     /// A Windows file name, of which only that it is valid matters.
@@ -153,7 +154,7 @@ impl<'a> Uri<'a> {
             path: Cow::Borrowed("/"),
             query: None,
             has_fragment: false,
-            rebuilt: false,
+            normalized: false,
         }
     }
 
@@ -173,22 +174,23 @@ impl<'a> Uri<'a> {
         if self.query.is_none() && !changed {
             return None;
         }
-        let glued = self.glued();
-        let canonical = path::canonical(&glued, is_rebuilt(&glued) || !self.host.is_ascii());
+        let path_and_query = self.path_and_query();
+        let canonical =
+            path::canonical(&path_and_query, is_normalized(&path_and_query) || !self.host.is_ascii());
         (canonical != self.path).then(|| canonical.into_owned())
     }
 
-    fn glued(&self) -> String {
-        let mut glued = String::from(&*self.path);
+    fn path_and_query(&self) -> String {
+        let mut path_and_query = String::from(&*self.path);
         if let Some(query) = self.query {
-            glued.push('?');
-            glued.push_str(&path::escape(&if self.rebuilt {
+            path_and_query.push('?');
+            path_and_query.push_str(&path::escape(&if self.normalized {
                 path::unescape(query, path::is_safe)
             } else {
                 query.into()
             }));
         }
-        path::escape_also(&glued, b"?#")
+        path::escape_also(&path_and_query, b"?#")
     }
 
     /// Checks that the URI is one after the port substitution too.
@@ -208,7 +210,7 @@ impl<'a> Uri<'a> {
             _ => "",
         };
         let port = if self.host.is_empty() { "" } else { ":1" };
-        let mut path = self.glued();
+        let mut path = self.path_and_query();
         if path.is_empty() {
             path.push('/');
         }
@@ -227,7 +229,7 @@ fn split_path<'a>(
 ) -> (&'a str, Option<&'a str>, bool) {
     // A port can reach into the white space at the end; then nothing is left.
     let Some(visible) = rest.get(from..trimmed) else { return ("", None, false) };
-    let text = if trimmed < rest.len() && is_rebuilt(rest) { &rest[from..] } else { visible };
+    let text = if trimmed < rest.len() && is_normalized(rest) { &rest[from..] } else { visible };
     let (text, fragment) = match text.split_once('#') {
         Some((text, _)) if scheme.fragment => (text, true),
         _ => (text, false),
@@ -238,9 +240,9 @@ fn split_path<'a>(
     }
 }
 
-/// Whether the original rebuilds the URI before it looks at path and query, and then forgets to trim it: one that
+/// Whether the original normalizes the escapes of the URI before it looks at path and query, and then forgets to trim it: one that
 /// has escapes of unreserved characters, or of characters outside ASCII.
-fn is_rebuilt(text: &str) -> bool {
+fn is_normalized(text: &str) -> bool {
     !text.is_ascii()
         || (0..text.len()).any(|at| match escape_at(text, at) {
             Some(octet) if octet.is_ascii() => path::is_unreserved(octet),
@@ -278,12 +280,12 @@ fn escape_at(text: &str, at: usize) -> Option<u8> {
 }
 
 /// The path of another scheme.
-fn other_path<'a>(scheme: &Scheme, path: &str, rebuilt: bool) -> Option<Cow<'a, str>> {
+fn other_path<'a>(scheme: &Scheme, path: &str, normalized: bool) -> Option<Cow<'a, str>> {
     if path.is_empty() && scheme.authority != Authority::Direct {
         return Some(Cow::Borrowed("/"));
     }
     let slashes = |octet| scheme.escaped_slashes && matches!(octet, b'/' | b'\\');
-    let unescaped = path::unescape(path, |octet| rebuilt && path::is_safe(octet) || slashes(octet));
+    let unescaped = path::unescape(path, |octet| normalized && path::is_safe(octet) || slashes(octet));
     if !scheme.hierarchical {
         return Some(Cow::Owned(path::escape(&unescaped)));
     }

@@ -42,8 +42,8 @@ pub(super) const fn is_plain(octet: u8) -> bool {
 }
 
 /// Whether the escape that these digits end stays one.
-pub(super) fn is_kept(digits: &[u8], rebuilt: bool) -> bool {
-    escaped(digits).is_some_and(|octet| !is_unescaped(octet, rebuilt))
+pub(super) fn is_kept(digits: &[u8], normalized: bool) -> bool {
+    escaped(digits).is_some_and(|octet| !is_unescaped(octet, normalized))
 }
 
 /// The octet that two hexadecimal digits behind a `%` stand for.
@@ -57,13 +57,13 @@ pub(super) fn is_unreserved(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Whether System.Uri takes the escape of this octet out of a URI that it rebuilds.
+/// Whether System.Uri takes the escape of this octet out of a URI whose escapes it normalizes.
 pub(super) fn is_safe(octet: u8) -> bool {
     is_unreserved(octet) || matches!(octet, b'!' | b'\'' | b'(' | b')' | b'*' | b':')
 }
 
 /// Whether [`canonical`] would return the path as it is. Reads each octet at most twice.
-pub(crate) fn is_canonical(path: &str, rebuilt: bool) -> bool {
+pub(crate) fn is_canonical(path: &str, normalized: bool) -> bool {
     let octets = path.as_bytes();
     let mut before = b'/';
     let mut at = 0;
@@ -74,7 +74,7 @@ pub(crate) fn is_canonical(path: &str, rebuilt: bool) -> bool {
                 return false;
             }
             Class::Dot => {}
-            Class::Percent if is_kept(octets.get(at + 1..).unwrap_or_default(), rebuilt) => at += 2,
+            Class::Percent if is_kept(octets.get(at + 1..).unwrap_or_default(), normalized) => at += 2,
             Class::Percent => return false,
             Class::Foreign => return false,
         }
@@ -92,17 +92,17 @@ fn is_dot_segment(rest: &[u8]) -> bool {
 /// The path of a net.tcp URI as System.Uri's `AbsolutePath` gives it, but for the case of hexadecimal digits,
 /// which no comparison sees (reference §10.3).
 ///
-/// `rebuilt` says whether the URI is one that the original rebuilds: then more escapes are taken out.
-pub(crate) fn canonical(path: &str, rebuilt: bool) -> Cow<'_, str> {
-    if is_canonical(path, rebuilt) {
+/// `normalized` says whether the URI is one whose escapes the original normalizes: then more escapes are taken out.
+pub(crate) fn canonical(path: &str, normalized: bool) -> Cow<'_, str> {
+    if is_canonical(path, normalized) {
         return Cow::Borrowed(path);
     }
-    Cow::Owned(escape(&without_dot_segments(&with_slashes(path, rebuilt))))
+    Cow::Owned(escape(&without_dot_segments(&with_slashes(path, normalized))))
 }
 
 /// Escapes taken out, and back-slashes made slashes.
-pub(super) fn with_slashes(path: &str, rebuilt: bool) -> String {
-    unescape(path, |octet| is_unescaped(octet, rebuilt)).replace('\\', "/")
+pub(super) fn with_slashes(path: &str, normalized: bool) -> String {
+    unescape(path, |octet| is_unescaped(octet, normalized)).replace('\\', "/")
 }
 
 /// The rest of [`canonical`], for an unescaped path that begins with something else than a slash.
@@ -150,8 +150,8 @@ pub(super) fn unrooted<'a>(unescaped: &str, is_rewritten: bool) -> Option<Cow<'a
     Some(Cow::Owned(if is_rewritten { escape(&kept) } else { kept }))
 }
 
-fn is_unescaped(octet: u8, rebuilt: bool) -> bool {
-    is_unreserved(octet) || matches!(octet, b'/' | b'\\') || rebuilt && is_safe(octet)
+fn is_unescaped(octet: u8, normalized: bool) -> bool {
+    is_unreserved(octet) || matches!(octet, b'/' | b'\\') || normalized && is_safe(octet)
 }
 
 /// Replaces escapes of the octets that `wanted` names.

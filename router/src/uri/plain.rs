@@ -132,7 +132,7 @@ fn is_plain_octet_by_octet(path: &[u8]) -> bool {
             [] => return true,
             [b'/', b'.', ..] => return false,
             [b'/', rest @ ..] | [b'.', rest @ ..] => rest,
-            // What a rebuilt URI unescapes is not plain: this one may be rebuilt.
+            // What a normalized URI unescapes is not plain: this one may be normalized.
             [b'%', digits @ ..] if path::is_kept(digits, true) => digits.get(2..).unwrap_or_default(),
             _ => return false,
         };

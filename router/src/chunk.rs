@@ -1,37 +1,37 @@
-//! Texts in pieces of up to 16 octets, the letters that the [tree](crate::tree) is made of.
+//! Texts in chunks of up to 16 octets, the letters that the [tree](crate::tree) is made of.
 //!
 //! A key is one *word* after another: the port, the host if the tree goes by hosts, each segment of the path. A word is one
-//! piece or more, and **the last piece of a word has a zero as its last octet, no other piece has**:
+//! chunk or more, and **the last chunk of a word has a zero as its last octet, no other chunk has**:
 //!
 //! ```text
-//! port      one piece                                           the port, then zeros
+//! port      one chunk                                           the port, then zeros
 //! segment   16 octets …, then 0 to 15 octets                    zeros behind them, at least one
-//! host      ASCII: as a segment; other: a piece for each        a piece of zeros
+//! host      ASCII: as a segment; other: a chunk for each        a chunk of zeros
 //!           character, with 0x80 as its last octet
 //! ```
 //!
-//! So where a word ends is seen in its pieces alone, no word is the beginning of another, and keys that begin alike have the
-//! same words there. The two kinds of hosts differ in the first piece: ASCII has no octet from 0x80 on.
+//! So where a word ends is seen in its chunks alone, no word is the beginning of another, and keys that begin alike have the
+//! same words there. The two kinds of hosts differ in the first chunk: ASCII has no octet from 0x80 on.
 
 use crate::uri;
 
 /// A segment in which letters have no case, or 16 octets of a longer one; or a character of a host that is not ASCII. The
 /// octets are those of a little-endian number, in a segment each less the bits of a slash: so there are zeros behind them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Piece(u128);
+pub(crate) struct Chunk(u128);
 
 const OCTETS: usize = 16;
 const EACH: u128 = u128::MAX / 0xFF;
 
-impl Piece {
+impl Chunk {
     const ODD: u64 = 0xD1B5_4A32_D192_ED03;
 
-    /// The first piece of all texts.
+    /// The first chunk of all texts.
     pub(crate) const fn port(port: u16) -> Self {
         Self(port as u128)
     }
 
-    /// A number that is mostly another one for another piece.
+    /// A number that is mostly another one for another chunk.
     #[inline]
     pub(crate) fn hash(self) -> u64 {
         let [low, high] = [self.0, self.0 >> 64].map(|half| half as u64);
@@ -56,15 +56,15 @@ impl Piece {
 
 /// Reads a host as an ordinal comparison that ignores case sees it: characters outside ASCII one by one, by their
 /// capitals. `read` says whether to go on.
-pub(crate) fn of_host(host: &str, mut read: impl FnMut(Piece) -> bool) -> bool {
+pub(crate) fn of_host(host: &str, mut read: impl FnMut(Chunk) -> bool) -> bool {
     if host.is_ascii() {
-        return Pieces::of(host).all(read);
+        return Chunks::of(host).all(read);
     }
-    host.chars().all(|c| read(Piece::of_character(Some(uri::fold(c))))) && read(Piece::of_character(None))
+    host.chars().all(|c| read(Chunk::of_character(Some(uri::fold(c))))) && read(Chunk::of_character(None))
 }
 
-/// The pieces of a path, empty segments left out.
-pub(crate) struct Pieces<'a> {
+/// The chunks of a path, empty segments left out.
+pub(crate) struct Chunks<'a> {
     /// ASCII, without slashes at the end, as if there was one.
     text: &'a [u8],
     at: usize,
@@ -72,7 +72,7 @@ pub(crate) struct Pieces<'a> {
     last: u128,
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> Chunks<'a> {
     #[inline]
     pub(crate) fn of(path: &'a str) -> Self {
         let mut text = path.as_bytes();
@@ -84,9 +84,9 @@ impl<'a> Pieces<'a> {
             // Fewer, with anything before them.
             None => text.iter().fold(0, |word, octet| word >> 8 | u128::from(*octet) << 120),
         };
-        let mut pieces = Self { text, at: usize::from(text.is_empty()), last: slashes_as_zeros(last) };
-        pieces.skip_slashes();
-        pieces
+        let mut chunks = Self { text, at: usize::from(text.is_empty()), last: slashes_as_zeros(last) };
+        chunks.skip_slashes();
+        chunks
     }
 
     #[inline]
@@ -97,11 +97,11 @@ impl<'a> Pieces<'a> {
     }
 }
 
-impl Iterator for Pieces<'_> {
-    type Item = Piece;
+impl Iterator for Chunks<'_> {
+    type Item = Chunk;
 
     #[inline]
-    fn next(&mut self) -> Option<Piece> {
+    fn next(&mut self) -> Option<Chunk> {
         let rest = self.text.get(self.at..)?;
         let octets = match rest.first_chunk() {
             Some(octets) => slashes_as_zeros(u128::from_le_bytes(*octets)),
@@ -112,11 +112,11 @@ impl Iterator for Pieces<'_> {
         let slashes = ((EACH << 7) - octets) & (EACH << 7);
         if slashes == 0 {
             self.at += OCTETS;
-            return Some(Piece(octets));
+            return Some(Chunk(octets));
         }
         self.at += slashes.trailing_zeros() as usize / 8 + 1;
         self.skip_slashes();
-        Some(Piece(octets & (slashes - 1)))
+        Some(Chunk(octets & (slashes - 1)))
     }
 }
 
@@ -129,7 +129,7 @@ const fn slashes_as_zeros(octets: u128) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use super::{EACH, Piece, Pieces, of_host, slashes_as_zeros};
+    use super::{Chunk, Chunks, EACH, of_host, slashes_as_zeros};
     use crate::uri;
     use alloc::string::String;
     use alloc::vec::Vec;
@@ -152,8 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_those_of_segments() {
-        // Each segment with as many slashes behind it as make whole pieces, at least one.
+    fn chunks_are_those_of_segments() {
+        // Each segment with as many slashes behind it as make whole chunks, at least one.
         let whole = |text: &str| -> Vec<u128> {
             let segments = text.split('/').filter(|segment| !segment.is_empty());
             let padded = segments.map(|segment| String::from(segment) + &"/".repeat(16 - segment.len() % 16));
@@ -163,7 +163,7 @@ mod tests {
                 .as_chunks()
                 .0
                 .iter()
-                .map(|piece| slashes_as_zeros(u128::from_le_bytes(*piece)))
+                .map(|chunk| slashes_as_zeros(u128::from_le_bytes(*chunk)))
                 .collect()
         };
         for segments in [&[1][..], &[15], &[16], &[17], &[31, 2], &[32, 16, 1], &[1, 1, 1, 48], &[9, 10, 11]]
@@ -174,16 +174,16 @@ mod tests {
                         segments.iter().map(|len| String::from(slashes) + &"aBcdefgh".repeat(6)[..*len]);
                     let text = names.collect::<String>() + end;
                     assert_eq!(
-                        Pieces::of(&text).map(|piece| piece.0).collect::<Vec<_>>(),
+                        Chunks::of(&text).map(|chunk| chunk.0).collect::<Vec<_>>(),
                         whole(&text),
                         "{text}"
                     );
                 }
             }
         }
-        assert_eq!(Pieces::of("/").count() + Pieces::of("//").count() + Pieces::of("").count(), 0);
+        assert_eq!(Chunks::of("/").count() + Chunks::of("//").count() + Chunks::of("").count(), 0);
     }
-    /// Short hosts of letters that are each other's pieces in the two kinds of hosts, and long ones.
+    /// Short hosts of letters that are each other's chunks in the two kinds of hosts, and long ones.
     #[test]
     fn no_host_is_the_beginning_of_another() {
         const LETTERS: [&str; 11] = ["", "a", "N", "n", "A", "h", "G", "-", "\u{F6}", "\u{D6}", "\u{4E48}"];
@@ -200,14 +200,14 @@ mod tests {
         }
         let word = |host: &String| {
             let mut word = Vec::new();
-            of_host(host, |piece| {
-                word.push(piece);
+            of_host(host, |chunk| {
+                word.push(chunk);
                 true
             });
             word
         };
-        let words: Vec<Vec<Piece>> = hosts.iter().map(word).collect();
-        let ends = |piece: &Piece| piece.octets()[15] == 0;
+        let words: Vec<Vec<Chunk>> = hosts.iter().map(word).collect();
+        let ends = |chunk: &Chunk| chunk.octets()[15] == 0;
         assert!(words.iter().all(|word| word.iter().position(ends) == Some(word.len() - 1)));
         for (one, word) in hosts.iter().zip(&words) {
             for (other, longer) in hosts.iter().zip(&words) {
