@@ -41,8 +41,8 @@ impl Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         self.jobs.close();
-        while let Ok(errand) = self.jobs.try_recv() {
-            if let Job::Relay(connection, _) = errand {
+        while let Ok(job) = self.jobs.try_recv() {
+            if let Job::Relay(connection, _) = job {
                 shut_down(&self.shared, connection);
             }
         }
@@ -64,19 +64,19 @@ impl Drop for Waiting {
     }
 }
 
-/// Does errands until it is cancelled.
+/// Does jobs until it is cancelled.
 pub(crate) async fn run(mut inbox: Inbox, registrar: Registrar) {
     let mut waiting = JoinSet::new();
     loop {
-        let errand = tokio::select! {
-            Some(errand) = inbox.jobs.recv() => errand,
+        let job = tokio::select! {
+            Some(job) = inbox.jobs.recv() => job,
             Some(done) = waiting.join_next() => match done {
                 Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
                 _ => continue,
             },
             else => return,
         };
-        match errand {
+        match job {
             Job::Gone(id) => {
                 registrar.tell(move |registry| {
                     registry.unregister(id, "its worker has shut the accept socket down")

@@ -293,7 +293,12 @@ pub(crate) enum Outbound {
 
 impl Outbound {
     /// The header of an envelope whose first `size` octets follow.
-    pub(crate) fn envelope(&mut self, mode: Mode, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+    pub(crate) fn envelope_header(
+        &mut self,
+        mode: Mode,
+        size: u32,
+        out: &mut [u8],
+    ) -> Result<usize, ApiMisuse> {
         if *self != Self::Open {
             return Err(ApiMisuse::OutOfTurn);
         }

@@ -233,7 +233,7 @@ impl Channel {
         let size =
             u32::try_from(octets.len()).map_err(|_| TransportError::Misuse("an envelope over 31 bits"))?;
         let mut header = [0; 8];
-        let written = self.machine.envelope(size, &mut header).map_err(misuse)?;
+        let written = self.machine.envelope_header(size, &mut header).map_err(misuse)?;
         let terminator: &[u8] = match self.session.mode {
             Mode::SINGLETON_UNSIZED => {
                 let mut terminator = [0; 1];

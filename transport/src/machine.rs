@@ -56,10 +56,10 @@ impl Machine {
         }
     }
 
-    pub(crate) fn envelope(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+    pub(crate) fn envelope_header(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         match self {
-            Self::Receiver(machine) => machine.envelope(size, out),
-            Self::Initiator(machine) => machine.envelope(size, out),
+            Self::Receiver(machine) => machine.envelope_header(size, out),
+            Self::Initiator(machine) => machine.envelope_header(size, out),
         }
     }
 

@@ -190,19 +190,19 @@ impl Initiator {
     /// # initiator.preamble(&preamble, &mut out)?;
     /// # initiator.preamble_end(&mut out)?;
     /// # initiator.step(&[0x0B]).unwrap();
-    /// let header = initiator.envelope(300, &mut out)?; // then 300 octets of payload
+    /// let header = initiator.envelope_header(300, &mut out)?; // then 300 octets of payload
     /// assert_eq!(out[..header], [0x06, 0xAC, 0x02]);
     /// # Ok::<(), ApiMisuse>(())
     /// ```
-    pub fn envelope(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+    pub fn envelope_header(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         self.session()?;
-        self.output.envelope(self.mode, size, out)
+        self.output.envelope_header(self.mode, size, out)
     }
 
     /// Writes the size of a further data chunk of an unsized envelope, 1 to 5 octets.
     ///
     /// # Errors
-    /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`] as for [`envelope`](Self::envelope).
+    /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`] as for [`envelope_header`](Self::envelope_header).
     ///
     /// ```
     /// # use framing_core::{ApiMisuse, Encoding, Initiator, KnownEncoding, Limits, Mode, Preamble};
@@ -214,7 +214,7 @@ impl Initiator {
     /// # initiator.preamble(&preamble, &mut out)?;
     /// # initiator.preamble_end(&mut out)?;
     /// # initiator.step(&[0x0B]).unwrap();
-    /// let header = initiator.envelope(5, &mut out)?; // then 5 octets
+    /// let header = initiator.envelope_header(5, &mut out)?; // then 5 octets
     /// assert_eq!(out[..header], [0x05, 0x05]);
     /// let header = initiator.chunk(2, &mut out)?; // then 2 octets
     /// assert_eq!(out[..header], [0x02]);
@@ -240,7 +240,7 @@ impl Initiator {
     /// # initiator.preamble(&preamble, &mut out)?;
     /// # initiator.preamble_end(&mut out)?;
     /// # initiator.step(&[0x0B]).unwrap();
-    /// initiator.envelope(5, &mut out)?; // then 5 octets
+    /// initiator.envelope_header(5, &mut out)?; // then 5 octets
     /// assert_eq!(initiator.envelope_end(&mut out), Ok(1));
     /// assert_eq!(out[0], 0x00);
     /// # Ok::<(), ApiMisuse>(())

@@ -82,7 +82,7 @@ pub enum Event<'a> {
 /// assert_eq!(out[..len], *b"\x00\x01\x00\x01\x02\x02\x0Dnet.tcp://h/a\x03\x08\x0C");
 ///
 /// assert_eq!(initiator.step(&[0x0B]), Ok(Step { consumed: 1, event: Event::PreambleAck }));
-/// let header = initiator.envelope(3, &mut out)?; // then 3 octets of payload
+/// let header = initiator.envelope_header(3, &mut out)?; // then 3 octets of payload
 /// assert_eq!(out[..header], [0x06, 0x03]);
 /// # Ok::<(), framing_core::ApiMisuse>(())
 /// ```

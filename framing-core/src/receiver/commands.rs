@@ -203,18 +203,18 @@ impl Receiver {
     /// # }
     /// let mut out = [0; 128];
     /// # receiver.acknowledge(&mut out).unwrap();
-    /// let header = receiver.envelope(300, &mut out)?; // then 300 octets of payload
+    /// let header = receiver.envelope_header(300, &mut out)?; // then 300 octets of payload
     /// assert_eq!(out[..header], [0x06, 0xAC, 0x02]);
     /// # Ok::<(), ApiMisuse>(())
     /// ```
-    pub fn envelope(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
-        self.output_mode().and_then(|mode| self.output.envelope(mode, size, out))
+    pub fn envelope_header(&mut self, size: u32, out: &mut [u8]) -> Result<usize, ApiMisuse> {
+        self.output_mode().and_then(|mode| self.output.envelope_header(mode, size, out))
     }
 
     /// Writes the size of a further data chunk of an unsized envelope, 1 to 5 octets.
     ///
     /// # Errors
-    /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`] as for [`envelope`](Self::envelope).
+    /// [`ApiMisuse::OutOfTurn`] outside an unsized envelope; [`ApiMisuse::Encode`] as for [`envelope_header`](Self::envelope_header).
     ///
     /// ```
     /// # use framing_core::{ApiMisuse, Fault, Limits, Mode, Receiver, StreamEnd, receiver::Event};
@@ -225,7 +225,7 @@ impl Receiver {
     /// # }
     /// let mut out = [0; 128];
     /// # receiver.acknowledge(&mut out).unwrap();
-    /// let header = receiver.envelope(5, &mut out)?; // then 5 octets
+    /// let header = receiver.envelope_header(5, &mut out)?; // then 5 octets
     /// assert_eq!(out[..header], [0x05, 0x05]);
     /// let header = receiver.chunk(2, &mut out)?; // then 2 octets
     /// assert_eq!(out[..header], [0x02]);
@@ -249,7 +249,7 @@ impl Receiver {
     /// # }
     /// let mut out = [0; 128];
     /// # receiver.acknowledge(&mut out).unwrap();
-    /// receiver.envelope(5, &mut out)?; // then 5 octets
+    /// receiver.envelope_header(5, &mut out)?; // then 5 octets
     /// assert_eq!(receiver.envelope_end(&mut out), Ok(1));
     /// assert_eq!(out[0], 0x00);
     /// # Ok::<(), ApiMisuse>(())
@@ -274,7 +274,7 @@ impl Receiver {
     /// # receiver.acknowledge(&mut out).unwrap();
     /// assert_eq!(receiver.end(&mut out), Ok(1));
     /// assert_eq!(out[0], 0x07);
-    /// assert_eq!(receiver.envelope(5, &mut out), Err(ApiMisuse::OutOfTurn));
+    /// assert_eq!(receiver.envelope_header(5, &mut out), Err(ApiMisuse::OutOfTurn));
     /// ```
     pub fn end(&mut self, out: &mut [u8]) -> Result<usize, ApiMisuse> {
         let mode = self.output_mode()?;

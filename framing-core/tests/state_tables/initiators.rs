@@ -60,7 +60,7 @@ fn initiator_takes_what_the_tables_say() {
                         }
                     }
                     initiator::Event::PreambleAck => {
-                        machine.envelope(1, &mut out).expect("in turn");
+                        machine.envelope_header(1, &mut out).expect("in turn");
                         let _ = machine.envelope_end(&mut out);
                         machine.end(&mut out).expect("in turn");
                     }
@@ -145,7 +145,7 @@ fn initiator_commands_in_turn() {
 
     // The raw envelope has no header: nothing is written, and only once.
     let mut raw = opened(Mode::SINGLETON_SIZED);
-    assert_eq!(raw.envelope(1000, &mut []), Ok(0));
+    assert_eq!(raw.envelope_header(1000, &mut []), Ok(0));
     in_turn("singleton-sized, sent", &raw, &INITIATOR, "");
 
     let reserved =

@@ -214,7 +214,7 @@ pub fn initiator(
                 }
                 initiator::Event::PreambleAck => {
                     seen.push(Seen::PreambleAck);
-                    assert_eq!(machine.envelope(1, &mut out), Ok(2));
+                    assert_eq!(machine.envelope_header(1, &mut out), Ok(2));
                     assert_eq!(machine.envelope_end(&mut out).is_ok(), mode == Mode::SINGLETON_UNSIZED);
                     assert_eq!(machine.end(&mut out), Ok(1));
                 }

@@ -182,10 +182,10 @@ impl Pair {
             }
             Operation::Envelope(side, size) => {
                 let (outcome, mode) = match side {
-                    Side::Initiator => (self.initiator.envelope(size.into(), &mut out), self.mode),
+                    Side::Initiator => (self.initiator.envelope_header(size.into(), &mut out), self.mode),
                     Side::Receiver => {
                         let mode = self.receiver.mode().unwrap_or(self.mode);
-                        (self.receiver.envelope(size.into(), &mut out), mode)
+                        (self.receiver.envelope_header(size.into(), &mut out), mode)
                     }
                 };
                 self.payloads = self.payloads.wrapping_add(1);
