@@ -13,16 +13,19 @@
 
 static int listener;
 
-static void *accepts(void *unused) {
+// With "hold" it keeps the first connection until its client closes it.
+static void *accepts(void *hold) {
     for (;;) {
         int s = accept(listener, NULL, NULL);
         printf("%s\n", s >= 0 ? "accepted" : strerrorname_np(errno));
         fflush(stdout);
         if (s < 0) {
-            return unused;
+            return NULL;
         }
         char preamble[512];
         if (read(s, preamble, sizeof preamble) > 0 && write(s, "served\n", 7) == 7) {
+            while (hold && read(s, preamble, sizeof preamble) > 0) {
+            }
             close(s);
         }
     }
@@ -71,6 +74,8 @@ int main(int argc, char **argv) {
         void *result = NULL;
         if (!strcmp(line, "accept\n")) {
             pthread_create(&thread, NULL, accepts, NULL);
+        } else if (!strcmp(line, "hold\n")) {
+            pthread_create(&thread, NULL, accepts, line);
         } else if (!strcmp(line, "signal\n")) {
             pthread_kill(thread, SIGUSR1);
         } else if (!strcmp(line, "cancel\n")) {

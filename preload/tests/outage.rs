@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::io::{Read, Write};
 use std::process::Command;
 
-use common::{Broker, address, call, call_at, compile, free_port, rests, wait_until};
+use common::{Broker, LONG, address, call, call_at, compile, free_port, preamble, rests, wait_until};
 use test_peers::Process;
 
 struct Outage {
@@ -16,6 +17,10 @@ struct Outage {
 impl Outage {
     /// Handlers of signals are installed with `SA_RESTART` or without, and the listener has this SO_RCVTIMEO in milliseconds.
     fn begin(flags: &str, timeout: u32) -> Option<Self> {
+        Self::begin_with("accept", flags, timeout)
+    }
+
+    fn begin_with(accept: &str, flags: &str, timeout: u32) -> Option<Self> {
         let file = compile("outage.c", &[])?;
         let mut broker = Broker::start();
         let port = free_port();
@@ -24,7 +29,7 @@ impl Outage {
             Process::start(exec.arg(&file).args([&port.to_string(), flags, &timeout.to_string()]));
         program.expect("listening");
         broker.kill();
-        program.enter("accept\n");
+        program.enter(&format!("{accept}\n"));
         while !program.error_line().unwrap().contains("the broker is gone") {}
         Some(Self { broker, program, port })
     }
@@ -131,6 +136,28 @@ fn shutdown_wakes_it_and_ends_registering() {
         assert!(said.as_deref().unwrap().contains("is registered ("), "not again, and not before: {said:?}");
         outage.tell("accept");
         assert_eq!(call(outage.port, "a"), "served\n");
+    }
+}
+
+#[test]
+fn every_thread_that_waits_accepts_again() {
+    const THREADS: usize = 4;
+    let Some(mut outage) = Outage::begin_with("hold", "restart", 0) else { return };
+    for _ in 1..THREADS {
+        outage.tell("hold");
+    }
+    outage.waits();
+    outage.broker.restart();
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", outage.port));
+    let mut held = Vec::new();
+    for _ in 0..THREADS {
+        wait_until("it is registered again", || connect().map(|client| held.push(client)).is_ok());
+        let mut client = held.last().unwrap();
+        client.set_read_timeout(Some(LONG)).unwrap();
+        client.write_all(&preamble(&address(outage.port, "a"))).unwrap();
+        let mut answer = [0; 7];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"served\n");
     }
 }
 
