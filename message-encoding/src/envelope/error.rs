@@ -77,7 +77,7 @@ pub enum EncodeError {
     Write(WriteError),
     /// What was written by the caller is no document, and cannot become text.
     Read(ReadError),
-    /// A text has a character that XML has no way to write, such as U+0000. Binary XML has.
+    /// A name or comment has a character that XML has not, such as U+0000. Binary XML has, and a text may have it as a reference.
     Character(char),
     /// An element or attribute has a name that is none in XML. Binary XML does not mind.
     Name,

@@ -5,7 +5,8 @@
 //!
 //! Both readers accept what .NET's reader accepts and refuse what it refuses, with these differences, where that one is
 //! plainly wrong: an item of a list that is octets is shown as base64 (there: `System.Byte[]`), and a list may end with the
-//! record 0xA7, as the specification has it (there: refused).
+//! record 0xA7, as the specification has it (there: refused). A double that is a power of two may be shown with a digit too few
+//! there, which is another double: 2<sup>-25</sup> as `2.980232238769531E-08`.
 
 mod array;
 mod attributes;

@@ -26,7 +26,10 @@ pub(crate) fn to_records(text: &str, out: &mut Vec<u8>) -> Result<(), DecodeErro
             Event::Text(text) => characters(&text.xml10_content(), "]]>", &mut pending).ok_or_else(wrong)?,
             Event::CData(text) => characters(&text.xml10_content(), "]]>", &mut pending).ok_or_else(wrong)?,
             Event::GeneralRef(reference) => match reference.resolve_char_ref() {
-                Ok(Some(unit)) if is_character(unit) => pending.push(unit),
+                // Any: .NET writes what XML has no character for as a reference, and reads it.
+                Ok(Some(unit)) => pending.push(unit),
+                // quick-xml has no references to U+0000.
+                Err(_) if matches!(&*reference.xml10_content(), "#0" | "#x0") => pending.push('\0'),
                 Ok(None) => {
                     let name = reference.xml10_content();
                     pending.push_str(quick_xml::escape::resolve_predefined_entity(&name).ok_or_else(wrong)?);
@@ -80,7 +83,7 @@ fn start(tag: &BytesStart<'_>, out: &mut Vec<u8>) -> Option<()> {
     for attribute in tag.attributes().with_checks(false) {
         let attribute = attribute.ok()?;
         let value = attribute.normalized_value(XmlVersion::Implicit1_0).ok()?;
-        if attribute.value.contains('<') || !value.chars().all(is_character) {
+        if attribute.value.contains('<') || !attribute.value.chars().all(is_character) {
             return None;
         }
         match split(attribute.key.as_ref()) {

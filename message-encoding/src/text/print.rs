@@ -199,8 +199,7 @@ impl XmlPrinter {
                 '\n' if attribute => out.push_str("&#xA;"),
                 '\t' if attribute => out.push_str("&#x9;"),
                 '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}' => {
-                    self.fault = self.fault.or(Some(EncodeError::Character(unit)));
-                    // Shown as what it is called; text XML cannot have it.
+                    // XML has no such character: .NET writes it all the same, and reads it.
                     out.push_str("&#x");
                     out.push_str(&alloc::format!("{:X};", u32::from(unit)));
                 }
