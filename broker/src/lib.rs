@@ -34,3 +34,8 @@ pub use error::StartError;
 pub use failure::Failed;
 pub use outcome::{Counters, Outcome};
 pub use start::Broker;
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

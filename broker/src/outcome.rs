@@ -119,7 +119,7 @@ impl Outcome {
         Some(Kind { level: Level::WARN, what })
     }
 
-    /// The table of design §3. `None`: nothing is left to answer, the socket is closed or not ours any more.
+    /// The table of docs/original.md §11. `None`: nothing is left to answer, the socket is closed or not ours any more.
     pub(crate) fn answer(self, compatibility: Compatibility) -> Option<Answer> {
         let fault = match self {
             Self::HandedOver | Self::Relayed | Self::RelayBroken | Self::RelayIdle => return None,

@@ -13,7 +13,7 @@ use common::{
     serve, tell, told,
 };
 
-/// The table of design §3, as far as it is about octets: what arrives, what is answered, whether the original resets.
+/// The table of docs/original.md §11, as far as it is about octets: what arrives, what is answered, whether the original resets.
 fn table(port: u16) -> Vec<(&'static str, Vec<u8>, Told)> {
     let via = |text: &[u8]| {
         let mut octets = b"\0\x01\0\x01\x02\x02".to_vec();

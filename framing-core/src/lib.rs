@@ -196,3 +196,8 @@ pub use preamble::{CapacityExceeded, OwnedPreamble, Preamble, PreambleView};
 pub use receiver::Receiver;
 pub use record::{Decoded, Record};
 pub use session::{Step, StreamEnd};
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -62,7 +62,7 @@ pub(crate) enum Incoming<'a> {
     Fault(Fault<'a>),
 }
 
-/// The peer's half of a session after the preamble: rows D0 and U0 to U2 of the state tables, and C3.
+/// The peer's half of a session after the preamble: D0, U0 to U2 and C3 of docs/wire.md §8.2 to §8.4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inbound {
     role: Role,

@@ -69,3 +69,8 @@ pub use path::{CONTROL_VARIABLE, control_path, default_control_path};
 pub use permission::why_not_permitted;
 pub use reply::{Refused, RefusedReason, Reply, Routed};
 pub use request::{Register, Request, Route};
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -123,3 +123,8 @@ pub use quotas::Quotas;
 pub use record::RecordError;
 pub use text::to_xml;
 pub use value::{Value, ValueError};
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

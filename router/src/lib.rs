@@ -143,3 +143,8 @@ pub use mode::{HostNameComparison, UnknownMode};
 pub use prefix::{Host, Prefix};
 pub use table::{Admission, Match, RouteTable};
 pub use via::Via;
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -19,7 +19,7 @@ const SCHEME: &str = "net.tcp://";
 /// A registered address: a base address with the mode in which its host is compared.
 ///
 /// Cloning is cheap (the parts are shared). Two prefixes are equal when they are the same entry of a table:
-/// same mode, same port, same segments but for case, and in exact mode the same host (reference §11).
+/// same mode, same port, same segments but for case, and in exact mode the same host (docs/original.md §7).
 ///
 /// ```
 /// use router::{Host, HostNameComparison, Prefix};
@@ -62,7 +62,7 @@ impl Prefix {
     ///
     /// # Errors
     ///
-    /// [`PrefixError`] says which of the original's checks (reference §4.2, §4.3) the address fails.
+    /// [`PrefixError`] says which of the original's checks (docs/original.md §4.2, §4.3) the address fails.
     pub fn parse(address: &str, mode: HostNameComparison) -> Result<Self, PrefixError> {
         let uri = Uri::parse(address).map_err(PrefixError::Invalid)?;
         if !uri.is_net_tcp() {
@@ -164,7 +164,7 @@ impl Prefix {
         key
     }
 
-    /// Whether a connection to this local address may be given to the registration (reference §10.4).
+    /// Whether a connection to this local address may be given to the registration (docs/original.md §6.4).
     pub(crate) fn admits(&self, local: IpAddr) -> bool {
         self.admits_all() || self.parts.ip == Some(local)
     }

@@ -97,7 +97,7 @@ impl<T> RouteTable<T> {
 
     /// Finds the registration that a connection with this Via, accepted on this local address, belongs to.
     ///
-    /// The modes are asked in order (reference §10.1), each for its longest registered prefix by whole segments.
+    /// The modes are asked in order (docs/original.md §6.1), each for its longest registered prefix by whole segments.
     /// A winner whose host is an IP literal other than the local address (and other than `0.0.0.0` and `[::]`)
     /// empties its mode; shorter prefixes of that mode are not tried.
     ///

@@ -92,7 +92,7 @@ impl<'a> Via<'a> {
     }
 
     /// The path that wildcard addresses are compared with: a query is part of it, its `?` as `%3F`
-    /// (reference §10.5).
+    /// (docs/original.md §6.5).
     #[must_use]
     pub fn wildcard_path(&self) -> &str {
         self.wildcard_path.as_deref().unwrap_or(&self.path)

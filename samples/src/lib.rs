@@ -13,3 +13,8 @@ pub mod place;
 pub mod random;
 pub mod service;
 pub mod terminate;
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -26,3 +26,8 @@ pub use port::{free_port, has_ipv6, needs_ipv6};
 pub use process::{DEADLINE, Process, until};
 pub use strace::Strace;
 pub use terminal::Terminal;
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -63,3 +63,8 @@ pub use initiator::connect;
 pub use listener::Listener;
 pub use options::{ConnectOptions, ListenOptions};
 pub use router::HostNameComparison;
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -19,7 +19,7 @@ use self::keys::check_keys;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where the control socket is; `None`: the default of this user (design §4).
+    /// Where the control socket is; `None`: the default of this user (handoff/PROTOCOL.md).
     pub control: Option<PathBuf>,
     /// A group whose members may register, by name or number.
     pub control_group: Option<String>,

@@ -252,7 +252,7 @@ impl Registry {
     }
 }
 
-/// The checks of the original in its order (reference §4.3), as far as they need no table.
+/// The checks of the original in its order (docs/original.md §4.3), as far as they need no table.
 fn check(request: &Register, most_addresses: usize) -> Result<Checked, Refused> {
     use RefusedReason as Reason;
 

@@ -25,7 +25,7 @@ pub(crate) struct Target {
     pub(crate) prefix: Prefix,
     pub(crate) holder: Holder,
     bound: Bound,
-    /// Bound by the IP literal in its address alone, so that the original's rule holds (reference §10.4): a connection to another
+    /// Bound by the IP literal in its address alone, so that the original's rule holds (docs/original.md §6.4): a connection to another
     /// local address goes to no shorter address of the mode either, and over no bridge.
     by_literal: bool,
 }

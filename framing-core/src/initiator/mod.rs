@@ -95,7 +95,7 @@ pub struct Initiator {
     output: Outbound,
 }
 
-/// Rows of the state table: C0 is `Start`, C1 `AwaitingUpgrade`, C2 `AwaitingAck`, C3 `Session`.
+/// States of docs/wire.md §8.4: C0 is `Start`, C1 `AwaitingUpgrade`, C2 `AwaitingAck`, C3 `Session`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Start,

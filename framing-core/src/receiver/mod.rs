@@ -97,7 +97,7 @@ pub struct Receiver {
     output: Outbound,
 }
 
-/// Rows of the state tables: S0 to S10 are `Preamble`, S11 `Records`, S13 and S14 the two that wait.
+/// States of docs/wire.md §8.1: S0 to S10 are `Preamble`, S11 `Records`, S13 and S14 the two that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Preamble,

@@ -1,5 +1,5 @@
-//! The state tables of both roles, row by row: which octet may come next in each state, what the others are answered
-//! with, and which commands are in turn. Every octet and every command is tried in every state.
+//! The state tables of both roles (docs/wire.md §8), row by row: which octet may come next in each state, what the others are
+//! answered with, and which commands are in turn. Every octet and every command is tried in every state.
 
 use framing_core::{
     ApiMisuse, Encoding, Fault, Initiator, KnownEncoding, Limits, Mode, Preamble, Receiver, initiator,

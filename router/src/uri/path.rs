@@ -90,7 +90,7 @@ fn is_dot_segment(rest: &[u8]) -> bool {
 }
 
 /// The path of a net.tcp URI as System.Uri's `AbsolutePath` gives it, but for the case of hexadecimal digits,
-/// which no comparison sees (reference §10.3).
+/// which no comparison sees (docs/original.md §6.3).
 ///
 /// `normalized` says whether the URI is one whose escapes the original normalizes: then more escapes are taken out.
 pub(crate) fn canonical(path: &str, normalized: bool) -> Cow<'_, str> {

@@ -1,7 +1,7 @@
 //! What System.Uri knows about each scheme.
 
 /// A scheme's syntax. `net.tcp` is the one that matters; the others decide whether a Via of another scheme
-/// is a URI at all, and whether it survives the port substitution of reference §10.1 step 2.
+/// is a URI at all, and whether it survives the port substitution of docs/original.md §6.1, step 2.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Scheme {
     /// Lower case; empty for every scheme without an entry of its own.

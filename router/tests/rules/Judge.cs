@@ -1,4 +1,4 @@
-// The judge: answers the rules of reference §10 with System.Uri and UriBuilder themselves.
+// The judge: answers the rules of docs/original.md §6 with System.Uri and UriBuilder themselves.
 //
 // One request a line on standard input, one answer a line on standard output:
 //   clear                        forget all registrations       -> ok

@@ -1,4 +1,4 @@
-//! The rows of reference §11: which registrations exclude each other. (Row 14, a foreign program on the port, is
+//! The rows of docs/original.md §7: which registrations exclude each other. (Row 14, a foreign program on the port, is
 //! the broker's.)
 
 use router::{HostNameComparison, Prefix, RouteTable};
@@ -24,7 +24,7 @@ pub(crate) const CONFLICTS: &[Row] = &[
 ];
 
 #[test]
-fn the_13_rows_of_the_reference() {
+fn the_13_rows_of_the_page() {
     for &(number, (first_mode, first), (second_mode, second), conflict) in CONFLICTS {
         let first = Prefix::parse(first, first_mode).expect("a valid address");
         let second = Prefix::parse(second, second_mode).expect("a valid address");

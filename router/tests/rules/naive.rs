@@ -1,4 +1,4 @@
-//! The rules written down naively, straight from reference §10.1 to §10.5: every registration is looked at.
+//! The rules written down naively, straight from docs/original.md §6.1 to §6.5: every registration is looked at.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,7 +11,7 @@ pub(crate) struct Registration {
     pub(crate) value: usize,
 }
 
-/// §10.2: host and port as the mode compares them, then the segments of the path.
+/// §6.2: host and port as the mode compares them, then the segments of the path.
 fn segments(mode: HostNameComparison, host: &str, port: u16, path: &str) -> Vec<String> {
     let host = match mode {
         HostNameComparison::StrongWildcard => "+",
@@ -54,7 +54,7 @@ pub(crate) fn registered(prefix: &Prefix) -> Vec<String> {
     segments(prefix.mode(), &host, prefix.port(), prefix.path())
 }
 
-/// §10.1: mode by mode, the longest prefix; §10.4 on each winner; no second choice inside a mode.
+/// §6.1: mode by mode, the longest prefix; §6.4 on each winner; no second choice inside a mode.
 pub(crate) fn scan(table: &[Registration], via: &Via<'_>, local: SocketAddr) -> Option<(usize, usize)> {
     use HostNameComparison::{Exact, StrongWildcard, WeakWildcard};
     let host = via.host().trim_matches(['[', ']']);

@@ -1,4 +1,4 @@
-//! Rows 1 to 69 of reference §10.6.
+//! Rows 1 to 69 of docs/original.md §6.6.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -183,7 +183,7 @@ fn result(table: &RouteTable<&'static str>, via: &str, local: SocketAddr) -> &'s
 }
 
 #[test]
-fn the_69_rows_of_the_reference() {
+fn the_69_rows_of_the_page() {
     let mut seen = Vec::new();
     for set in SETS {
         let table = table(set);
