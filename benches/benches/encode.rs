@@ -6,13 +6,13 @@ use std::hint::black_box;
 use benches::encoding;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use message_encoding::dictionary::Strings;
-use message_encoding::envelope::{Decoder, Encoder, Encoding};
+use message_encoding::envelope::{Decoder, Encoder, MessageEncoding};
 use message_encoding::event::{Event, Reader, ReaderState};
 use message_encoding::{Quotas, Value};
 
 fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
-    let mut session = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut session = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     let first = encoding::net_request();
     encoding::walk(&mut session, &first);
     let later = encoding::without_table(&first);
@@ -20,10 +20,10 @@ fn decode(criterion: &mut Criterion) {
         bencher.iter(|| encoding::walk(&mut session, black_box(&later)));
     });
     let mut text = Vec::new();
-    Encoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT)
+    Encoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT)
         .encode(&encoding::request(), &mut text)
         .expect("written");
-    let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     group.bench_function("text", |bencher| bencher.iter(|| encoding::walk(&mut decoder, black_box(&text))));
     let text = String::from_utf8(text).expect("UTF-8");
     group.bench_function("quick-xml alone, events only", |bencher| {
@@ -41,7 +41,8 @@ fn decode(criterion: &mut Criterion) {
 fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     let reply = encoding::reply();
-    for (name, encoding) in [("binary in a session", Encoding::BinarySession), ("text", Encoding::Soap12Utf8)]
+    for (name, encoding) in
+        [("binary in a session", MessageEncoding::BinarySession), ("text", MessageEncoding::Soap12Utf8)]
     {
         let mut encoder = Encoder::new(encoding, Quotas::DEFAULT);
         let mut out = Vec::new();

@@ -5,20 +5,20 @@ use std::process::ExitCode;
 
 use benches::{encoding, instructions};
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Encoder, Encoding};
+use message_encoding::envelope::{Decoder, Encoder, MessageEncoding};
 use message_encoding::event::{Reader, ReaderState, Writer};
 use message_encoding::{Value, dictionary::Strings};
 
 fn main() -> ExitCode {
     let (first, later) = (encoding::mono_request(), encoding::net_request());
-    let mut mono = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
-    let mut net = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut mono = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
+    let mut net = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     // Strings come with the first envelope of a session; the later ones are what a service lives with.
     encoding::walk(&mut mono, &first);
     encoding::walk(&mut net, &later);
     let (mono_later, net_later) = (encoding::without_table(&first), encoding::without_table(&later));
-    let fresh = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
-    let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let fresh = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
+    let mut encoder = Encoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     let reply = encoding::reply();
     let mut out = Vec::with_capacity(1024);
     let mut element = Vec::with_capacity(64);

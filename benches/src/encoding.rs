@@ -1,7 +1,7 @@
 //! Envelopes of the calculator, as Mono and .NET send them, and what a service reads of one.
 
 use message_encoding::envelope::{
-    ADDRESSING, Addressing, Decoder, Element, Encoder, Encoding, MessageId, Outgoing, SOAP_12,
+    ADDRESSING, Addressing, Decoder, Element, Encoder, MessageEncoding, MessageId, Outgoing, SOAP_12,
 };
 use message_encoding::event::{Event, Writer};
 use message_encoding::value::Uuid;
@@ -15,7 +15,7 @@ const NAMESPACE: &str = "http://Microsoft.ServiceModel.Samples";
 ///
 /// If the encoder refuses it, which is a fault of the encoder.
 pub fn net_request() -> Vec<u8> {
-    let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut encoder = Encoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     let mut out = Vec::new();
     encoder.encode(&request(), &mut out).expect("it can be written");
     out
@@ -30,7 +30,7 @@ pub fn mono_request() -> Vec<u8> {
     use message_encoding::dictionary::StaticString;
     use message_encoding::event::DictionaryString;
     let name = |name: &str| StaticString::find(name).expect("a word of SOAP");
-    let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut encoder = Encoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     let mut out = Vec::new();
     let write = |writer: &mut Writer<'_>| {
         writer.start("s", name("Envelope"))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use message_encoding::dictionary::{ReaderSession, Strings};
 use message_encoding::envelope::{
-    ADDRESSING, Decoder, Element, Encoder, Encoding, Headers, MessageId, Outgoing,
+    ADDRESSING, Decoder, Element, Encoder, Headers, MessageEncoding, MessageId, Outgoing,
 };
 use message_encoding::event::{Attribute, Event, Progress, Reader, ReaderState, StreamReader, Writer};
 use message_encoding::record::Records;
@@ -215,11 +215,11 @@ fn repeat(document: &[u8], strings: Strings<'_>, writer: &mut Writer<'_>) -> Opt
 ///
 /// Each envelope has its length before it, in two octets, the lower one first.
 pub fn nbfse_session(octets: &[u8]) {
-    let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     let mut naive = NaiveSession { strings: Vec::new(), left: 2048, broken: false };
-    let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut encoder = Encoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     let mut again =
-        Decoder::new(Encoding::BinarySession, Quotas { max_table_octets: 1 << 20, ..Quotas::MAX });
+        Decoder::new(MessageEncoding::BinarySession, Quotas { max_table_octets: 1 << 20, ..Quotas::MAX });
     let mut rest = octets;
     while let Some((&length, behind)) = rest.split_first_chunk() {
         let length = usize::from(u16::from_le_bytes(length));

@@ -6,7 +6,7 @@
 use std::error::Error;
 
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Encoding};
+use message_encoding::envelope::{Decoder, MessageEncoding};
 use message_encoding::text::{XmlPrinter, print};
 
 /// The table with one string, `AddResult`, then the document.
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         envelopes.push(CAPTURED.to_vec());
     }
     // One decoder for all: the strings of an envelope may have come with an earlier one.
-    let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     for envelope in &envelopes {
         println!("{}", show(&mut decoder, envelope)?);
     }
@@ -41,9 +41,9 @@ fn show(decoder: &mut Decoder, envelope: &[u8]) -> Result<String, Box<dyn Error>
 
 #[test]
 fn the_answer_is_shown_and_says_its_number() {
-    let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     assert!(show(&mut decoder, CAPTURED).unwrap().contains("\n      <AddResult>115.99</AddResult>\n"));
-    let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     let mut answer = decoder.decode(CAPTURED).unwrap();
     assert_eq!(answer.action(), "http://Microsoft.ServiceModel.Samples/ICalculator/AddResponse");
     let body = answer.body().unwrap().unwrap();

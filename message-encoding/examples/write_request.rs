@@ -1,14 +1,14 @@
 //! Writes the request `Add(100, 15.99)` twice, as a WCF client sends it in a session, and prints the octets.
 
 use message_encoding::Quotas;
-use message_encoding::envelope::{Element, EncodeError, Encoder, Encoding, MessageId, Outgoing};
+use message_encoding::envelope::{Element, EncodeError, Encoder, MessageEncoding, MessageId, Outgoing};
 use message_encoding::value::Uuid;
 
 const NAMESPACE: &str = "http://Microsoft.ServiceModel.Samples";
 
 fn main() -> Result<(), EncodeError> {
     // One encoder for a session: strings go with the first envelope that has them.
-    let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut encoder = Encoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     for number in 1..=2 {
         let octets = request(&mut encoder, number)?;
         let hex: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
@@ -35,8 +35,8 @@ fn request(encoder: &mut Encoder, number: u8) -> Result<Vec<u8>, EncodeError> {
 #[test]
 fn the_second_request_has_its_strings_from_the_first() {
     use message_encoding::envelope::Decoder;
-    let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::DEFAULT);
-    let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut encoder = Encoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     let octets = [1, 2].map(|number| request(&mut encoder, number).unwrap());
     assert!(octets[1].len() < octets[0].len() / 2);
     for octets in &octets {

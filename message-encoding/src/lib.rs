@@ -53,10 +53,10 @@
 //!
 //! ```
 //! use message_encoding::Quotas;
-//! use message_encoding::envelope::{Decoder, Encoding};
+//! use message_encoding::envelope::{Decoder, MessageEncoding};
 //!
 //! // One decoder for each direction of a session: an envelope may use strings that came with an earlier one.
-//! let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::default());
+//! let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::default());
 //! let envelope = b"\x04\x03Add\x56\x02\x0B\x01s\x04\x56\x0E\x42\x01\x89\x2A\x01\x01";
 //! let body = decoder.decode(envelope)?.body()?.unwrap();
 //! assert_eq!((body.name(), body.value().to_i64()?), ("Add", 42));
@@ -67,10 +67,10 @@
 //!
 //! ```
 //! use message_encoding::Quotas;
-//! use message_encoding::envelope::{Element, Encoder, Encoding, MessageId, Outgoing};
+//! use message_encoding::envelope::{Element, Encoder, MessageEncoding, MessageId, Outgoing};
 //! use message_encoding::value::Uuid;
 //!
-//! let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::default());
+//! let mut encoder = Encoder::new(MessageEncoding::BinarySession, Quotas::default());
 //! let id = MessageId::Uuid(Uuid::from_random([7; 16]));
 //! let body = Element::new("urn:calculator", "Add").child("n1", 100).child("n2", 15.99);
 //! let request = Outgoing::request("urn:calculator/Add", "net.tcp://localhost/calculator", id, body);

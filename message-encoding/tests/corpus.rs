@@ -5,7 +5,7 @@ mod support;
 use std::borrow::Cow;
 
 use message_encoding::dictionary::Strings;
-use message_encoding::envelope::{DecodeError, Decoder, Encoding};
+use message_encoding::envelope::{DecodeError, Decoder, MessageEncoding};
 use message_encoding::event::{Event, Reader, ReaderState};
 use message_encoding::record::{Record, Records};
 use message_encoding::value::DateTime;
@@ -143,7 +143,7 @@ fn check_content(
 fn sessions_carry_their_strings_from_envelope_to_envelope() {
     let unbounded = Quotas { max_table_octets: usize::MAX, ..Quotas::MAX };
     for session in lines("sessions") {
-        let mut decoder = Decoder::new(Encoding::BinarySession, unbounded);
+        let mut decoder = Decoder::new(MessageEncoding::BinarySession, unbounded);
         for message in session["messages"].as_array().unwrap() {
             let envelope = octets(message, "nbfse");
             let mut reader = decoder.document(&envelope).unwrap();
@@ -164,7 +164,7 @@ fn string_tables_are_refused_as_recorded() {
     for line in lines("malformed") {
         let Some(messages) = line["messages"].as_array() else { continue };
         seen += 1;
-        let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+        let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
         for message in messages {
             let envelope = octets(message, "nbfse");
             let read = decoder.document(&envelope).map(|mut reader| support::read_on(&mut reader));
@@ -177,7 +177,7 @@ fn string_tables_are_refused_as_recorded() {
 
 #[test]
 fn after_a_malformed_table_every_envelope_is_refused() {
-    let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     assert_eq!(decoder.document(&[0x02, 0x05, b'a', 0x40]).unwrap_err(), DecodeError::StringTable);
     assert_eq!(decoder.document(&[0x00, 0x40, 0x01, b'a', 0x01]).unwrap_err(), DecodeError::SessionBroken);
 }
@@ -226,7 +226,7 @@ fn captured_envelopes_decode_and_their_records_are_written_back() {
     let unbounded = Quotas { max_table_octets: 2048, ..Quotas::MAX };
     let mut with_action = 0;
     for line in lines("envelopes") {
-        let encoding = Encoding::from_known(line["encoding"].as_u64().unwrap() as u8).unwrap();
+        let encoding = MessageEncoding::from_known(line["encoding"].as_u64().unwrap() as u8).unwrap();
         let session = format!("{}/{}/{}", line["capture"], line["file"], line["session"]);
         let decoder = sessions.entry(session).or_insert_with(|| Decoder::new(encoding, unbounded));
         let payload = octets(&line, "payload");
@@ -242,7 +242,7 @@ fn captured_envelopes_decode_and_their_records_are_written_back() {
         assert_eq!(again, document);
 
         // The strings came with the payload above: the document alone is an envelope without a table.
-        let no_table = if encoding == Encoding::BinarySession { &[0][..] } else { &[] };
+        let no_table = if encoding == MessageEncoding::BinarySession { &[0][..] } else { &[] };
         let plain = [no_table, document].concat();
         let incoming = decoder.decode(&plain).unwrap();
         let action = action_of(text(&line, "xml"));

@@ -3,7 +3,7 @@
 mod support;
 
 use message_encoding::dictionary::Strings;
-use message_encoding::envelope::{DecodeError, Decoder, Encoding};
+use message_encoding::envelope::{DecodeError, Decoder, MessageEncoding};
 use message_encoding::event::{Event, Progress, Reader, ReaderState, StreamReader};
 use message_encoding::{Int31, Quotas, ReadError};
 
@@ -102,7 +102,7 @@ fn a_long_body_is_read_in_little_memory() {
 #[test]
 fn string_tables_have_a_quota_for_the_session() {
     let mut decoder =
-        Decoder::new(Encoding::BinarySession, Quotas { max_table_octets: 8, ..Quotas::DEFAULT });
+        Decoder::new(MessageEncoding::BinarySession, Quotas { max_table_octets: 8, ..Quotas::DEFAULT });
     assert!(decoder.document(b"\x04\x03one\x40\x01r\x01").is_ok());
     assert!(decoder.document(b"\x04\x03two\x40\x01r\x01").is_ok());
     assert_eq!(decoder.document(b"\x01\x00\x40\x01r\x01").unwrap_err(), DecodeError::StringTableTooLong(8));
@@ -186,7 +186,7 @@ fn a_fault_code_has_a_quota() {
     let start = b"\x00\x56\x02\x0B\x01s\x04\x56\x0E\x56\x86\x01\x56\x8E\x01\x56\x9A\x01";
     let envelope = [&start[..], &[0x86; 300_000], &[0x01; 5]].concat();
     let reply = |quotas| {
-        let mut decoder = Decoder::new(Encoding::BinarySession, quotas);
+        let mut decoder = Decoder::new(MessageEncoding::BinarySession, quotas);
         decoder.decode(&envelope).unwrap().reply()
     };
     assert_eq!(reply(Quotas::DEFAULT), Err(DecodeError::Read(ReadError::StringTooLong(8192))));

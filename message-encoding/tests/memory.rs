@@ -2,7 +2,7 @@
 //! documents that come closest to them.
 
 use message_encoding::dictionary::Strings;
-use message_encoding::envelope::{Decoder, Element, Encoding};
+use message_encoding::envelope::{Decoder, Element, MessageEncoding};
 use message_encoding::event::{Event, Reader, ReaderState};
 use message_encoding::{Int31, Quotas};
 
@@ -191,7 +191,7 @@ fn a_tree_takes_what_is_claimed() {
 #[test]
 fn headers_take_what_is_claimed() {
     let read = |document: &[u8]| {
-        let mut decoder = Decoder::new(Encoding::Binary, Quotas::MAX);
+        let mut decoder = Decoder::new(MessageEncoding::Binary, Quotas::MAX);
         drop(decoder.decode(document));
     };
     let mut all = documents();

@@ -2,7 +2,7 @@
 
 use message_encoding::dictionary::Strings;
 use message_encoding::envelope::{
-    Decoder, Element, Encoder, Encoding, Header, MessageId, Outgoing, SCHEMA_INSTANCE, SOAP_12,
+    Decoder, Element, Encoder, Header, MessageEncoding, MessageId, Outgoing, SCHEMA_INSTANCE, SOAP_12,
 };
 use message_encoding::event::{Event, Progress, Reader, StreamReader, Writer};
 use message_encoding::{Quotas, Value};
@@ -73,7 +73,7 @@ fn body(content: &str) -> Element {
         "<s:Envelope xmlns:s='{SOAP_12}' xmlns:i='{SCHEMA_INSTANCE}' xmlns:j='{SCHEMA_INSTANCE}' xmlns:out='urn:out' xmlns='urn:default'>\
          <s:Body>{content}</s:Body></s:Envelope>"
     );
-    let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     decoder.decode(text.as_bytes()).unwrap().body().unwrap().unwrap()
 }
 
@@ -129,7 +129,7 @@ fn an_element_is_written_with_the_prefixes_of_its_values() {
         let element = body(content);
         let wanted = Some((name.0.to_owned(), name.1.to_owned()));
         assert_eq!(names(&element), wanted, "{content}");
-        for encoding in Encoding::ALL {
+        for encoding in MessageEncoding::ALL {
             let id = MessageId::Other("urn:1".into());
             let mut message = Outgoing::request("urn:a", "urn:b", id, element.clone());
             message.headers.push(Header::new(element.clone()).must_be_understood());

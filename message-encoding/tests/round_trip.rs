@@ -4,7 +4,7 @@ mod support;
 
 use message_encoding::dictionary::Strings;
 use message_encoding::envelope::{
-    Addressing, Decoder, Element, Encoder, Encoding, MessageId, Outgoing, Scalar,
+    Addressing, Decoder, Element, Encoder, MessageEncoding, MessageId, Outgoing, Scalar,
 };
 use message_encoding::event::{Event, Reader, ReaderState, Writer};
 use message_encoding::record::Records;
@@ -137,8 +137,8 @@ proptest! {
         for value in &values {
             body = body.child("v", value.scalar());
         }
-        for encoding in Encoding::ALL {
-            prop_assert!(encoding.known().is_none_or(|number| Encoding::from_known(number) == Some(encoding)));
+        for encoding in MessageEncoding::ALL {
+            prop_assert!(encoding.known().is_none_or(|number| MessageEncoding::from_known(number) == Some(encoding)));
             let mut encoder = Encoder::new(encoding, Quotas::DEFAULT);
             let mut decoder = Decoder::new(encoding, Quotas::DEFAULT);
             for _ in 0..2 {
@@ -167,7 +167,7 @@ proptest! {
 }
 
 /// A value is what it was, whether it comes typed or as text.
-fn same_value(wanted: Value<'_>, read: Value<'_>, encoding: Encoding) -> Result<(), TestCaseError> {
+fn same_value(wanted: Value<'_>, read: Value<'_>, encoding: MessageEncoding) -> Result<(), TestCaseError> {
     match wanted {
         Value::Bool(wanted) => prop_assert_eq!(read.to_bool(), Ok(wanted)),
         Value::Int(wanted) => prop_assert_eq!(read.to_i64(), Ok(wanted)),

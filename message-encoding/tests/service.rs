@@ -2,8 +2,9 @@
 
 use message_encoding::Quotas;
 use message_encoding::envelope::{
-    Addressing, Code, DecodeError, Decoder, Element, EncodeError, Encoder, Encoding, Fault, Header,
-    MessageId, NO_ADDRESS, Outgoing, Reply, Request, SCHEMA_INSTANCE, SOAP_11, SOAP_12, Service, answer,
+    Addressing, Code, DecodeError, Decoder, Element, EncodeError, Encoder, Header, MessageEncoding,
+    MessageFault, MessageId, NO_ADDRESS, Outgoing, Reply, Request, SCHEMA_INSTANCE, SOAP_11, SOAP_12,
+    Service, answer,
 };
 
 const ID: &str = "urn:uuid:6faed679-8bc4-4507-b9bb-f706ceb26c43";
@@ -16,9 +17,9 @@ fn id() -> MessageId<'static> {
 struct Echo;
 
 impl Service for Echo {
-    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, MessageFault> {
         match request.action() {
-            "urn:fail" | "urn:tell-and-fail" => Err(Fault::internal()),
+            "urn:fail" | "urn:tell-and-fail" => Err(MessageFault::internal()),
             "urn:tell" => Ok(None),
             _ => {
                 let headers = request.headers().application.clone();
@@ -48,12 +49,12 @@ fn usual(body: &str) -> String {
     envelope(&format!("<a:Action>urn:echo</a:Action><a:MessageID>{ID}</a:MessageID>"), body)
 }
 
-fn ask(encoding: Encoding, octets: &[u8]) -> Option<Outgoing> {
+fn ask(encoding: MessageEncoding, octets: &[u8]) -> Option<Outgoing> {
     answer(&mut Decoder::new(encoding, Quotas::DEFAULT), octets, &mut Echo)
 }
 
 fn ask_text(text: &str) -> Option<Outgoing> {
-    ask(Encoding::Soap12Utf8, text.as_bytes())
+    ask(MessageEncoding::Soap12Utf8, text.as_bytes())
 }
 
 /// Whatever is wrong with a request, as long as it can be told apart the fault says what it is the answer to.
@@ -92,10 +93,10 @@ fn a_refused_request_gets_a_fault_that_relates_to_it() {
     let mut octets = usual("<b>?</b>").into_bytes();
     let at = octets.iter().position(|&octet| octet == b'?').unwrap();
     octets[at] = 0xFF;
-    assert_eq!(ask(Encoding::Soap12Utf8, &octets).unwrap().relates_to, Some(id()));
+    assert_eq!(ask(MessageEncoding::Soap12Utf8, &octets).unwrap().relates_to, Some(id()));
 
     // Cut short anywhere behind the identity, in text and in binary.
-    for encoding in [Encoding::Soap12Utf8, Encoding::Binary, Encoding::BinarySession] {
+    for encoding in [MessageEncoding::Soap12Utf8, MessageEncoding::Binary, MessageEncoding::BinarySession] {
         let body = Element::new("urn:b", "b").child("c", "text").child("d", 1.5);
         let mut whole = Vec::new();
         Encoder::new(encoding, Quotas::DEFAULT)
@@ -113,8 +114,8 @@ fn a_refused_request_gets_a_fault_that_relates_to_it() {
 /// The strings of an envelope were too many, but they are in the envelope.
 #[test]
 fn a_string_table_that_is_refused_is_still_read_for_the_identity() {
-    let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::MAX);
-    let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::DEFAULT);
+    let mut encoder = Encoder::new(MessageEncoding::BinarySession, Quotas::MAX);
+    let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT);
     let name = "n".repeat(3000);
     for (body, fails) in [(Element::new("urn:b", "b"), false), (Element::new("urn:b", &name), true)] {
         let mut octets = Vec::new();
@@ -170,7 +171,7 @@ fn a_request_in_duplex_has_an_identity() {
         (action("urn:echo") + &with_id.replace("MessageID", "RelatesTo"), true, false, None),
     ] {
         let mut calls = Counted(0);
-        let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+        let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
         if duplex {
             decoder = decoder.in_duplex();
         }
@@ -178,18 +179,18 @@ fn a_request_in_duplex_has_an_identity() {
         assert_eq!(answer.as_ref().map(|answer| answer.body.is_err()), fault, "{headers} {duplex}");
         assert_eq!(calls.0 == 1, called, "{headers} {duplex}");
         if let Some(Err(fault)) = answer.map(|answer| answer.body) {
-            assert_eq!((fault.code, &fault.subcode), (Code::Receiver, &Fault::internal().subcode));
+            assert_eq!((fault.code, &fault.subcode), (Code::Receiver, &MessageFault::internal().subcode));
         }
     }
-    assert!(Decoder::new(Encoding::BinarySession, Quotas::DEFAULT).is_duplex());
-    assert!(!Decoder::new(Encoding::Binary, Quotas::DEFAULT).is_duplex());
+    assert!(Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT).is_duplex());
+    assert!(!Decoder::new(MessageEncoding::Binary, Quotas::DEFAULT).is_duplex());
 }
 
 /// [`Echo`] that counts its calls.
 struct Counted(usize);
 
 impl Service for Counted {
-    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, MessageFault> {
         self.0 += 1;
         Echo.call(request)
     }
@@ -204,7 +205,7 @@ fn header_values_are_uris_without_the_space_around_them() {
     let headers = "<a:Action>\n urn:echo\t</a:Action><a:To> net.tcp://h/ </a:To><a:MessageID> urn:1 </a:MessageID>\
                    <a:ReplyTo><a:Address>\r\nnet.tcp://client/ </a:Address></a:ReplyTo>";
     let text = envelope(headers, "");
-    let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     let heard = decoder.decode(text.as_bytes()).unwrap();
     assert_eq!((heard.action(), heard.headers().to.as_deref()), ("urn:echo", Some("net.tcp://h/")));
     let reply = ask_text(&text).unwrap();
@@ -223,7 +224,7 @@ fn an_identity_is_repeated_as_it_is() {
         let text = usual("<b/>").replace(ID, &id);
         let reply = ask_text(&text).unwrap();
         let mut octets = Vec::new();
-        Encoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT).encode(&reply, &mut octets).unwrap();
+        Encoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT).encode(&reply, &mut octets).unwrap();
         let written = String::from_utf8(octets).unwrap();
         assert!(written.contains(&format!(">{id}</a:RelatesTo>")), "{written}");
     }
@@ -236,7 +237,7 @@ fn an_identity_is_repeated_as_it_is() {
 fn what_may_be_there_once_is_there_once() {
     let read = |headers: &str| {
         let text = envelope(headers, "");
-        let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+        let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
         decoder
             .decode(text.as_bytes())
             .map(|heard| heard.headers().relates_to.as_ref().map(ToString::to_string))
@@ -266,7 +267,7 @@ fn plain_requests_have_their_action() {
             to: to.clone(),
             ..Outgoing::request("urn:echo", "", id(), body())
         };
-        for encoding in Encoding::ALL {
+        for encoding in MessageEncoding::ALL {
             let mut octets = Vec::new();
             Encoder::new(encoding, Quotas::DEFAULT).encode(&request, &mut octets).unwrap();
             let mut decoder = Decoder::new(encoding, Quotas::DEFAULT);
@@ -290,7 +291,7 @@ fn headers_of_the_application_in_every_encoding() {
         .child("When", 7)
         .with_attribute("urn:x", "x", true);
     let other = Element::new("urn:other", "Other").with_value("text");
-    for (encoding, addressing) in Encoding::ALL
+    for (encoding, addressing) in MessageEncoding::ALL
         .iter()
         .flat_map(|&encoding| [(encoding, Addressing::Wsa10), (encoding, Addressing::None)])
     {
@@ -349,13 +350,13 @@ fn a_header_that_must_be_understood_is_understood_or_refused() {
             ("http://www.w3.org/2005/08/addressing/soap/fault", &Some(id()))
         );
         let mut octets = Vec::new();
-        Encoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT).encode(&refused, &mut octets).unwrap();
+        Encoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT).encode(&refused, &mut octets).unwrap();
         let written = String::from_utf8(octets).unwrap();
         assert!(
             written.contains("<s:NotUnderstood qname=\"h:Known\" xmlns:h=\"urn:unknown\"/></s:Header>"),
             "{written}"
         );
-        let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+        let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
         let fault = decoder.decode(written.as_bytes()).unwrap().reply().unwrap().unwrap_err();
         assert_eq!(fault.code, Code::MustUnderstand);
     }
@@ -366,7 +367,7 @@ fn a_header_that_must_be_understood_is_understood_or_refused() {
 fn nil_is_no_value() {
     let element =
         Element::new("urn:b", "b").with_child(Element::new("urn:b", "null").nil()).child("empty", "");
-    for encoding in Encoding::ALL {
+    for encoding in MessageEncoding::ALL {
         let mut octets = Vec::new();
         let request = Outgoing::request("urn:echo", "net.tcp://h/", id(), element.clone());
         Encoder::new(encoding, Quotas::DEFAULT).encode(&request, &mut octets).unwrap();
@@ -380,7 +381,7 @@ fn nil_is_no_value() {
         assert_eq!(wrong("other"), Err("the element 'other' is missing".into()));
     }
     let not = usual(&format!("<b xmlns:i='{SCHEMA_INSTANCE}' i:nil='false'/>"));
-    let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     assert!(!decoder.decode(not.as_bytes()).unwrap().body().unwrap().unwrap().is_nil());
 }
 
@@ -388,43 +389,46 @@ fn nil_is_no_value() {
 #[test]
 fn content_types_are_those_of_dotnet() {
     for (content_type, encoding) in [
-        ("text/xml; charset=utf-8", Encoding::Soap11Utf8),
-        ("text/xml; charset=utf16", Encoding::Soap11Utf16),
-        ("text/xml; charset=utf-16LE", Encoding::Soap11Utf16),
-        ("text/xml; charset=unicodeFFFE", Encoding::Soap11Utf16Le),
-        ("text/xml; charset=utf-16BE", Encoding::Soap11Utf16Be),
-        ("application/soap+xml; charset=utf-8", Encoding::Soap12Utf8),
-        ("application/soap+xml; charset=utf16", Encoding::Soap12Utf16),
-        ("application/soap+xml; charset=utf-16LE", Encoding::Soap12Utf16),
-        ("application/soap+xml; charset=unicodeFFFE", Encoding::Soap12Utf16Le),
-        ("application/soap+xml; charset=utf-16BE", Encoding::Soap12Utf16Be),
-        ("application/soap+msbin1", Encoding::Binary),
-        ("application/soap+msbinsession1", Encoding::BinarySession),
+        ("text/xml; charset=utf-8", MessageEncoding::Soap11Utf8),
+        ("text/xml; charset=utf16", MessageEncoding::Soap11Utf16),
+        ("text/xml; charset=utf-16LE", MessageEncoding::Soap11Utf16),
+        ("text/xml; charset=unicodeFFFE", MessageEncoding::Soap11Utf16Le),
+        ("text/xml; charset=utf-16BE", MessageEncoding::Soap11Utf16Be),
+        ("application/soap+xml; charset=utf-8", MessageEncoding::Soap12Utf8),
+        ("application/soap+xml; charset=utf16", MessageEncoding::Soap12Utf16),
+        ("application/soap+xml; charset=utf-16LE", MessageEncoding::Soap12Utf16),
+        ("application/soap+xml; charset=unicodeFFFE", MessageEncoding::Soap12Utf16Le),
+        ("application/soap+xml; charset=utf-16BE", MessageEncoding::Soap12Utf16Be),
+        ("application/soap+msbin1", MessageEncoding::Binary),
+        ("application/soap+msbinsession1", MessageEncoding::BinarySession),
     ] {
         for content_type in [content_type.to_owned(), content_type.to_uppercase()] {
-            assert_eq!(Encoding::from_content_type(&content_type), Some(encoding), "{content_type}");
+            assert_eq!(MessageEncoding::from_content_type(&content_type), Some(encoding), "{content_type}");
         }
     }
-    assert_eq!(Encoding::from_content_type("text/plain"), None);
+    assert_eq!(MessageEncoding::from_content_type("text/plain"), None);
 }
 
 /// A fault that cannot be written as it is meant, and one with an action of its own.
 #[test]
 fn a_fault_has_its_action() {
-    let typed = Fault::sender("no").with_detail(Element::new("urn:d", "D")).with_action("urn:DFault");
+    let typed = MessageFault::sender("no").with_detail(Element::new("urn:d", "D")).with_action("urn:DFault");
     let mut service = |_: &Request<'_>| Err::<Option<Reply>, _>(typed.clone());
-    let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     let reply = answer(&mut decoder, usual("").as_bytes(), &mut service).unwrap();
     assert_eq!(reply.action, "urn:DFault");
     let mut octets = Vec::new();
-    Encoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT).encode(&reply, &mut octets).unwrap();
+    Encoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT).encode(&reply, &mut octets).unwrap();
     assert_eq!(decoder.decode(&octets).unwrap().reply().unwrap().unwrap_err(), typed);
 
     let unwritable = Outgoing { body: Ok(Some(Element::new("", "no name"))), ..reply };
-    let mut encoder = Encoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+    let mut encoder = Encoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     assert_eq!(encoder.encode(&unwritable, &mut octets), Err(EncodeError::Name));
-    let instead = unwritable.with_fault(Fault::internal());
-    assert_eq!((instead.action.as_str(), &instead.relates_to), (Fault::internal().action(), &Some(id())));
+    let instead = unwritable.with_fault(MessageFault::internal());
+    assert_eq!(
+        (instead.action.as_str(), &instead.relates_to),
+        (MessageFault::internal().action(), &Some(id()))
+    );
     octets.clear();
     encoder.encode(&instead, &mut octets).unwrap();
 }

@@ -4,7 +4,7 @@ mod support;
 
 use message_encoding::dictionary::ReaderSession;
 use message_encoding::envelope::{
-    DecodeError, Decoder, Element, EncodeError, Encoder, Encoding, Fault, Outgoing,
+    DecodeError, Decoder, Element, EncodeError, Encoder, MessageEncoding, MessageFault, Outgoing,
 };
 use message_encoding::event::{Event, Reader, ReaderState, WriteError, Writer, XMLNS_NAMESPACE};
 use message_encoding::{Quotas, Value};
@@ -53,9 +53,10 @@ fn doubles_are_read_back_bit_by_bit() {
         root = root.child("d", number);
         wanted.push(number.to_bits());
     }
-    for encoding in [Encoding::Soap11Utf8, Encoding::Soap12Utf8, Encoding::Soap12Utf16] {
+    for encoding in [MessageEncoding::Soap11Utf8, MessageEncoding::Soap12Utf8, MessageEncoding::Soap12Utf16] {
         let mut written = Vec::new();
-        let message = Outgoing { body: Ok(Some(root.clone())), ..Outgoing::refusal(Fault::internal()) };
+        let message =
+            Outgoing { body: Ok(Some(root.clone())), ..Outgoing::refusal(MessageFault::internal()) };
         Encoder::new(encoding, Quotas::MAX).encode(&message, &mut written).unwrap();
         let mut decoder = Decoder::new(encoding, Quotas::MAX);
         let read = decoder.decode(&written).unwrap().body().unwrap().unwrap();
@@ -65,7 +66,7 @@ fn doubles_are_read_back_bit_by_bit() {
     // As the calculator would say them.
     let said = |number: f64| {
         let mut written = Vec::new();
-        let mut encoder = Encoder::new(Encoding::Soap12Utf8, Quotas::MAX);
+        let mut encoder = Encoder::new(MessageEncoding::Soap12Utf8, Quotas::MAX);
         encoder
             .encode_with(&mut written, |writer| {
                 writer.start("", "d")?;
@@ -86,7 +87,7 @@ fn doubles_are_read_back_bit_by_bit() {
 #[test]
 fn what_is_no_message_is_refused() {
     let read = |text: &str| {
-        let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+        let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
         let mut reader = decoder.document(text.as_bytes())?;
         while reader.next()?.is_some() {}
         Ok::<_, DecodeError>(())
@@ -143,11 +144,11 @@ fn names_that_xml_does_not_have_are_not_written() {
     for name in ["", "a b", "a><b", "1", "a:b", "\u{1}"] {
         let write = |encoding| {
             let body = Ok(Some(Element::new("", "r").with_child(Element::new("", name))));
-            let message = Outgoing { body, ..Outgoing::refusal(Fault::internal()) };
+            let message = Outgoing { body, ..Outgoing::refusal(MessageFault::internal()) };
             Encoder::new(encoding, Quotas::MAX).encode(&message, &mut Vec::new())
         };
-        assert_eq!(write(Encoding::Binary), Ok(()));
-        assert_eq!(write(Encoding::Soap12Utf8), Err(EncodeError::Name), "{name}");
+        assert_eq!(write(MessageEncoding::Binary), Ok(()));
+        assert_eq!(write(MessageEncoding::Soap12Utf8), Err(EncodeError::Name), "{name}");
     }
 }
 
@@ -160,7 +161,7 @@ fn is_printed_the_same(line: &Json, strings: &ReaderSession) -> bool {
     let mut state = ReaderState::new();
     let mut reader = Reader::new(&mut state, &document, dictionaries(Some(strings)), Quotas::MAX);
     let mut written = Vec::new();
-    let mut encoder = Encoder::new(Encoding::Soap12Utf8, Quotas::MAX);
+    let mut encoder = Encoder::new(MessageEncoding::Soap12Utf8, Quotas::MAX);
     encoder.encode_with(&mut written, |writer| copy(&mut reader, writer)).unwrap();
     let written = String::from_utf8(written).unwrap();
     // A terminal may obey the characters from U+007F to U+009F: ours are escaped.
@@ -229,7 +230,7 @@ fn comparable(xml: &str) -> String {
 fn references_may_be_to_characters_that_xml_does_not_have() {
     let read = |text: &str| {
         let envelope = format!("<r a='{text}'>{text}</r>");
-        let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+        let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
         let mut reader = decoder.document(envelope.as_bytes()).ok()?;
         reader.next_child().ok()?;
         let attribute = reader.attributes().next()?.value.to_text().ok()?;
@@ -240,7 +241,7 @@ fn references_may_be_to_characters_that_xml_does_not_have() {
     for unit in ['\u{1}', '\u{B}', '\u{1F}', '\u{7F}', '\u{FFFE}', '\u{FFFF}', '\u{1F600}'] {
         assert_eq!(read(&format!("&#x{:X};", u32::from(unit))), Some(unit.into()));
     }
-    let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     let mut reader = decoder.document(b"<r>&#x0;&#0;</r>").unwrap();
     reader.next_child().unwrap();
     assert_eq!(reader.read_text().unwrap(), "\0\0");

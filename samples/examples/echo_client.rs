@@ -3,14 +3,14 @@
 //!     cargo run -p samples --example echo_client -- net.tcp://localhost:9000/echo hello
 
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Element, Encoder, Encoding, Outgoing};
+use message_encoding::envelope::{Decoder, Element, Encoder, MessageEncoding, Outgoing};
 use transport::{ConnectOptions, connect};
 
 const NAMESPACE: &str = "http://interop.example/2024";
 const ECHO: &str = "http://interop.example/2024/IEcho/Echo";
 
 /// What a `NetTcpBinding` that says nothing has.
-const ENCODING: Encoding = Encoding::BinarySession;
+const ENCODING: MessageEncoding = MessageEncoding::BinarySession;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

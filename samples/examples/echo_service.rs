@@ -14,7 +14,9 @@
 use std::time::Duration;
 
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Element, Encoder, Encoding, Fault, Reply, Request, answer};
+use message_encoding::envelope::{
+    Decoder, Element, Encoder, MessageEncoding, MessageFault, Reply, Request, answer,
+};
 use transport::{AcceptError, Channel, Limits, ListenOptions, Listener};
 
 const NAMESPACE: &str = "http://interop.example/2024";
@@ -39,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 pub(crate) fn options(address: &str) -> ListenOptions {
     let options = ListenOptions::new(address).limits(LIMITS);
     // Only what can be read; a client with another binding is told so.
-    let content_types = Encoding::ALL.iter().flat_map(|encoding| encoding.content_types());
+    let content_types = MessageEncoding::ALL.iter().flat_map(|encoding| encoding.content_types());
     content_types.fold(options, |options, content_type| options.content_type(*content_type))
 }
 
@@ -61,7 +63,7 @@ pub(crate) async fn accept(mut listener: Listener) -> Result<(), AcceptError> {
 }
 
 async fn serve(mut channel: Channel) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let encoding = Encoding::from_content_type(channel.content_type()).ok_or("an unknown encoding")?;
+    let encoding = MessageEncoding::from_content_type(channel.content_type()).ok_or("an unknown encoding")?;
     // As long as the session: one that is binary has a dictionary for each direction.
     let mut decoder = Decoder::new(encoding, QUOTAS);
     let mut encoder = Encoder::new(encoding, QUOTAS);
@@ -78,7 +80,7 @@ async fn serve(mut channel: Channel) -> Result<(), Box<dyn std::error::Error + S
     Ok(channel.close().await?)
 }
 
-fn echo(request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+fn echo(request: &Request<'_>) -> Result<Option<Reply>, MessageFault> {
     let reply = match request.action() {
         ECHO => {
             let text = request.body_named(NAMESPACE, "Echo")?.required_member("text")?.value().to_text()?;
@@ -89,7 +91,7 @@ fn echo(request: &Request<'_>) -> Result<Option<Reply>, Fault> {
             let reversed: Vec<u8> = data.value().to_bytes()?.iter().rev().copied().collect();
             Element::new(NAMESPACE, "BlobResponse").child("BlobResult", reversed)
         }
-        other => return Err(Fault::action_not_supported(other)),
+        other => return Err(MessageFault::action_not_supported(other)),
     };
     Ok(Some(reply.into()))
 }

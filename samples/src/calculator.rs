@@ -1,6 +1,6 @@
 //! The contract `ICalculator` of the original sample, both sides of it.
 
-use message_encoding::envelope::{Element, Fault, Reply, Request};
+use message_encoding::envelope::{Element, MessageFault, Reply, Request};
 
 /// The namespace of the contract.
 pub const NAMESPACE: &str = "http://Microsoft.ServiceModel.Samples";
@@ -61,11 +61,11 @@ impl Operation {
     ///
     /// # Errors
     /// A fault that says how the body is not of this contract.
-    pub fn result(self, body: Option<&Element>) -> Result<f64, Fault> {
+    pub fn result(self, body: Option<&Element>) -> Result<f64, MessageFault> {
         let response = format!("{}Response", self.name());
         let body = body.filter(|body| (body.namespace(), body.name()) == (NAMESPACE, &response));
         let body =
-            body.ok_or_else(|| Fault::deserialization_failed(format!("the reply is no {response}")))?;
+            body.ok_or_else(|| MessageFault::deserialization_failed(format!("the reply is no {response}")))?;
         number(body, &format!("{}Result", self.name()))
     }
 }
@@ -74,19 +74,19 @@ impl Operation {
 ///
 /// # Errors
 /// The fault that says how the request is not of this contract.
-pub fn answer(request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+pub fn answer(request: &Request<'_>) -> Result<Option<Reply>, MessageFault> {
     let asked = |operation: &Operation| operation.action() == request.action();
     let operation = Operation::ALL.into_iter().find(asked);
-    let operation = operation.ok_or_else(|| Fault::action_not_supported(request.action()))?;
+    let operation = operation.ok_or_else(|| MessageFault::action_not_supported(request.action()))?;
     let body = request.body_named(NAMESPACE, operation.name())?;
     let result = operation.apply(number(body, "n1")?, number(body, "n2")?);
     Ok(Some(operation.reply(result).into()))
 }
 
 /// A number that has to be there: WCF would take 0 for one that is missing or nil.
-fn number(body: &Element, name: &str) -> Result<f64, Fault> {
+fn number(body: &Element, name: &str) -> Result<f64, MessageFault> {
     let number = body.required_member(name)?.value().to_f64();
-    number.map_err(|_| Fault::deserialization_failed(format!("'{name}' is no xs:double")))
+    number.map_err(|_| MessageFault::deserialization_failed(format!("'{name}' is no xs:double")))
 }
 
 /// A number as the original sample prints it: `Double.ToString()` of the .NET Framework, 15 significant digits.
@@ -118,20 +118,20 @@ fn trim_zeros(number: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use message_encoding::Quotas;
-    use message_encoding::envelope::{self, Decoder, Encoder, Encoding, Outgoing};
+    use message_encoding::envelope::{self, Decoder, Encoder, MessageEncoding, Outgoing};
 
     use super::*;
     use crate::random;
 
     /// What the service answers.
-    fn ask(action: &str, body: Option<Element>) -> Result<Option<Element>, Fault> {
+    fn ask(action: &str, body: Option<Element>) -> Result<Option<Element>, MessageFault> {
         let request = Outgoing {
             body: Ok(body),
             ..Outgoing::request(action, "", random::message_id(), Element::new("", ""))
         };
         let mut octets = Vec::new();
-        Encoder::new(Encoding::Binary, Quotas::DEFAULT).encode(&request, &mut octets).unwrap();
-        let mut decoder = Decoder::new(Encoding::Binary, Quotas::DEFAULT);
+        Encoder::new(MessageEncoding::Binary, Quotas::DEFAULT).encode(&request, &mut octets).unwrap();
+        let mut decoder = Decoder::new(MessageEncoding::Binary, Quotas::DEFAULT);
         let reply = envelope::answer(&mut decoder, &octets, &mut answer).unwrap();
         assert_eq!(reply.relates_to, request.message_id);
         reply.body

@@ -1,6 +1,6 @@
 //! What the calculator speaks: which sessions it opens and accepts, and how their envelopes are encoded.
 
-use message_encoding::envelope::Encoding;
+use message_encoding::envelope::MessageEncoding;
 use transport::Mode;
 
 /// What a client asks for: `--encoding`. The service takes all of them; MTOM neither has.
@@ -21,14 +21,14 @@ pub enum Choice {
 
 impl Choice {
     /// The encoding in sessions of a mode: in-band strings need a session, which a streamed call has none of.
-    pub const fn encoding(self, mode: Mode) -> Encoding {
+    pub const fn encoding(self, mode: Mode) -> MessageEncoding {
         match self {
-            Self::Text => Encoding::Soap12Utf8,
-            Self::TextUtf16 => Encoding::Soap12Utf16,
-            Self::Soap11 => Encoding::Soap11Utf8,
-            Self::Soap11Utf16 => Encoding::Soap11Utf16,
-            Self::Binary if matches!(mode, Mode::DUPLEX) => Encoding::BinarySession,
-            Self::Binary => Encoding::Binary,
+            Self::Text => MessageEncoding::Soap12Utf8,
+            Self::TextUtf16 => MessageEncoding::Soap12Utf16,
+            Self::Soap11 => MessageEncoding::Soap11Utf8,
+            Self::Soap11Utf16 => MessageEncoding::Soap11Utf16,
+            Self::Binary if matches!(mode, Mode::DUPLEX) => MessageEncoding::BinarySession,
+            Self::Binary => MessageEncoding::Binary,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Encoder, Encoding, Fault, answer};
+use message_encoding::envelope::{Decoder, Encoder, MessageEncoding, MessageFault, answer};
 use tokio::time::sleep;
 use transport::{Channel, ListenOptions, Listener, Mode};
 
@@ -43,7 +43,7 @@ pub async fn run(options: Options, terminate: impl Future<Output = ()>) -> anyho
     let mut place = options.place;
     let address = place.address(number);
     let mut listen = ListenOptions::new(&address).port_sharing(!options.no_port_sharing);
-    for content_type in Encoding::ALL.iter().flat_map(|encoding| encoding.content_types()) {
+    for content_type in MessageEncoding::ALL.iter().flat_map(|encoding| encoding.content_types()) {
         listen = listen.content_type(*content_type);
     }
     if let Some(control) = options.control {
@@ -84,7 +84,7 @@ async fn accept(listener: &mut Listener) {
 
 /// Answers the requests of one session. A peer that breaks it off concerns nobody else.
 async fn serve(mut channel: Channel) {
-    let Some(encoding) = Encoding::from_content_type(channel.content_type()) else { return };
+    let Some(encoding) = MessageEncoding::from_content_type(channel.content_type()) else { return };
     let mut decoder = Decoder::new(encoding, Quotas::DEFAULT);
     if channel.mode() == Mode::DUPLEX {
         decoder = decoder.in_duplex();
@@ -98,7 +98,7 @@ async fn serve(mut channel: Channel) {
         if let Some(reply) = answer(&mut decoder, &request.octets, &mut calculator::answer) {
             let mut octets = Vec::new();
             if encoder.encode(&reply, &mut octets).is_err() {
-                let fault = reply.with_fault(Fault::internal());
+                let fault = reply.with_fault(MessageFault::internal());
                 let Ok(()) = encoder.encode(&fault, &mut octets) else { return };
             }
             let Ok(()) = channel.send(&octets).await else { return };

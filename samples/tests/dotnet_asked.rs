@@ -5,7 +5,7 @@ mod common;
 use common::{DotNet, Process, free_port};
 use message_encoding::Quotas;
 use message_encoding::envelope::{
-    Decoder, Element, Encoder, Encoding, Fault, MessageId, Outgoing, Reply, Request, answer,
+    Decoder, Element, Encoder, MessageEncoding, MessageFault, MessageId, Outgoing, Reply, Request, answer,
 };
 use tokio::runtime::Runtime;
 use transport::{ListenOptions, Listener};
@@ -21,7 +21,7 @@ fn request(text: &str, id: Option<MessageId<'static>>) -> Outgoing {
 
 /// What there is to see of an answer: its fault's subcode, if it is one, and to what it relates.
 fn shown(
-    body: Result<Option<Element>, Fault>,
+    body: Result<Option<Element>, MessageFault>,
     relates_to: Option<MessageId<'_>>,
 ) -> (Option<String>, Option<String>) {
     let fault = body.err().map(|fault| format!("{:?} {:?}", fault.code, fault.subcode.unwrap().1));
@@ -33,7 +33,7 @@ fn a_request_without_identity_is_answered_as_by_dotnet() {
     let Some(dotnet) = DotNet::found() else { return };
     let address = format!("net.tcp://localhost:{}/asks", free_port());
     let runtime = Runtime::new().unwrap();
-    let encoding = Encoding::BinarySession;
+    let encoding = MessageEncoding::BinarySession;
     let mut listener = runtime
         .block_on(Listener::bind(ListenOptions::new(&address).content_type(encoding.content_type())))
         .unwrap();

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use common::{DotNet, Process, free_port};
 use message_encoding::Quotas;
-use message_encoding::envelope::{DecodeError, Decoder, Encoding, SOAP_12};
+use message_encoding::envelope::{DecodeError, Decoder, MessageEncoding, SOAP_12};
 use tokio::runtime::Runtime;
 use transport::{Channel, ListenOptions, Listener};
 
 /// Serves at `address`: a reply has the headers that the request's text has before `|`, and the body behind it. Replies are kept.
 fn serve(address: &str, replies: Arc<Mutex<Vec<String>>>) -> Runtime {
     let runtime = Runtime::new().unwrap();
-    let options = ListenOptions::new(address).content_type(Encoding::Soap12Utf8.content_type());
+    let options = ListenOptions::new(address).content_type(MessageEncoding::Soap12Utf8.content_type());
     let mut listener = runtime.block_on(Listener::bind(options)).unwrap();
     runtime.spawn(async move {
         while let Ok(mut channel) = listener.accept().await {
@@ -24,7 +24,7 @@ fn serve(address: &str, replies: Arc<Mutex<Vec<String>>>) -> Runtime {
 }
 
 async fn answer(channel: &mut Channel, replies: &Mutex<Vec<String>>) {
-    let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     while let Ok(Some(request)) = channel.receive().await {
         let mut request = decoder.decode(&request.octets).unwrap();
         let body = request.body().unwrap().unwrap();
@@ -59,7 +59,7 @@ fn theirs(said: &str) -> Verdict {
 }
 
 fn ours(reply: &str) -> Verdict {
-    let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::DEFAULT);
+    let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     match decoder.decode(reply.as_bytes()).and_then(|mut reply| reply.reply()) {
         Ok(Ok(_)) => Verdict::Accepted,
         Ok(Err(_)) => Verdict::Fault,

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{DotNet, Process, free_port, sample, serve};
-use message_encoding::envelope::{Element, Encoder, Encoding, Fault, Outgoing, Reply, Request};
+use message_encoding::envelope::{Element, Encoder, MessageEncoding, MessageFault, Outgoing, Reply, Request};
 use message_encoding::value::{DateTime, DateTimeKind, Decimal, TimeSpan, Uuid};
 use message_encoding::{Quotas, Value};
 
@@ -67,7 +67,7 @@ fn every_primitive_of_the_data_contract_serialiser() {
 }
 
 /// An operation that gives back what it gets: read as its type says, and written of that.
-fn echo(request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+fn echo(request: &Request<'_>) -> Result<Option<Reply>, MessageFault> {
     let name = request.action().rsplit('/').next().unwrap();
     let value = request.body_named(NAMESPACE, name)?.find("v").unwrap();
     let result = Element::new(NAMESPACE, &format!("{name}Result"));
@@ -75,7 +75,7 @@ fn echo(request: &Request<'_>) -> Result<Option<Reply>, Fault> {
         (true, _) => result.nil(),
         (_, Some(item_type)) => value.children().iter().try_fold(result, |result, item| {
             let again = Element::new(item.namespace(), item.name());
-            Ok::<_, Fault>(result.with_child(if item.is_nil() {
+            Ok::<_, MessageFault>(result.with_child(if item.is_nil() {
                 again.nil()
             } else {
                 of_type(item_type, item, again)?
@@ -87,7 +87,7 @@ fn echo(request: &Request<'_>) -> Result<Option<Reply>, Fault> {
 }
 
 /// `again` with the value of `element`, which is of this type of .NET's.
-fn of_type(name: &str, element: &Element, again: Element) -> Result<Element, Fault> {
+fn of_type(name: &str, element: &Element, again: Element) -> Result<Element, MessageFault> {
     let value = element.value();
     Ok(match name {
         "String" => again.with_value(value.to_text()?),
@@ -110,7 +110,7 @@ fn of_type(name: &str, element: &Element, again: Element) -> Result<Element, Fau
 fn net_reads_what_we_write() {
     let Some(dotnet) = DotNet::found() else { return };
     let folder = tempfile::tempdir().unwrap();
-    for (way, encoding) in [("binary", Encoding::Binary), ("text12", Encoding::Soap12Utf8)] {
+    for (way, encoding) in [("binary", MessageEncoding::Binary), ("text12", MessageEncoding::Soap12Utf8)] {
         let (body, wanted) = values(encoding.is_binary());
         let id = samples::random::message_id();
         let request = Outgoing::request("urn:values", "net.tcp://localhost/", id, body);

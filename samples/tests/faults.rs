@@ -4,20 +4,20 @@ mod common;
 
 use common::{Process, free_port, sample};
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Encoding, Fault};
+use message_encoding::envelope::{Decoder, MessageEncoding, MessageFault};
 use transport::{Channel, ConnectOptions, TransportError, connect};
 
 const ID: &str = "urn:uuid:6faed679-8bc4-4507-b9bb-f706ceb26c43";
 const ADD: &str = "http://Microsoft.ServiceModel.Samples/ICalculator/Add";
 
-async fn open(port: u16, encoding: Encoding) -> Channel {
+async fn open(port: u16, encoding: MessageEncoding) -> Channel {
     let address = format!("net.tcp://localhost:{port}/calculator/7");
     let options = ConnectOptions::new(encoding.content_type()).receive_timeout(test_peers::DEADLINE);
     connect(&address, options).await.unwrap()
 }
 
 /// The fault that is the answer, and to which message.
-async fn ask(channel: &mut Channel, decoder: &mut Decoder, request: &[u8]) -> (Fault, Option<String>) {
+async fn ask(channel: &mut Channel, decoder: &mut Decoder, request: &[u8]) -> (MessageFault, Option<String>) {
     channel.send(request).await.unwrap();
     let answer = channel.receive().await.unwrap().expect("an answer");
     let mut reply = decoder.decode(&answer.octets).unwrap();
@@ -40,8 +40,8 @@ async fn every_request_that_fails_gets_a_fault_that_answers_it() {
         Process::start(command.args(["--number", "7", "--no-port-sharing", "--port", &port.to_string()]));
     service.expect("Press");
 
-    let mut channel = open(port, Encoding::Soap12Utf8).await;
-    let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::MAX);
+    let mut channel = open(port, MessageEncoding::Soap12Utf8).await;
+    let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::MAX);
     let body =
         |n1: &str| format!("<Add xmlns=\"http://Microsoft.ServiceModel.Samples\">{n1}<n2>2</n2></Add>");
     let whole = text(ADD, &body("<n1>1</n1>"));
@@ -73,8 +73,8 @@ async fn a_session_whose_strings_are_lost_ends_with_its_fault() {
         Process::start(command.args(["--number", "7", "--no-port-sharing", "--port", &port.to_string()]));
     service.expect("Press");
 
-    let mut channel = open(port, Encoding::BinarySession).await;
-    let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::MAX);
+    let mut channel = open(port, MessageEncoding::BinarySession).await;
+    let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::MAX);
     // A table of 4,098 octets, twice what a session may have.
     let string = [&b"\x80\x20"[..], &[b'x'; 4096]].concat();
     let request = [&b"\x82\x20"[..], &string, b"\x56\x02\x01"].concat();

@@ -4,7 +4,7 @@ mod common;
 
 use common::{MonoProgram, Shop, free_port, serve};
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Element, Encoder, Encoding, Header, MessageId, Outgoing};
+use message_encoding::envelope::{Decoder, Element, Encoder, Header, MessageEncoding, MessageId, Outgoing};
 use tokio::runtime::Runtime;
 use transport::ConnectOptions;
 
@@ -40,7 +40,9 @@ fn a_mono_client_gets_what_the_service_means() {
 #[test]
 fn our_client_gets_what_a_mono_service_means() {
     let Some(program) = MonoProgram::compile("shop.cs") else { return };
-    for (binding, encoding) in [("net-tcp", Encoding::BinarySession), ("text", Encoding::Soap12Utf8)] {
+    for (binding, encoding) in
+        [("net-tcp", MessageEncoding::BinarySession), ("text", MessageEncoding::Soap12Utf8)]
+    {
         let address = format!("net.tcp://localhost:{}/shop", free_port());
         let service = program.start(["service", binding, &address]);
         service.expect("ready");

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 
 use super::element::Element;
 use super::error::DecodeError;
-use super::fault::Fault;
+use super::fault::MessageFault;
 use super::header::Header;
 use super::headers::Headers;
 use super::service::Identity;
-use super::{Encoding, SoapVersion};
+use super::{MessageEncoding, SoapVersion};
 use crate::dictionary::{ReaderSession, Strings};
 use crate::event::{Event, Name, Reader, ReaderState};
 use crate::{Int31, Quotas};
@@ -19,9 +19,9 @@ use crate::{Int31, Quotas};
 ///
 /// ```
 /// use message_encoding::Quotas;
-/// use message_encoding::envelope::{Decoder, Encoding};
+/// use message_encoding::envelope::{Decoder, MessageEncoding};
 ///
-/// let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::default());
+/// let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::default());
 /// let text = br#"<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><n>1</n></s:Body></s:Envelope>"#;
 /// let mut incoming = decoder.decode(text)?;
 /// let body = incoming.body()?.unwrap();
@@ -30,7 +30,7 @@ use crate::{Int31, Quotas};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    encoding: Encoding,
+    encoding: MessageEncoding,
     quotas: Quotas,
     strings: ReaderSession,
     table_left: usize,
@@ -44,22 +44,22 @@ pub struct Decoder {
 
 impl Decoder {
     /// A decoder for a new session.
-    pub fn new(encoding: Encoding, quotas: Quotas) -> Self {
+    pub fn new(encoding: MessageEncoding, quotas: Quotas) -> Self {
         // Room for the strings of an ordinary session.
-        let strings = if encoding == Encoding::BinarySession { 64 } else { 0 };
+        let strings = if encoding == MessageEncoding::BinarySession { 64 } else { 0 };
         Self {
             encoding,
             quotas,
             strings: ReaderSession::with_capacity(strings),
             table_left: quotas.max_table_octets,
             broken: false,
-            duplex: encoding == Encoding::BinarySession,
+            duplex: encoding == MessageEncoding::BinarySession,
             state: ReaderState::new(),
             records: Vec::new(),
         }
     }
 
-    /// The decoder for a session in duplex mode, whatever the encoding is. [`Encoding::BinarySession`] has no other mode in which
+    /// The decoder for a session in duplex mode, whatever the encoding is. [`MessageEncoding::BinarySession`] has no other mode in which
     /// there are answers. It matters to [`answer`](super::answer) alone: an answer finds its request by `RelatesTo`, not by the order in
     /// which they come.
     #[must_use]
@@ -73,7 +73,7 @@ impl Decoder {
     }
 
     /// The encoding of the session.
-    pub const fn encoding(&self) -> Encoding {
+    pub const fn encoding(&self) -> MessageEncoding {
         self.encoding
     }
 
@@ -109,8 +109,8 @@ impl Decoder {
             Quotas { max_string_content_length: self.quotas.max_string_content_length, ..Quotas::MAX };
         let mut strings;
         let (octets, strings) = match self.encoding {
-            Encoding::Binary => (octets, Strings::STATIC),
-            Encoding::BinarySession => {
+            MessageEncoding::Binary => (octets, Strings::STATIC),
+            MessageEncoding::BinarySession => {
                 let Some((mut table, document)) = split_sized(octets) else { return Identity::default() };
                 if self.broken {
                     // The table of this envelope was not kept, but here its strings are.
@@ -126,7 +126,7 @@ impl Decoder {
             }
             encoding => {
                 // As far as there is text, and XML.
-                let utf8 = matches!(encoding, Encoding::Soap11Utf8 | Encoding::Soap12Utf8);
+                let utf8 = matches!(encoding, MessageEncoding::Soap11Utf8 | MessageEncoding::Soap12Utf8);
                 let text = octets
                     .utf8_chunks()
                     .next()
@@ -151,8 +151,8 @@ impl Decoder {
     #[inline]
     pub fn document<'a>(&'a mut self, octets: &'a [u8]) -> Result<Reader<'a, 'a>, DecodeError> {
         let (octets, strings) = match self.encoding {
-            Encoding::Binary => (octets, Strings::STATIC),
-            Encoding::BinarySession => {
+            MessageEncoding::Binary => (octets, Strings::STATIC),
+            MessageEncoding::BinarySession => {
                 let document = match octets {
                     // Nearly every envelope but the first one brings no strings.
                     [0, document @ ..] if !self.broken => document,
@@ -198,13 +198,13 @@ fn split_sized(octets: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 #[cfg(feature = "text")]
-fn text_to_records(encoding: Encoding, octets: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+fn text_to_records(encoding: MessageEncoding, octets: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let text = crate::text::decode(encoding, octets)?;
     crate::text::to_records(&text, out)
 }
 
 #[cfg(not(feature = "text"))]
-fn text_to_records(_: Encoding, _: &[u8], _: &mut Vec<u8>) -> Result<(), DecodeError> {
+fn text_to_records(_: MessageEncoding, _: &[u8], _: &mut Vec<u8>) -> Result<(), DecodeError> {
     Err(DecodeError::NoTextSupport)
 }
 
@@ -268,7 +268,7 @@ impl<'a> Incoming<'a> {
     /// # Errors
     ///
     /// As [`Incoming::reply_with`].
-    pub fn reply(&mut self) -> Result<Result<Option<Element>, Fault>, DecodeError> {
+    pub fn reply(&mut self) -> Result<Result<Option<Element>, MessageFault>, DecodeError> {
         self.reply_with(|_, _| false)
     }
 
@@ -276,11 +276,11 @@ impl<'a> Incoming<'a> {
     ///
     /// ```
     /// use message_encoding::Quotas;
-    /// use message_encoding::envelope::{DecodeError, Decoder, Encoding};
+    /// use message_encoding::envelope::{DecodeError, Decoder, MessageEncoding};
     ///
     /// let octets = br#"<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Header>
     ///     <Lease xmlns="urn:shop" s:mustUnderstand="1">PT5M</Lease></s:Header><s:Body><n>1</n></s:Body></s:Envelope>"#;
-    /// let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::default());
+    /// let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::default());
     /// assert!(matches!(decoder.decode(octets)?.reply(), Err(DecodeError::NotUnderstood(_))));
     /// let reply = decoder.decode(octets)?.reply_with(|namespace, name| (namespace, name) == ("urn:shop", "Lease"))?;
     /// assert_eq!(reply?.unwrap().value().to_i64()?, 1);
@@ -294,7 +294,7 @@ impl<'a> Incoming<'a> {
     pub fn reply_with(
         &mut self,
         understands: impl Fn(&str, &str) -> bool,
-    ) -> Result<Result<Option<Element>, Fault>, DecodeError> {
+    ) -> Result<Result<Option<Element>, MessageFault>, DecodeError> {
         let soap = self.headers.soap;
         let content = self.reader.next_child()?;
         if content.is_some_and(|name| name.is(soap.namespace(), "Fault")) {
@@ -307,8 +307,8 @@ impl<'a> Incoming<'a> {
         self.rest(content).map(Ok)
     }
 
-    fn fault(&mut self, soap: SoapVersion) -> Result<Fault, DecodeError> {
-        let mut fault = Fault::read(&mut self.reader, soap)?;
+    fn fault(&mut self, soap: SoapVersion) -> Result<MessageFault, DecodeError> {
+        let mut fault = MessageFault::read(&mut self.reader, soap)?;
         let action = self.headers.action.as_deref().filter(|action| !action.is_empty());
         fault.action = action.filter(|action| *action != fault.usual_action()).map(Into::into);
         while self.reader.next_child()?.is_some() {

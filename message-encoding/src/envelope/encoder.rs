@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 
 use super::element::Element;
 use super::error::EncodeError;
-use super::fault::Fault;
+use super::fault::MessageFault;
 use super::header::Header;
 use super::headers::{Addressing, MessageId};
 use super::names::{
     ACTION, ADDRESS, ADDRESSING_STRING, ANONYMOUS, ANONYMOUS_STRING, BODY, ENVELOPE, HEADER, MESSAGE_ID,
     MUST_UNDERSTAND, NO_ADDRESSING_STRING, RELATES_TO, REPLY_TO, TO,
 };
-use super::{Encoding, SoapVersion};
+use super::{MessageEncoding, SoapVersion};
 use crate::dictionary::{StaticString, WriterSession};
 use crate::event::{DictionaryString, WriteError, Writer};
 use crate::{Int31, Quotas, Value};
@@ -33,7 +33,7 @@ pub struct Outgoing {
     /// Headers of the application.
     pub headers: Vec<Header>,
     /// What it says: a fault, or an element, if anything.
-    pub body: Result<Option<Element>, Fault>,
+    pub body: Result<Option<Element>, MessageFault>,
 }
 
 impl Outgoing {
@@ -51,7 +51,7 @@ impl Outgoing {
     }
 
     /// A fault that answers a message of which not even that can be read to which it is the answer.
-    pub fn refusal(fault: Fault) -> Self {
+    pub fn refusal(fault: MessageFault) -> Self {
         Self {
             addressing: Addressing::Wsa10,
             action: fault.action().into(),
@@ -65,7 +65,7 @@ impl Outgoing {
 
     /// The same answer with a fault instead of what it says, such as where that [cannot be written](EncodeError).
     #[must_use]
-    pub fn with_fault(self, fault: Fault) -> Self {
+    pub fn with_fault(self, fault: MessageFault) -> Self {
         let action = if self.action.is_empty() { self.action } else { fault.action().into() };
         Self { action, headers: Vec::new(), body: Err(fault), ..self }
     }
@@ -75,9 +75,9 @@ impl Outgoing {
 ///
 /// ```
 /// use message_encoding::Quotas;
-/// use message_encoding::envelope::{Addressing, Decoder, Element, Encoder, Encoding, Outgoing};
+/// use message_encoding::envelope::{Addressing, Decoder, Element, Encoder, MessageEncoding, Outgoing};
 ///
-/// let mut encoder = Encoder::new(Encoding::BinarySession, Quotas::default());
+/// let mut encoder = Encoder::new(MessageEncoding::BinarySession, Quotas::default());
 /// let message = Outgoing {
 ///     addressing: Addressing::Wsa10,
 ///     action: "urn:calculator/Add".into(),
@@ -92,14 +92,14 @@ impl Outgoing {
 /// encoder.encode(&message, &mut second)?;
 /// assert!(second.len() < first.len()); // the strings went with the first
 ///
-/// let mut decoder = Decoder::new(Encoding::BinarySession, Quotas::default());
+/// let mut decoder = Decoder::new(MessageEncoding::BinarySession, Quotas::default());
 /// assert_eq!(decoder.decode(&first)?.body()?, message.body.clone()?);
 /// assert_eq!(decoder.decode(&second)?.action(), "urn:calculator/Add");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Encoder {
-    encoding: Encoding,
+    encoding: MessageEncoding,
     table: WriterSession,
     /// The document of an envelope that gets something before it, or becomes text.
     document: Vec<u8>,
@@ -107,12 +107,12 @@ pub struct Encoder {
 
 impl Encoder {
     /// An encoder for a new session. Of the quotas only that of the string tables matters: it is the peer's.
-    pub fn new(encoding: Encoding, quotas: Quotas) -> Self {
+    pub fn new(encoding: MessageEncoding, quotas: Quotas) -> Self {
         Self { encoding, table: WriterSession::new(quotas.max_table_octets), document: Vec::new() }
     }
 
     /// The encoding of the session.
-    pub const fn encoding(&self) -> Encoding {
+    pub const fn encoding(&self) -> MessageEncoding {
         self.encoding
     }
 
@@ -137,11 +137,11 @@ impl Encoder {
         write: impl FnOnce(&mut Writer<'_>) -> Result<(), WriteError>,
     ) -> Result<(), EncodeError> {
         match self.encoding {
-            Encoding::Binary => {
+            MessageEncoding::Binary => {
                 let before = out.len();
                 write(&mut Writer::new(out, None)).inspect_err(|_| out.truncate(before))?;
             }
-            Encoding::BinarySession => {
+            MessageEncoding::BinarySession => {
                 self.document.clear();
                 // New strings are announced with this envelope or, if it fails, with the next one.
                 write(&mut Writer::new(&mut self.document, Some(&mut self.table)))?;
@@ -154,7 +154,7 @@ impl Encoder {
                 self.document.clear();
                 write(&mut Writer::exact(&mut self.document))?;
                 let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>");
-                if encoding != Encoding::Soap11Utf8 && encoding != Encoding::Soap12Utf8 {
+                if encoding != MessageEncoding::Soap11Utf8 && encoding != MessageEncoding::Soap12Utf8 {
                     text = String::from("<?xml version=\"1.0\" encoding=\"utf-16\"?>");
                 }
                 crate::text::push_records(&self.document, &mut text)?;

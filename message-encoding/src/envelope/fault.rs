@@ -33,7 +33,7 @@ pub enum Code {
 
 /// What a service answers when it cannot give a reply ([SOAP 1.2 Part 1] section 5.4, [SOAP 1.1] section 4.4).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
+pub struct MessageFault {
     /// Whose fault it is.
     pub code: Code,
     /// What fault it is: a namespace and a name.
@@ -48,7 +48,7 @@ pub struct Fault {
     pub not_understood: Option<Box<(String, String)>>,
 }
 
-impl Fault {
+impl MessageFault {
     /// A fault of the sender.
     pub fn sender(reason: impl Into<String>) -> Self {
         Self::new(Code::Sender, reason.into())
@@ -67,9 +67,9 @@ impl Fault {
     /// the detail and `Fault` behind it, unless `FaultContract(Action = …)` says otherwise.
     ///
     /// ```
-    /// use message_encoding::envelope::{Element, Fault};
+    /// use message_encoding::envelope::{Element, MessageFault};
     ///
-    /// let fault = Fault::sender("out of stock")
+    /// let fault = MessageFault::sender("out of stock")
     ///     .with_detail(Element::new("urn:shop", "OutOfStock").child("Left", 2))
     ///     .with_action("urn:shop/IShop/OrderOutOfStockFault");
     /// assert_eq!(fault.action(), "urn:shop/IShop/OrderOutOfStockFault");
@@ -249,7 +249,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for MessageFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)?;
         match &self.subcode {
@@ -259,16 +259,16 @@ impl fmt::Display for Fault {
     }
 }
 
-impl core::error::Error for Fault {}
+impl core::error::Error for MessageFault {}
 
-impl From<crate::ValueError> for Fault {
+impl From<crate::ValueError> for MessageFault {
     /// A value of the body is not of its type.
     fn from(error: crate::ValueError) -> Self {
         Self::deserialization_failed(error.to_string())
     }
 }
 
-impl From<DecodeError> for Fault {
+impl From<DecodeError> for MessageFault {
     /// What to tell a sender whose envelope is refused.
     fn from(error: DecodeError) -> Self {
         let fault = Self::sender(error.to_string());

@@ -6,16 +6,16 @@ use super::element::Element;
 ///
 /// ```
 /// use message_encoding::Quotas;
-/// use message_encoding::envelope::{Decoder, Element, Encoder, Encoding, Header, MessageId, Outgoing};
+/// use message_encoding::envelope::{Decoder, Element, Encoder, Header, MessageEncoding, MessageId, Outgoing};
 ///
 /// let id = MessageId::Other("urn:1".into());
 /// let mut request = Outgoing::request("urn:shop/Order", "net.tcp://shop/", id, Element::new("urn:shop", "Order"));
 /// let tenant = Element::new("urn:tenants", "Tenant").with_value("blue");
 /// request.headers.push(Header::new(tenant).must_be_understood());
 /// let mut octets = Vec::new();
-/// Encoder::new(Encoding::Binary, Quotas::DEFAULT).encode(&request, &mut octets)?;
+/// Encoder::new(MessageEncoding::Binary, Quotas::DEFAULT).encode(&request, &mut octets)?;
 ///
-/// let mut decoder = Decoder::new(Encoding::Binary, Quotas::DEFAULT);
+/// let mut decoder = Decoder::new(MessageEncoding::Binary, Quotas::DEFAULT);
 /// let heard = decoder.decode(&octets)?;
 /// let tenant = heard.headers().header("urn:tenants", "Tenant").unwrap();
 /// assert_eq!(tenant.element.value().text()?, "blue");

@@ -1,7 +1,7 @@
 //! SOAP envelopes as WCF sends them over net.tcp, in every encoding that MC-NMF has a number for but MTOM.
 //!
 //! An [`Encoder`] and a [`Decoder`] live as long as a framing session, one for each direction: with the encoding
-//! [`Encoding::BinarySession`] they carry the in-band dictionary of that direction. A text envelope is read by the same
+//! [`MessageEncoding::BinarySession`] they carry the in-band dictionary of that direction. A text envelope is read by the same
 //! interface: its XML becomes records first.
 
 mod decoder;
@@ -19,7 +19,7 @@ pub use decoder::{Decoder, Incoming};
 pub use element::{Content, Element, Scalar};
 pub use encoder::{Encoder, Outgoing};
 pub use error::{DecodeError, EncodeError};
-pub use fault::{Code, Fault};
+pub use fault::{Code, MessageFault};
 pub use header::Header;
 pub use headers::{Addressing, Headers, MessageId};
 pub use names::{
@@ -32,7 +32,7 @@ pub use service::{Reply, Request, Service, answer};
 /// in an Extensible Encoding Record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Encoding {
+pub enum MessageEncoding {
     /// SOAP 1.1, UTF-8 text: 0.
     Soap11Utf8,
     /// SOAP 1.1, UTF-16 text, little-endian with a byte order mark: 1.
@@ -55,7 +55,7 @@ pub enum Encoding {
     BinarySession,
 }
 
-impl Encoding {
+impl MessageEncoding {
     /// All that there are.
     pub const ALL: [Self; 10] = [
         Self::Soap11Utf8,
@@ -126,11 +126,11 @@ impl Encoding {
     /// The encoding of that content type, be its letters large or small.
     ///
     /// ```
-    /// use message_encoding::envelope::Encoding;
+    /// use message_encoding::envelope::MessageEncoding;
     ///
-    /// let of = Encoding::from_content_type;
-    /// assert_eq!(of("application/soap+msbin1"), Some(Encoding::Binary));
-    /// assert_eq!(of("application/soap+xml; charset=utf-16BE"), Some(Encoding::Soap12Utf16Be));
+    /// let of = MessageEncoding::from_content_type;
+    /// assert_eq!(of("application/soap+msbin1"), Some(MessageEncoding::Binary));
+    /// assert_eq!(of("application/soap+xml; charset=utf-16BE"), Some(MessageEncoding::Soap12Utf16Be));
     /// ```
     pub fn from_content_type(content_type: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|encoding| {

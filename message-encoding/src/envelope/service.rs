@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::decoder::{Decoder, Incoming};
 use super::element::Element;
 use super::encoder::Outgoing;
-use super::fault::Fault;
+use super::fault::MessageFault;
 use super::header::Header;
 use super::headers::{Addressing, Headers, MessageId};
 use super::names::{ANONYMOUS, NO_ADDRESS};
@@ -34,10 +34,10 @@ impl<'r> Request<'r> {
     ///
     /// # Errors
     ///
-    /// [`Fault::deserialization_failed`], which says what it should be.
-    pub fn body_named(&self, namespace: &str, name: &str) -> Result<&'r Element, Fault> {
+    /// [`MessageFault::deserialization_failed`], which says what it should be.
+    pub fn body_named(&self, namespace: &str, name: &str) -> Result<&'r Element, MessageFault> {
         self.body.filter(|body| (body.namespace(), body.name()) == (namespace, name)).ok_or_else(|| {
-            Fault::deserialization_failed(alloc::format!(
+            MessageFault::deserialization_failed(alloc::format!(
                 "the body is no element '{name}' of the namespace '{namespace}'"
             ))
         })
@@ -83,13 +83,13 @@ impl Reply {
 /// What answers requests. A function from a [`Request`] to a reply or a fault is one that knows no headers.
 ///
 /// ```
-/// use message_encoding::envelope::{Element, Fault, Header, Reply, Request, Service};
+/// use message_encoding::envelope::{Element, Header, MessageFault, Reply, Request, Service};
 ///
 /// /// Takes orders for the tenant that a header names.
 /// struct Shop;
 ///
 /// impl Service for Shop {
-///     fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+///     fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, MessageFault> {
 ///         match request.action() {
 ///             "urn:shop/Order" => {
 ///                 let order = request.body_named("urn:shop", "Order")?;
@@ -100,7 +100,7 @@ impl Reply {
 ///             }
 ///             // One-way.
 ///             "urn:shop/Note" => Ok(None),
-///             other => Err(Fault::action_not_supported(other)),
+///             other => Err(MessageFault::action_not_supported(other)),
 ///         }
 ///     }
 ///
@@ -119,7 +119,7 @@ pub trait Service {
     /// # Errors
     ///
     /// The fault that is the answer.
-    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, Fault>;
+    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, MessageFault>;
 
     /// Whether messages with this action are never answered, not with a fault either.
     fn is_one_way(&self, action: &str) -> bool {
@@ -135,8 +135,8 @@ pub trait Service {
     }
 }
 
-impl<F: FnMut(&Request<'_>) -> Result<Option<Reply>, Fault>> Service for F {
-    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+impl<F: FnMut(&Request<'_>) -> Result<Option<Reply>, MessageFault>> Service for F {
+    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, MessageFault> {
         self(request)
     }
 }
@@ -154,16 +154,16 @@ impl<F: FnMut(&Request<'_>) -> Result<Option<Reply>, Fault>> Service for F {
 ///
 /// ```
 /// use message_encoding::Quotas;
-/// use message_encoding::envelope::{Decoder, Element, Encoding, Fault, Request, answer};
+/// use message_encoding::envelope::{Decoder, Element, MessageEncoding, MessageFault, Request, answer};
 ///
-/// let mut decoder = Decoder::new(Encoding::Soap12Utf8, Quotas::default());
+/// let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::default());
 /// let request = br#"<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"
 ///     xmlns:a="http://www.w3.org/2005/08/addressing"><s:Header><a:Action>urn:Half</a:Action>
 ///     <a:MessageID>urn:uuid:6faed679-8bc4-4507-b9bb-f706ceb26c43</a:MessageID></s:Header>
 ///     <s:Body><n>8</n></s:Body></s:Envelope>"#;
 /// let mut half = |request: &Request<'_>| match (request.action(), request.body()) {
 ///     ("urn:Half", Some(n)) => Ok(Some(Element::new("", "half").with_value(n.value().to_i64()? / 2).into())),
-///     (other, _) => Err(Fault::action_not_supported(other)),
+///     (other, _) => Err(MessageFault::action_not_supported(other)),
 /// };
 /// let reply = answer(&mut decoder, request, &mut half).unwrap();
 /// assert_eq!(reply.action, "urn:HalfResponse");
@@ -192,9 +192,9 @@ fn answer_request(mut request: Incoming<'_>, duplex: bool, service: &mut impl Se
     let wants_id = duplex && !one_way && headers.addressing == Addressing::Wsa10;
     let result = match (body, not_understood) {
         (Err(error), _) => Err(error.into()),
-        _ if wants_id && headers.message_id.is_none() => Err(Fault::without_message_id()),
+        _ if wants_id && headers.message_id.is_none() => Err(MessageFault::without_message_id()),
         (Ok(_), Some(Header { element, .. })) => {
-            Err(Fault::not_understood(element.namespace(), element.name()))
+            Err(MessageFault::not_understood(element.namespace(), element.name()))
         }
         (Ok(body), None) => service.call(&Request { headers: &headers, body: body.as_ref() }),
     };
@@ -231,7 +231,7 @@ impl Identity {
     }
 
     /// The answer to a request for `action`, if one is wanted.
-    fn answer(self, action: &str, result: Result<Option<Reply>, Fault>) -> Option<Outgoing> {
+    fn answer(self, action: &str, result: Result<Option<Reply>, MessageFault>) -> Option<Outgoing> {
         let (reply, fault) = match result {
             Ok(reply) => (reply?, None),
             Err(fault) => (Reply::default(), Some(fault)),
@@ -265,12 +265,12 @@ mod tests {
     use alloc::format;
 
     use super::super::names::{SOAP_11, SOAP_12};
-    use super::super::{Code, Encoding};
+    use super::super::{Code, MessageEncoding};
     use super::*;
     use crate::Quotas;
 
     /// What a service that says `<yes/>` answers to an envelope with these headers more.
-    fn ask(encoding: Encoding, headers: &str) -> Option<Result<Option<Element>, Fault>> {
+    fn ask(encoding: MessageEncoding, headers: &str) -> Option<Result<Option<Element>, MessageFault>> {
         let soap = encoding.soap().namespace();
         let envelope = format!(
             "<s:Envelope xmlns:s='{soap}' xmlns:a='http://www.w3.org/2005/08/addressing'><s:Header>\
@@ -286,10 +286,10 @@ mod tests {
         let reply_to = |address: &str| format!("<a:ReplyTo><a:Address>{address}</a:Address></a:ReplyTo>");
         let unknown = "<h xmlns='urn:h' s:mustUnderstand='1'/>";
         for address in [ANONYMOUS, "net.tcp://client/"] {
-            assert!(matches!(ask(Encoding::Soap12Utf8, &reply_to(address)), Some(Ok(_))));
+            assert!(matches!(ask(MessageEncoding::Soap12Utf8, &reply_to(address)), Some(Ok(_))));
         }
-        assert_eq!(ask(Encoding::Soap12Utf8, &reply_to(NO_ADDRESS)), None);
-        assert_eq!(ask(Encoding::Soap12Utf8, &format!("{}{unknown}", reply_to(NO_ADDRESS))), None);
+        assert_eq!(ask(MessageEncoding::Soap12Utf8, &reply_to(NO_ADDRESS)), None);
+        assert_eq!(ask(MessageEncoding::Soap12Utf8, &format!("{}{unknown}", reply_to(NO_ADDRESS))), None);
     }
 
     #[test]
@@ -297,18 +297,22 @@ mod tests {
         let next_11 = "http://schemas.xmlsoap.org/soap/actor/next";
         let role_12 = |name: &str| format!("{SOAP_12}/role/{name}");
         for (encoding, role, ours) in [
-            (Encoding::Soap12Utf8, String::new(), true),
-            (Encoding::Soap12Utf8, "s:role=''".into(), true),
-            (Encoding::Soap12Utf8, format!("s:role='{}'", role_12("next")), true),
-            (Encoding::Soap12Utf8, format!("s:role='{}'", role_12("ultimateReceiver")), true),
-            (Encoding::Soap12Utf8, format!("s:role='{}'", role_12("none")), false),
-            (Encoding::Soap12Utf8, "s:role='urn:log'".into(), false),
+            (MessageEncoding::Soap12Utf8, String::new(), true),
+            (MessageEncoding::Soap12Utf8, "s:role=''".into(), true),
+            (MessageEncoding::Soap12Utf8, format!("s:role='{}'", role_12("next")), true),
+            (MessageEncoding::Soap12Utf8, format!("s:role='{}'", role_12("ultimateReceiver")), true),
+            (MessageEncoding::Soap12Utf8, format!("s:role='{}'", role_12("none")), false),
+            (MessageEncoding::Soap12Utf8, "s:role='urn:log'".into(), false),
             // Those of the other version, and of no version, say nothing.
-            (Encoding::Soap12Utf8, "s:actor='urn:log' role='urn:log'".into(), true),
-            (Encoding::Soap11Utf8, "s:actor=''".into(), true),
-            (Encoding::Soap11Utf8, format!("s:actor='{next_11}'"), true),
-            (Encoding::Soap11Utf8, "s:actor='urn:log'".into(), false),
-            (Encoding::Soap11Utf8, format!("s:role='urn:log' x:actor='urn:log' xmlns:x='{SOAP_11}x'"), true),
+            (MessageEncoding::Soap12Utf8, "s:actor='urn:log' role='urn:log'".into(), true),
+            (MessageEncoding::Soap11Utf8, "s:actor=''".into(), true),
+            (MessageEncoding::Soap11Utf8, format!("s:actor='{next_11}'"), true),
+            (MessageEncoding::Soap11Utf8, "s:actor='urn:log'".into(), false),
+            (
+                MessageEncoding::Soap11Utf8,
+                format!("s:role='urn:log' x:actor='urn:log' xmlns:x='{SOAP_11}x'"),
+                true,
+            ),
         ] {
             let header = format!("<h xmlns='urn:h' s:mustUnderstand='1' {role}/>");
             let refused =

@@ -6,11 +6,11 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::envelope::{DecodeError, Encoding};
+use crate::envelope::{DecodeError, MessageEncoding};
 
 /// The text of an envelope from its octets.
 #[cfg_attr(not(feature = "text"), allow(dead_code))]
-pub(crate) fn decode(encoding: Encoding, octets: &[u8]) -> Result<Cow<'_, str>, DecodeError> {
+pub(crate) fn decode(encoding: MessageEncoding, octets: &[u8]) -> Result<Cow<'_, str>, DecodeError> {
     let utf16 = |octets: &[u8], unit: fn([u8; 2]) -> u16| {
         if !octets.len().is_multiple_of(2) {
             return Err(DecodeError::Characters);
@@ -20,22 +20,24 @@ pub(crate) fn decode(encoding: Encoding, octets: &[u8]) -> Result<Cow<'_, str>, 
         text.map(Cow::Owned).map_err(|_| DecodeError::Characters)
     };
     match (encoding, octets) {
-        (Encoding::Soap11Utf8 | Encoding::Soap12Utf8, octets) => {
+        (MessageEncoding::Soap11Utf8 | MessageEncoding::Soap12Utf8, octets) => {
             let octets = octets.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(octets);
             core::str::from_utf8(octets).map(Cow::Borrowed).map_err(|_| DecodeError::Characters)
         }
         (_, [0xFF, 0xFE, rest @ ..]) => utf16(rest, u16::from_le_bytes),
         (_, [0xFE, 0xFF, rest @ ..]) => utf16(rest, u16::from_be_bytes),
-        (Encoding::Soap11Utf16Be | Encoding::Soap12Utf16Be, octets) => utf16(octets, u16::from_be_bytes),
+        (MessageEncoding::Soap11Utf16Be | MessageEncoding::Soap12Utf16Be, octets) => {
+            utf16(octets, u16::from_be_bytes)
+        }
         (_, octets) => utf16(octets, u16::from_le_bytes),
     }
 }
 
 /// Appends the octets of an envelope.
-pub(crate) fn encode(encoding: Encoding, text: &str, out: &mut Vec<u8>) {
+pub(crate) fn encode(encoding: MessageEncoding, text: &str, out: &mut Vec<u8>) {
     match encoding {
-        Encoding::Soap11Utf8 | Encoding::Soap12Utf8 => out.extend_from_slice(text.as_bytes()),
-        Encoding::Soap11Utf16Be | Encoding::Soap12Utf16Be => {
+        MessageEncoding::Soap11Utf8 | MessageEncoding::Soap12Utf8 => out.extend_from_slice(text.as_bytes()),
+        MessageEncoding::Soap11Utf16Be | MessageEncoding::Soap12Utf16Be => {
             out.extend_from_slice(&[0xFE, 0xFF]);
             out.extend(text.encode_utf16().flat_map(u16::to_be_bytes));
         }

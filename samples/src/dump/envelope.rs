@@ -7,7 +7,7 @@ use std::io;
 use framing_core::Encoding as Announced;
 use message_encoding::Quotas;
 use message_encoding::dictionary::Strings;
-use message_encoding::envelope::{Decoder, Encoding};
+use message_encoding::envelope::{Decoder, MessageEncoding};
 use message_encoding::event::{Reader, ReaderState};
 use message_encoding::text::XmlPrinter;
 
@@ -25,7 +25,7 @@ const ELEMENTS: core::ops::RangeInclusive<u8> = 0x40..=0x77;
 #[derive(Clone, Debug)]
 pub(super) struct Format {
     /// `None`: an encoding that is not read here.
-    encoding: Option<Encoding>,
+    encoding: Option<MessageEncoding>,
     compression: Compression,
     content_type: String,
 }
@@ -42,8 +42,8 @@ impl Format {
         };
         let (plain, compression) = Compression::split(content_type);
         let encoding = match Announced::from_content_type(plain) {
-            Announced::Known(known) => Encoding::from_known(known.0),
-            Announced::Extensible(content_type) => Encoding::from_content_type(content_type),
+            Announced::Known(known) => MessageEncoding::from_known(known.0),
+            Announced::Extensible(content_type) => MessageEncoding::from_content_type(content_type),
         };
         Self { encoding, compression, content_type: content_type.into() }
     }
@@ -107,11 +107,11 @@ pub(super) fn write(
 /// Prints the string table, if there is one, and the document, as far as it can be read.
 fn print(
     payload: &[u8],
-    encoding: Encoding,
+    encoding: MessageEncoding,
     strings: &mut SessionStrings,
     out: &mut Out<impl io::Write>,
 ) -> Result<(), String> {
-    if encoding != Encoding::BinarySession {
+    if encoding != MessageEncoding::BinarySession {
         let mut decoder = Decoder::new(encoding, QUOTAS);
         return print_document(decoder.document(payload).map_err(|error| error.to_string())?, out);
     }
@@ -155,7 +155,7 @@ pub(super) fn is_bare(octets: &[u8]) -> bool {
     let mut first = |mut reader: Reader<'_, '_>| {
         XmlPrinter::indented(2).event(&mut reader, &mut out).is_ok_and(|more| more)
     };
-    if encoding != Encoding::BinarySession {
+    if encoding != MessageEncoding::BinarySession {
         return Decoder::new(encoding, QUOTAS).document(&inside).is_ok_and(first);
     }
     let mut strings = SessionStrings::from_the_middle();
@@ -167,7 +167,7 @@ pub(super) fn is_bare(octets: &[u8]) -> bool {
 
 fn bare_format(octets: &[u8]) -> Format {
     let format = Format::guessed(octets, false);
-    if format.encoding == Some(Encoding::Binary) && !is_document(octets) {
+    if format.encoding == Some(MessageEncoding::Binary) && !is_document(octets) {
         return Format::guessed(octets, true);
     }
     format
@@ -205,18 +205,18 @@ fn guess_compression(payload: &[u8], sized: bool) -> (Compression, Cow<'_, [u8]>
 }
 
 /// How an envelope is encoded whose session does not say so in this direction.
-fn guess(payload: &[u8], sized: bool) -> Encoding {
+fn guess(payload: &[u8], sized: bool) -> MessageEncoding {
     let soap_11 = |text: &[u8]| {
         let namespace = b"schemas.xmlsoap.org/soap/envelope";
         let ascii: Vec<u8> = text.iter().copied().filter(|octet| *octet != 0).take(1000).collect();
         ascii.windows(namespace.len()).any(|window| window == namespace)
     };
     match payload {
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] if soap_11(payload) => Encoding::Soap11Utf16,
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Encoding::Soap12Utf16,
-        _ if is_text(payload) && soap_11(payload) => Encoding::Soap11Utf8,
-        _ if is_text(payload) => Encoding::Soap12Utf8,
-        _ if sized && has_table(payload) => Encoding::BinarySession,
-        _ => Encoding::Binary,
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] if soap_11(payload) => MessageEncoding::Soap11Utf16,
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => MessageEncoding::Soap12Utf16,
+        _ if is_text(payload) && soap_11(payload) => MessageEncoding::Soap11Utf8,
+        _ if is_text(payload) => MessageEncoding::Soap12Utf8,
+        _ if sized && has_table(payload) => MessageEncoding::BinarySession,
+        _ => MessageEncoding::Binary,
     }
 }

@@ -1,7 +1,7 @@
 //! A service in the process of the test.
 
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Encoder, Encoding, Fault, Service, answer};
+use message_encoding::envelope::{Decoder, Encoder, MessageEncoding, MessageFault, Service, answer};
 use tokio::runtime::Runtime;
 use transport::{Channel, Limits, ListenOptions, Listener, Mode};
 
@@ -14,7 +14,7 @@ pub fn serve(
     let runtime = Runtime::new().unwrap();
     let limits = Limits { envelope: 1 << 20, ..Limits::DEFAULT };
     let mut options = ListenOptions::new(address).limits(limits);
-    for encoding in Encoding::ALL {
+    for encoding in MessageEncoding::ALL {
         options = options.content_type(encoding.content_type());
     }
     let mut listener = runtime.block_on(Listener::bind(options)).unwrap();
@@ -27,7 +27,7 @@ pub fn serve(
 }
 
 async fn serve_session(mut channel: Channel, quotas: Quotas, mut service: impl Service) {
-    let encoding = Encoding::from_content_type(channel.content_type()).unwrap();
+    let encoding = MessageEncoding::from_content_type(channel.content_type()).unwrap();
     let mut decoder = Decoder::new(encoding, quotas);
     if channel.mode() == Mode::DUPLEX {
         decoder = decoder.in_duplex();
@@ -37,7 +37,7 @@ async fn serve_session(mut channel: Channel, quotas: Quotas, mut service: impl S
         let Some(reply) = answer(&mut decoder, &request.octets, &mut service) else { continue };
         let mut octets = Vec::new();
         if encoder.encode(&reply, &mut octets).is_err() {
-            encoder.encode(&reply.with_fault(Fault::internal()), &mut octets).unwrap();
+            encoder.encode(&reply.with_fault(MessageFault::internal()), &mut octets).unwrap();
         }
         channel.send(&octets).await.unwrap();
     }

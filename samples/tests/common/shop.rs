@@ -1,6 +1,6 @@
 //! A service that knows one header, `Tenant`, and says what went wrong.
 
-use message_encoding::envelope::{Element, Fault, Header, Reply, Request, Service};
+use message_encoding::envelope::{Element, Header, MessageFault, Reply, Request, Service};
 
 const NAMESPACE: &str = "http://interop.example/2024";
 
@@ -8,7 +8,7 @@ const NAMESPACE: &str = "http://interop.example/2024";
 pub struct Shop;
 
 impl Service for Shop {
-    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, Fault> {
+    fn call(&mut self, request: &Request<'_>) -> Result<Option<Reply>, MessageFault> {
         match request.action().strip_prefix("http://interop.example/2024/IShop/") {
             Some("Order") => {
                 let copies =
@@ -16,7 +16,7 @@ impl Service for Shop {
                 if copies > 7 {
                     let detail = Element::new(NAMESPACE, "OutOfStock").child("Left", 7);
                     let action = "http://interop.example/2024/IShop/OrderOutOfStockFault";
-                    return Err(Fault::sender("out of stock").with_detail(detail).with_action(action));
+                    return Err(MessageFault::sender("out of stock").with_detail(detail).with_action(action));
                 }
                 let reply =
                     Reply::from(Element::new(NAMESPACE, "OrderResponse").child("OrderResult", copies));
@@ -29,8 +29,8 @@ impl Service for Shop {
                 }))
             }
             Some("Note") => Ok(Some(Element::new(NAMESPACE, "NoteResponse").into())),
-            Some("Tell") => Err(Fault::internal()),
-            _ => Err(Fault::action_not_supported(request.action())),
+            Some("Tell") => Err(MessageFault::internal()),
+            _ => Err(MessageFault::action_not_supported(request.action())),
         }
     }
 

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 pub use scalar::Scalar;
 
-use super::Fault;
+use super::MessageFault;
 use crate::Value;
 use crate::event::{DictionaryString, WriteError, Writer};
 use attributes::StartTag;
@@ -118,9 +118,9 @@ impl Element {
     /// As [`Element::member`], for an operation that has no default value for it.
     ///
     /// ```
-    /// use message_encoding::envelope::{Element, Fault};
+    /// use message_encoding::envelope::{Element, MessageFault};
     ///
-    /// fn ship(order: &Element) -> Result<(), Fault> {
+    /// fn ship(order: &Element) -> Result<(), MessageFault> {
     ///     let address = order.required_member("Address")?;
     ///     let copies = order.member("Copies").map_or(Ok(1), |copies| copies.value().to_i64())?;
     ///     // …
@@ -134,12 +134,12 @@ impl Element {
     ///
     /// # Errors
     ///
-    /// [`Fault::deserialization_failed`], which says what is missing.
-    pub fn required_member(&self, name: &str) -> Result<&Self, Fault> {
+    /// [`MessageFault::deserialization_failed`], which says what is missing.
+    pub fn required_member(&self, name: &str) -> Result<&Self, MessageFault> {
         let is_nil = || self.children().iter().any(|child| child.name() == name && child.is_nil());
         self.member(name).ok_or_else(|| {
             let wrong = if is_nil() { "nil" } else { "missing" };
-            Fault::deserialization_failed(alloc::format!("the element '{name}' is {wrong}"))
+            MessageFault::deserialization_failed(alloc::format!("the element '{name}' is {wrong}"))
         })
     }
 
