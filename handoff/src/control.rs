@@ -180,6 +180,7 @@ fn alone_in(folder: Option<&Path>) -> Option<OwnedFd> {
 
 /// Who is at the other end, as the kernel says (`SO_PEERCRED`): at the time it connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PeerCredentials {
     /// The effective user.
     pub uid: u32,

@@ -8,6 +8,7 @@ use crate::message::{Malformed, only_known, parse_id, parse_object};
 
 /// The body of a `routed` reply: what would become of the connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Routed {
     /// The registered address it would go to, as registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,6 +24,28 @@ pub struct Routed {
     /// Why, for an operator.
     #[serde(default)]
     pub message: String,
+}
+
+impl Routed {
+    /// To the registration of this address.
+    pub fn to(address: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { address: Some(address.into()), ..Self::nowhere(message) }
+    }
+
+    /// To nobody: EndpointNotFound.
+    pub fn nowhere(message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..Self::default() }
+    }
+
+    /// The Via is no valid URI.
+    pub fn reset(message: impl Into<String>) -> Self {
+        Self { reset: true, ..Self::nowhere(message) }
+    }
+
+    /// The broker does not listen there.
+    pub fn not_listening(message: impl Into<String>) -> Self {
+        Self { not_listening: true, ..Self::nowhere(message) }
+    }
 }
 
 /// What the broker answers. Every request gets exactly one reply, in order.
@@ -48,6 +71,7 @@ pub enum Reply {
 /// The body of a `refused` reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct Refused {
     /// Why, for programs.
     pub reason: RefusedReason,
@@ -57,6 +81,13 @@ pub struct Refused {
     /// Why, for an operator; names the other side of a conflict.
     #[serde(default)]
     pub message: String,
+}
+
+impl Refused {
+    /// A refusal, with the address that is to blame, if one is.
+    pub fn new(reason: RefusedReason, address: Option<&str>, message: impl Into<String>) -> Self {
+        Self { reason, address: address.map(str::to_owned), message: message.into() }
+    }
 }
 
 /// Why a request was refused: the original service's statuses, and three of this protocol. Snake case on the wire.

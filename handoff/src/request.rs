@@ -31,6 +31,7 @@ pub enum Request {
 
 /// The body of a `register` request: addresses, all or none of them, that share one queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Register {
     /// The protocol's version, [`PROTOCOL_VERSION`]. Of a request with another one only this member was read: answer
     /// `version_unsupported`.
@@ -71,6 +72,7 @@ impl Register {
 
 /// The body of a `route` request: a connection that might come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Route {
     /// Its Via.
     pub via: String,
@@ -80,6 +82,13 @@ pub struct Route {
     pub not_utf8: bool,
     /// The local address and port it would be accepted on, such as `192.0.2.5:808`.
     pub local: SocketAddr,
+}
+
+impl Route {
+    /// A connection with this Via to this local address.
+    pub fn new(via: impl Into<String>, local: SocketAddr) -> Self {
+        Self { via: via.into(), not_utf8: false, local }
+    }
 }
 
 impl Request {

@@ -75,7 +75,7 @@ fn the_broker_sees_a_worker_end_while_it_looks_at_another() {
     let folder = tempfile::tempdir().unwrap();
     run(async {
         let (mut worker, peer) = pair(&folder).await;
-        let refused = Refused { reason: RefusedReason::AccessDenied, address: None, message: "no".into() };
+        let refused = Refused::new(RefusedReason::AccessDenied, None, "no");
         let broker = async {
             peer.receive().await.unwrap().unwrap().unwrap();
             peer.send(&Reply::Refused(refused.clone()), None).await.unwrap();

@@ -144,8 +144,7 @@ fn a_registration_is_answered_with_a_descriptor_or_a_reason() {
     let (_folder, mut worker, peer) = pair();
     let broker = std::thread::spawn(move || {
         let (_sender, socket) = accept_pair().unwrap();
-        let refused =
-            Refused { reason: RefusedReason::FailedToListen, address: None, message: "port 1".into() };
+        let refused = Refused::new(RefusedReason::FailedToListen, None, "port 1");
         for (reply, descriptor) in [
             (Reply::Registered { id: 3 }, Some(socket.as_fd())),
             (Reply::Registered { id: 4 }, None),

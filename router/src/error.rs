@@ -103,6 +103,7 @@ impl core::error::Error for PrefixError {}
 
 /// The address is registered already: the registration that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Conflict<T> {
     /// The address already in the table.
     pub prefix: Prefix,

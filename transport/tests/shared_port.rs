@@ -258,9 +258,7 @@ async fn refusals_are_told_apart() {
                 panic!("no registration")
             };
             let message = "process 7 of user 8 has it".to_owned();
-            worker
-                .send(&Reply::Refused(Refused { reason, address: Some(ADDRESS.into()), message }), None)
-                .unwrap();
+            worker.send(&Reply::Refused(Refused::new(reason, Some(ADDRESS), message)), None).unwrap();
             register
         });
         let options = options(&control).host_name_comparison(HostNameComparison::Exact);

@@ -13,7 +13,7 @@ use handoff::{ControlConnection, Route, Routed};
 use router::Via;
 
 use crate::config::{Compatibility, Config};
-use crate::control::lookup::{Asked, LONGEST_VIA, lookup_via, reset};
+use crate::control::lookup::{Asked, LONGEST_VIA, lookup_via};
 use crate::control::ports::{covers, wanted};
 use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::table::{Bound, Table, Target};
@@ -194,14 +194,16 @@ impl Source {
             Ok(parsed) => parsed,
             Err(message) => {
                 let local = local.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 808).into());
-                return Ok((local, reset(message)));
+                return Ok((local, Routed::reset(message)));
             }
         };
         let local = local.unwrap_or_else(|| usual_local(&parsed));
         let routed = match self {
             Self::Configuration(of) => lookup_via(&of.table, &parsed, local, |at| covers(of.open.iter(), at)),
             Self::Broker(broker) => {
-                broker.route(&Route { via: asked.text.to_string(), not_utf8: asked.not_utf8, local })?
+                let mut route = Route::new(asked.text, local);
+                route.not_utf8 = asked.not_utf8;
+                broker.route(&route)?
             }
         };
         Ok((local, routed))
@@ -330,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_one_line_whatever_was_registered() {
-        let routed = Routed { address: Some("net.tcp://h/a\nb\u{1b}".into()), ..Routed::default() };
+        let routed = Routed::to("net.tcp://h/a\nb\u{1b}", "");
         assert_eq!(line(&routed), r"net.tcp://h/a\nb\u{1b}");
     }
 }

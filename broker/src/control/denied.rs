@@ -58,5 +58,5 @@ impl From<Refused> for Denied {
 pub(crate) fn refused(reason: RefusedReason, address: Option<&str>, message: String) -> Refused {
     let address = address.filter(|address| address.len() <= handoff::MAX_MESSAGE / 2);
     let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    Refused { reason, address: address.map(str::to_owned), message: message.chars().map(printable).collect() }
+    Refused::new(reason, address, message.chars().map(printable).collect::<String>())
 }

@@ -22,7 +22,7 @@ pub(crate) fn lookup(
     let asked = Asked { text: Cow::Borrowed(&route.via), not_utf8: route.not_utf8 };
     match asked.parse_by(compatibility) {
         Ok(via) => lookup_via(table, &via, route.local, listens_on),
-        Err(message) => reset(message),
+        Err(message) => Routed::reset(message),
     }
 }
 
@@ -34,24 +34,19 @@ pub(crate) fn lookup_via(
 ) -> Routed {
     if !listens_on(local) {
         let message = format!("the broker does not listen on {local}: no registration asks for it");
-        return Routed { not_listening: true, message, ..Routed::default() };
+        return Routed::not_listening(message);
     }
-    let to = |address: &str, message: String| Routed {
-        address: Some(address.to_owned()),
-        message,
-        ..Routed::default()
-    };
     match table.choose(via, local) {
-        Choice::Direct(target, found) => to(target.prefix.address(), because(found)),
+        Choice::Direct(target, found) => Routed::to(target.prefix.address(), because(found)),
         Choice::Bridge(target, at, found) => {
             let at = SocketAddr::new(at, local.port());
             let message = format!("{}, over a connection that the broker makes to {at}", because(found));
-            to(target.prefix.address(), message)
+            Routed::to(target.prefix.address(), message)
         }
-        Choice::None(miss) => Routed { message: miss.to_string(), ..Routed::default() },
+        Choice::None(miss) => Routed::nowhere(miss.to_string()),
         Choice::Unknown => {
             let message = format!("it depends on the local address; {} stands for all", local.ip());
-            Routed { message, ..Routed::default() }
+            Routed::nowhere(message)
         }
     }
 }
@@ -95,8 +90,4 @@ impl Asked<'_> {
         }
         self.parse()
     }
-}
-
-pub(crate) fn reset(message: String) -> Routed {
-    Routed { reset: true, message, ..Routed::default() }
 }
