@@ -17,7 +17,7 @@ pub(crate) fn draw(rows: &[Row], in_flight: usize) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 860 {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"860\" height=\"{height}\" fill=\"#ffffff\"/>\n\
          <text x=\"16\" y=\"24\" font-size=\"16\" font-weight=\"bold\">Processor time for each connection, µs</text>\n\
-         <text x=\"16\" y=\"42\" fill=\"#555555\">{in_flight} connections in flight on one core; the dark part is what remains when a full queue waits</text>\n"
+         <text x=\"16\" y=\"42\" fill=\"#555555\">{in_flight} connections in flight on one core; dark: when a full queue waits, less what stopping and going on costs</text>\n"
     );
     for (index, row) in rows.iter().enumerate() {
         let y = TOP + LINE * index as f64;

@@ -58,7 +58,7 @@ impl Kind {
             Self::FloorPack => "C floor, deferred accept, queue length, packed",
             Self::FloorBlock => "C floor, deferred blocking accept, packed",
             Self::Broker => "broker",
-            Self::BrokerCrowd => "broker, many registrations",
+            Self::BrokerCrowd => "broker, a million addresses, asked at random",
             Self::BrokerTcp => "broker, relay to a TCP back-end",
             Self::BrokerUnix => "broker, relay to a Unix back-end",
             Self::HaproxyTcp => "HAProxy, TCP back-end",
@@ -107,7 +107,20 @@ pub(crate) struct Contender {
     #[expect(dead_code, reason = "held for their end")]
     pub(crate) workers: Vec<Process>,
     pub(crate) address: SocketAddr,
+    /// How many addresses beside the services are registered.
+    pub(crate) crowd: usize,
 }
+
+/// The letter that the worker of the crowd answers with.
+pub(crate) const CROWD: char = 'c';
+
+/// One of the crowd of addresses.
+pub(crate) fn crowd_address(port: u16, number: usize) -> String {
+    format!("net.tcp://localhost:{port}/crowd/{}/{number}", number % 97)
+}
+
+/// How many different ones of the crowd are asked for, more than any cache of a processor holds.
+const ASKED: usize = 100_000;
 
 impl Contender {
     pub(crate) fn pid(&self) -> u32 {
@@ -118,7 +131,25 @@ impl Contender {
     pub(crate) fn target(&self, service: usize) -> Target {
         let (name, letter, _) = SERVICES[service];
         let letter = u8::try_from(letter).unwrap_or(b'?');
-        Target { address: self.address, preamble: preamble(&format!("{BASE}{name}")), letter }
+        Target { address: self.address, preambles: vec![preamble(&format!("{BASE}{name}"))], letter }
+    }
+
+    /// The connections whose cost is measured: to the first service, or in a crowd to one after another of it, at random.
+    pub(crate) fn measured(&self) -> Target {
+        if self.crowd == 0 {
+            return self.target(0);
+        }
+        let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+        let preambles = (0..ASKED.min(self.crowd)).map(|_| {
+            // xorshift64, the same in each run.
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let number = usize::try_from(random % self.crowd as u64).unwrap_or(0);
+            preamble(&crowd_address(self.address.port(), number))
+        });
+        let letter = u8::try_from(CROWD).unwrap_or(b'?');
+        Target { address: self.address, preambles: preambles.collect(), letter }
     }
 
     /// Each Via reaches its own worker, and one that nobody registered reaches none.
@@ -128,11 +159,12 @@ impl Contender {
     pub(crate) fn check(&self) -> io::Result<()> {
         let wrong = |what: &str| io::Error::other(format!("{} {what}", self.kind.name()));
         self.target(0).open().map_err(|error| wrong(&format!("does not route: {error}")))?;
+        self.measured().open().map_err(|error| wrong(&format!("does not route: {error}")))?;
         if !self.kind.is_floor() {
             self.target(1).open().map_err(|error| wrong(&format!("routes one service only: {error}")))?;
         }
         let nobody =
-            Target { preamble: preamble("net.tcp://localhost:9000/nobody/at/home"), ..self.target(0) };
+            Target { preambles: vec![preamble("net.tcp://localhost:9000/nobody/at/home")], ..self.target(0) };
         if nobody.open().is_ok() {
             return Err(wrong("routes a Via that nobody registered"));
         }

@@ -28,7 +28,8 @@ pub(crate) fn preamble(via: &str) -> Vec<u8> {
 /// Where connections go, with what, and who must answer.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
-    pub(crate) preamble: Vec<u8>,
+    /// Connections send these in turn.
+    pub(crate) preambles: Vec<Vec<u8>>,
     pub(crate) letter: u8,
 }
 
@@ -100,7 +101,7 @@ impl Target {
     pub(crate) fn open(&self) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        stream.write_all(&self.preamble)?;
+        stream.write_all(&self.preambles[0])?;
         let mut answer = [0; ANSWER];
         stream.read_exact(&mut answer)?;
         self.judge(&answer)?;
@@ -120,12 +121,18 @@ struct Flight {
     epoll: OwnedFd,
     slots: Vec<Option<(OwnedFd, Instant)>>,
     ready: Vec<epoll::Event>,
+    opened: usize,
 }
 
 impl Flight {
     fn new(size: usize) -> io::Result<Self> {
         let slots = std::iter::repeat_with(|| None).take(size).collect();
-        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, slots, ready: Vec::with_capacity(64) })
+        Ok(Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            slots,
+            ready: Vec::with_capacity(64),
+            opened: 0,
+        })
     }
 
     fn open(&mut self, target: &Target, slot: usize) -> io::Result<()> {
@@ -141,7 +148,9 @@ impl Flight {
             Err(error) => return Err(error.into()),
         }
         // On loopback the handshake is over before connect returns, unless the listener's queue is full.
-        rustix::net::send(&socket, &target.preamble, SendFlags::NOSIGNAL)?;
+        let preamble = &target.preambles[self.opened % target.preambles.len()];
+        self.opened += 1;
+        rustix::net::send(&socket, preamble, SendFlags::NOSIGNAL)?;
         let data = epoll::EventData::new_u64(u64::try_from(slot).unwrap_or(u64::MAX));
         epoll::add(&self.epoll, &socket, data, epoll::EventFlags::IN)?;
         self.slots[slot] = Some((socket, begin));

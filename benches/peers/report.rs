@@ -42,7 +42,7 @@ impl Row {
         burst: usize,
         rehearsal: bool,
     ) -> io::Result<()> {
-        let target = self.contender.target(0);
+        let target = self.contender.measured();
         let pid = self.contender.pid();
         let steady = turn(pid, || target.steady(connections, in_flight))?;
         let mut saturated =

@@ -85,6 +85,7 @@ impl Place {
             process: floor,
             workers: vec![worker],
             address: (Ipv4Addr::LOCALHOST, port).into(),
+            crowd: 0,
         })
     }
 
@@ -102,7 +103,7 @@ impl Place {
             line_said(&mut registrar)?;
             workers.push(registrar);
         }
-        Contender { kind, process, workers, address: (Ipv4Addr::LOCALHOST, port).into() }.opened()
+        Contender { kind, process, workers, address: (Ipv4Addr::LOCALHOST, port).into(), crowd }.opened()
     }
 
     fn broker_relay(&self, kind: Kind, family: &str) -> io::Result<Contender> {
@@ -115,7 +116,7 @@ impl Place {
             );
         }
         let (process, _, port) = self.broker_process(kind, &routes)?;
-        Contender { kind, process, workers, address: (Ipv4Addr::LOCALHOST, port).into() }.opened()
+        Contender { kind, process, workers, address: (Ipv4Addr::LOCALHOST, port).into(), crowd: 0 }.opened()
     }
 
     /// A broker, its control socket and its port.
@@ -153,7 +154,7 @@ impl Place {
         let configuration = self.write(kind, "cfg", &(text + &servers))?;
         let process =
             program("haproxy").args(["-q", "-db"]).arg("-f").arg(configuration).spawn().map(Process)?;
-        Contender { kind, process, workers, address: (Ipv4Addr::LOCALHOST, port).into() }.opened()
+        Contender { kind, process, workers, address: (Ipv4Addr::LOCALHOST, port).into(), crowd: 0 }.opened()
     }
 
     fn nginx(&self, kind: Kind, family: &str) -> io::Result<Contender> {
@@ -173,7 +174,7 @@ impl Place {
         let configuration = self.write(kind, "conf", &text)?;
         let process =
             program("nginx").arg("-c").arg(configuration).arg("-p").arg(&self.path).spawn().map(Process)?;
-        Contender { kind, process, workers, address: (Ipv4Addr::LOCALHOST, port).into() }.opened()
+        Contender { kind, process, workers, address: (Ipv4Addr::LOCALHOST, port).into(), crowd: 0 }.opened()
     }
 
     /// A worker of its own listener for each service, and their addresses.

@@ -15,6 +15,11 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags,
 };
 
+use crate::contender::{CROWD, crowd_address};
+
+/// The event of the first source; connections have the numbers of their descriptors.
+const SOURCE: u64 = 1 << 32;
+
 /// Most descriptors of one message.
 const MOST: usize = 32;
 
@@ -55,10 +60,10 @@ pub(crate) fn main(words: &[String]) -> io::Result<()> {
     if !handed {
         rustix::net::listen(&socket, 4096)?;
     }
-    if then == "fill" { fill(&socket, answer) } else { serve(&socket, handed, answer, then == "hold") }
+    if then == "fill" { fill(&socket, answer) } else { serve(&[socket], handed, answer, then == "hold") }
 }
 
-/// `crowd CONTROL PORT COUNT`: registers many addresses that nobody connects to, as many in a message as fit, and stays.
+/// `crowd CONTROL PORT COUNT`: registers many addresses, a thousand in a message, and serves them as a worker does.
 ///
 /// # Errors
 /// When the broker refuses.
@@ -66,28 +71,31 @@ pub(crate) fn crowd(words: &[String]) -> io::Result<()> {
     let [path, port, count] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
     let count: usize = count.parse().map_err(io::Error::other)?;
     let mut control = ControlConnection::connect(Path::new(path)).map_err(io::Error::other)?;
-    let addresses: Vec<String> =
-        (0..count).map(|n| format!("net.tcp://localhost:{port}/crowd/{}/{n}", n % 97)).collect();
-    let mut sockets = Vec::new();
+    let port: u16 = port.parse().map_err(io::Error::other)?;
+    let addresses: Vec<String> = (0..count).map(|number| crowd_address(port, number)).collect();
+    let mut sockets: Vec<OwnedFd> = Vec::new();
     for some in addresses.chunks(1000) {
-        sockets.push(control.register(&Register::new(some)).map_err(io::Error::other)?);
+        sockets.push(control.register(&Register::new(some)).map_err(io::Error::other)?.1.into());
     }
     println!("ready");
-    io::stdin().read(&mut [0]).map(drop)
+    serve(&sockets, true, [0x0B, u8::try_from(CROWD).unwrap_or(b'?')], false)
 }
 
 /// One loop over everything, as lean as a worker can be: what it costs is not the contender's.
-fn serve(source: &OwnedFd, handed: bool, answer: [u8; 2], hold: bool) -> io::Result<()> {
-    rustix::io::ioctl_fionbio(source, true)?;
+fn serve(sources: &[OwnedFd], handed: bool, answer: [u8; 2], hold: bool) -> io::Result<()> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    epoll::add(&epoll, source, epoll::EventData::new_u64(u64::MAX), epoll::EventFlags::IN)?;
+    for (n, source) in (SOURCE..).zip(sources) {
+        rustix::io::ioctl_fionbio(source, true)?;
+        epoll::add(&epoll, source, epoll::EventData::new_u64(n), epoll::EventFlags::IN)?;
+    }
     let mut held: HashMap<RawFd, OwnedFd> = HashMap::new();
     let mut ready = Vec::with_capacity(64);
     loop {
         ready.clear();
         epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut ready), None)?;
         for event in &ready {
-            if event.data.u64() == u64::MAX {
+            if let Some(n) = event.data.u64().checked_sub(SOURCE) {
+                let source = &sources[usize::try_from(n).unwrap_or(0)];
                 for connection in if handed { receive(source.as_fd())? } else { accept(source.as_fd())? } {
                     if !answered(&connection, answer)? || hold {
                         let number = connection.as_raw_fd();
