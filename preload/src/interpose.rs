@@ -16,7 +16,7 @@ use crate::listener::{self, Listener};
 use crate::next::{self, fail};
 use crate::settings::settings;
 use crate::shared::Behind;
-use crate::{address, create, load, options, reconnect, say, unshared};
+use crate::{address, create, load, options, reconnect, register, say, unshared};
 
 /// The listener that a socket is. The constructor of another library may call before ours has run.
 fn listener_of(socket: c_int) -> Option<&'static Listener> {
@@ -67,9 +67,9 @@ fn share(socket: c_int, local: SocketAddr) -> Option<Result<(), Errno>> {
         ));
         return Some(Err(Errno::OPNOTSUPP));
     }
-    Some(match reconnect::first(settings, &addresses, &wanted.bound()) {
+    Some(match register::first(settings, &addresses, &wanted.bound()) {
         Ok(registration) => create::create(socket, &wanted, registration),
-        Err(error) => Err(reconnect::tell(&error)),
+        Err(error) => Err(register::tell(&error)),
     })
 }
 
@@ -88,7 +88,7 @@ pub unsafe extern "C-unwind" fn listen(socket: c_int, backlog: c_int) -> c_int {
     let shared = listener.shared();
     if shared.shut.load(Ordering::Acquire) == 1 {
         // after shutdown, a TCP socket that listens again has its port back
-        let registration = reconnect::again(listener).map_err(|error| reconnect::tell(&error));
+        let registration = reconnect::again(listener).map_err(|error| register::tell(&error));
         let renewed = registration.and_then(|registration| listener.renew(registration, listener.epoch()));
         if let Err(errno) = renewed {
             return fail(errno.raw_os_error());

@@ -9,7 +9,8 @@
 //!   [`create`] makes one, [`shared`] is what the processes agree on.
 //! - [`table`]: which descriptors are listeners. One load tells for any other socket that it is none.
 //! - [`accept`]: `accept` is one message of the accept socket.
-//! - [`reconnect`]: registers again when the broker is back, on a thread that lives only meanwhile.
+//! - [`register`]: what the broker is asked at `bind`; [`reconnect`]: asks again when the broker is back, on a thread that
+//!   lives only meanwhile.
 //! - [`options`]: the original TCP socket, never bound, answers for options; what differs from a fresh socket is set on each
 //!   accepted one.
 //! - [`address`]: what a dual-stack listener shows of IPv4 connections.
@@ -33,6 +34,7 @@ mod load;
 mod next;
 mod options;
 mod reconnect;
+mod register;
 mod say;
 mod semaphore;
 mod settings;

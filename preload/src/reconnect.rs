@@ -1,104 +1,28 @@
-//! Registering: at `bind`, and again when the broker is back.
+//! Registering again when the broker is back.
 //!
 //! While a broker is there no thread of ours is. The process whose `accept` finds the broker gone starts one, which ends when
 //! a new registration stands behind the listener.
 
 use core::ffi::c_int;
-use core::mem::MaybeUninit;
+use core::mem::{self, MaybeUninit};
 use core::sync::atomic::Ordering;
-use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use handoff::{ControlConnection, HandoffError, RefusedReason, Register};
+use handoff::{ControlConnection, HandoffError};
 use rustix::io::Errno;
 
 use crate::listener::{Listener, Outage, Registration};
-use crate::settings::{Settings, settings};
+use crate::register::{
+    FIRST_PAUSE, LONGEST_PAUSE, ask, connect, errno_of, explain, is_about_others, is_refused,
+};
+use crate::settings::settings;
+use crate::shared::Behind;
 use crate::{say, table};
-
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// When there is a broker that refuses: someone else has the address now, say.
 const LONGEST_PAUSE_REFUSED: Duration = Duration::from_secs(30);
-
-/// A broker that accepts the control connection answers within this time.
-const ANSWER: Duration = Duration::from_secs(10);
-
-/// Registers these addresses for a listener that would have been bound to `bound`.
-///
-/// # Errors
-/// Those of [`ControlConnection`].
-pub(crate) fn register(
-    settings: &Settings,
-    addresses: Vec<String>,
-    bound: Vec<IpAddr>,
-) -> Result<Registration, HandoffError> {
-    let mut control = ControlConnection::connect(&settings.control)?;
-    control.set_timeout(Some(ANSWER))?;
-    let mut register = Register::new(addresses);
-    register.host_name_comparison.clone_from(&settings.host_name_comparison);
-    register.bound = Some(bound);
-    // what is left over from a message is invisible to epoll: a program that accepts once per wake-up would never see it
-    register.sockets_per_message = Some(1);
-    let (id, accept) = control.register(&register)?;
-    Ok(Registration { id, control, accept })
-}
-
-/// The first registration, at `bind`. Waits a while for a broker that is not there yet, if the program began at boot, say.
-///
-/// # Errors
-/// Those of [`register`].
-pub(crate) fn first(
-    settings: &Settings,
-    addresses: &[String],
-    bound: &[IpAddr],
-) -> Result<Registration, HandoffError> {
-    let until = Instant::now().checked_add(settings.wait);
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let error = match register(settings, addresses.to_vec(), bound.to_vec()) {
-            Err(error @ HandoffError::NoBroker { .. }) => error,
-            other => return other,
-        };
-        if until.is_none_or(|until| Instant::now() >= until) {
-            return Err(error);
-        }
-        if pause == FIRST_PAUSE {
-            let (path, seconds) = (settings.control.display(), settings.wait.as_secs());
-            say::news(format_args!("no broker runs at {path} yet: waits for it, at most {seconds} s"));
-        }
-        thread::sleep(pause);
-        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-    }
-}
-
-/// What `bind` says, with a line on standard error for whoever looks there.
-pub(crate) fn tell(error: &HandoffError) -> Errno {
-    match error {
-        HandoffError::Io(io) if Errno::from_io_error(io) == Some(Errno::AFNOSUPPORT) => {
-            say::line(format_args!(
-                "this program may make no Unix sockets, which lead to the broker: add AF_UNIX to RestrictAddressFamilies= of its unit"
-            ))
-        }
-        error => say::line(format_args!("{error}")),
-    }
-    match error {
-        HandoffError::Refused(refused) => match refused.reason {
-            RefusedReason::ConflictingRegistration | RefusedReason::FailedToListen => Errno::ADDRINUSE,
-            RefusedReason::AccessDenied | RefusedReason::PortNotPermitted => Errno::ACCESS,
-            _ => Errno::ADDRNOTAVAIL,
-        },
-        HandoffError::AccessDenied { .. } => Errno::ACCESS,
-        HandoffError::Io(error) => match Errno::from_io_error(error) {
-            Some(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => errno,
-            _ => Errno::ADDRNOTAVAIL,
-        },
-        HandoffError::ControlTruncated => Errno::MFILE,
-        _ => Errno::ADDRNOTAVAIL,
-    }
-}
 
 /// Registers the listener again as soon as a broker is there, on a thread of its own.
 pub(crate) fn start(listener: &'static Listener, outage: Outage) {
@@ -164,41 +88,103 @@ fn without_signals<T>(with: impl FnOnce() -> T) -> T {
 
 /// Until the outage is over.
 fn run(listener: &'static Listener, mut outage: Outage) {
-    let (mut pause, mut longest) = (FIRST_PAUSE, LONGEST_PAUSE);
+    let mut pauses = Pauses::new();
+    let mut refusing = None;
+    let mut said = false;
     while !outage.is_over(listener) {
-        thread::sleep(pause);
-        pause = pause.saturating_mul(2).min(longest);
+        if wait(listener, outage, refusing.take(), pauses.next()) == Woken::AnotherBroker {
+            (pauses, said) = (Pauses::new(), false);
+        }
         if !become_registrar(listener) {
             continue;
         }
         if !outage.is_over(listener) {
-            match again(listener) {
-                Ok(registration) if !outage.is_over(listener) => renew(listener, registration, &mut outage),
-                Err(error @ HandoffError::Refused(_)) if longest == LONGEST_PAUSE => {
-                    tell(&error);
-                    longest = LONGEST_PAUSE_REFUSED;
+            match attempt(listener) {
+                Ok(registration) if !outage.is_over(listener) => {
+                    if let Err(errno) = renew(listener, registration, &mut outage)
+                        && !mem::replace(&mut said, true)
+                    {
+                        let local = listener.shared().local();
+                        say::line(format_args!("{local} cannot be registered again: {errno}; tries again"));
+                    }
                 }
-                Ok(_) | Err(_) => {}
+                Ok(_) => {}
+                Err((error, control)) => {
+                    refusing = control.filter(|_| is_about_others(&error));
+                    if is_refused(&error) {
+                        pauses.longest = LONGEST_PAUSE_REFUSED;
+                    }
+                    if (is_refused(&error) || errno_of(&error) == Errno::MFILE)
+                        && !mem::replace(&mut said, true)
+                    {
+                        let seconds = pauses.longest.as_secs();
+                        explain(&error, &format!("; tries again, at the latest every {seconds} s"));
+                    }
+                }
             }
         }
         listener.shared().registrar.store(0, Ordering::Release);
     }
 }
 
-fn renew(listener: &'static Listener, registration: Registration, outage: &mut Outage) {
-    match listener.renew(registration, outage.epoch) {
-        Ok(()) if listener.epoch() == outage.epoch => say_registered(listener, "registered again"),
-        Ok(()) => {}
-        Err(_) => {
-            // no descriptor was free, say: the outage goes on, even if its last step alone has failed
-            listener.end_registration();
-            let next = Outage { generation: listener.generation(), ..*outage };
-            let holder = &listener.reconnecting;
-            if holder.compare_exchange(key(*outage), key(next), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                *outage = next;
-            }
-        }
+/// Each twice as long as the one before.
+struct Pauses {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self { next: FIRST_PAUSE, longest: LONGEST_PAUSE }
     }
+
+    fn next(&mut self) -> Duration {
+        let next = self.next.saturating_mul(2).min(self.longest);
+        mem::replace(&mut self.next, next)
+    }
+}
+
+#[derive(PartialEq)]
+enum Woken {
+    /// Time for the next attempt, or the listener is shut down.
+    No,
+    /// The broker that has refused is gone.
+    AnotherBroker,
+}
+
+/// A pause, which ends with the broker that has refused, or with a `shutdown` of the listener in whichever process: that one
+/// makes the epoll instance readable.
+fn wait(listener: &Listener, outage: Outage, refusing: Option<ControlConnection>, pause: Duration) -> Woken {
+    let readable = |descriptor| libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+    let control = refusing.as_ref().map_or(-1, |control| control.as_fd().as_raw_fd());
+    let mut descriptors = [readable(control), readable(listener.descriptor(Behind::Epoll))];
+    let timeout = c_int::try_from(pause.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: two pollfds, which outlive the call.
+    unsafe { libc::poll(descriptors.as_mut_ptr(), 2, timeout) };
+    let [control, epoll] = descriptors;
+    if control.revents != 0 {
+        return Woken::AnotherBroker;
+    }
+    if epoll.revents != 0 && !outage.is_over(listener) {
+        // the program is about to find the end once more
+        thread::sleep(pause);
+    }
+    Woken::No
+}
+
+/// On failure the outage goes on, even if its last step alone has failed.
+fn renew(listener: &'static Listener, registration: Registration, outage: &mut Outage) -> Result<(), Errno> {
+    let renewed = listener.renew(registration, outage.epoch);
+    if renewed.is_ok() && listener.epoch() == outage.epoch {
+        say_registered(listener, "registered again");
+    }
+    renewed.inspect_err(|_| {
+        let next = Outage { generation: listener.generation(), ..*outage };
+        let holder = &listener.reconnecting;
+        if holder.compare_exchange(key(*outage), key(next), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            *outage = next;
+        }
+    })
 }
 
 /// A thread of this process, and what it is for.
@@ -219,12 +205,18 @@ fn is_dead(process: c_int) -> bool {
         .is_none_or(|process| rustix::process::test_kill_process(process) == Err(Errno::SRCH))
 }
 
-/// One attempt.
+/// Registers again what was registered before.
 ///
 /// # Errors
-/// Those of [`register`].
+/// Those of [`ask`].
 pub(crate) fn again(listener: &Listener) -> Result<Registration, HandoffError> {
+    attempt(listener).map_err(|(error, _)| error)
+}
+
+fn attempt(listener: &Listener) -> Result<Registration, (HandoffError, Option<ControlConnection>)> {
     let shared = listener.shared();
-    let settings = settings().ok_or(HandoffError::NoControlPath)?;
-    register(settings, settings.addresses_of(shared.local()), shared.bound())
+    let settings = settings().ok_or((HandoffError::NoControlPath, None))?;
+    let control = connect(settings).map_err(|error| (error, None))?;
+    let asked = ask(control, settings, settings.addresses_of(shared.local()), shared.bound());
+    asked.map_err(|(error, control)| (error, Some(control)))
 }

@@ -38,14 +38,13 @@ static void handles(int signal) {
     }
 }
 
+static int limit = 1200;
+
 // Leaves room for so many descriptors; -1: for all.
 static void leave(int room) {
     static int full[1200], count;
     int all = room < 0;
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = 1200;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){limit, limit});
     while (!all && (full[count] = dup(0)) >= 0) {
         count++;
     }
@@ -63,7 +62,10 @@ int main(int argc, char **argv) {
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (bind(listener, (struct sockaddr *)&a, sizeof a) || listen(listener, 5)) {
+    if (getenv("LISTENER")) {
+        close(listener);
+        listener = atoi(getenv("LISTENER"));
+    } else if (bind(listener, (struct sockaddr *)&a, sizeof a) || listen(listener, 5)) {
         return 1;
     }
     pthread_t thread = 0;
@@ -84,11 +86,25 @@ int main(int argc, char **argv) {
             printf("%s\n", result == PTHREAD_CANCELED ? "cancelled" : "ended");
         } else if (!strcmp(line, "shutdown\n")) {
             shutdown(listener, SHUT_RDWR);
+        } else if (!strcmp(line, "elsewhere\n")) {
+            if (fork() == 0) {
+                shutdown(listener, SHUT_RDWR);
+                _exit(0);
+            }
         } else if (!strcmp(line, "listen\n")) {
             printf("%s\n", listen(listener, 5) ? strerrorname_np(errno) : "listening");
         } else if (!strncmp(line, "leave ", 6)) {
             leave(atoi(line + 6));
             printf("left\n");
+        } else if (!strncmp(line, "limit ", 6)) {
+            limit = atoi(line + 6);
+            leave(-1);
+            printf("limited\n");
+        } else if (!strcmp(line, "exec\n")) {
+            char number[16];
+            snprintf(number, sizeof number, "%d", listener);
+            setenv("LISTENER", number, 1);
+            execv("/proc/self/exe", argv);
         }
         fflush(stdout);
     }

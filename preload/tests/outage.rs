@@ -30,8 +30,13 @@ impl Outage {
         program.expect("listening");
         broker.kill();
         program.enter(&format!("{accept}\n"));
-        while !program.error_line().unwrap().contains("the broker is gone") {}
-        Some(Self { broker, program, port })
+        let outage = Self { broker, program, port };
+        outage.is_gone();
+        Some(outage)
+    }
+
+    fn is_gone(&self) {
+        while !self.program.error_line().unwrap().contains("the broker is gone") {}
     }
 
     fn tell(&mut self, what: &str) {
@@ -164,18 +169,78 @@ fn every_thread_that_waits_accepts_again() {
 /// With no room for the descriptors of a registration, at each of its steps, it is tried until there is.
 #[test]
 fn without_room_for_a_descriptor_it_registers_when_there_is_room() {
-    for room in 0..4 {
-        let Some(mut outage) = Outage::begin("restart", 0) else { return };
-        outage.tell(&format!("leave {room}"));
-        outage.says("left");
-        let before = outage.attempts();
-        outage.broker.restart();
-        let attempts = || outage.attempts().is_none_or(|attempts| attempts >= before.unwrap() + 3);
-        wait_until("it has tried, or registered", attempts);
-        outage.tell("leave -1");
-        outage.says("left");
-        outage.is_served();
+    for (limit, rooms) in [(1200, 4), (64, 8)] {
+        for room in 0..rooms {
+            let Some(mut outage) = Outage::begin("restart", 0) else { return };
+            outage.tell(&format!("limit {limit}"));
+            outage.says("limited");
+            outage.tell(&format!("leave {room}"));
+            outage.says("left");
+            let mut before = None;
+            wait_until("its thread is there", || {
+                before = outage.attempts();
+                before.is_some()
+            });
+            outage.broker.restart();
+            let attempts = || outage.attempts().is_none_or(|attempts| attempts >= before.unwrap() + 3);
+            wait_until("it has tried, or registered", attempts);
+            if outage.attempts().is_some() {
+                let said = outage.program.error_line().unwrap();
+                let is_right = said.contains("; tries again") || said.contains("registered again");
+                assert!(is_right && !said.contains("already registered"), "{said}");
+            }
+            outage.tell("leave -1");
+            outage.says("left");
+            outage.is_served();
+        }
     }
+}
+
+/// What stands behind a listener has high numbers: below a limit that is lowered after `listen` it takes others.
+#[test]
+fn a_lowered_limit_of_descriptors_stops_no_registration() {
+    let Some(mut outage) = Outage::begin("restart", 0) else { return };
+    for limit in [64, 40, 20] {
+        outage.tell(&format!("limit {limit}"));
+        outage.says("limited");
+        outage.broker.restart();
+        outage.is_served();
+        outage.broker.kill();
+        outage.is_gone();
+    }
+    // a program that inherits the listener finds what stands behind it, too
+    outage.broker.restart();
+    outage.is_served();
+    outage.tell("exec");
+    outage.says("listening");
+    outage.tell("accept");
+    outage.is_served();
+    outage.broker.kill();
+    outage.is_gone();
+    outage.broker.restart();
+    outage.is_served();
+}
+
+#[test]
+fn a_broker_that_refuses_is_asked_again_and_another_one_at_once() {
+    let Some(mut outage) = Outage::begin("restart", 0) else { return };
+    let foreign = std::net::TcpListener::bind(("127.0.0.1", outage.port)).unwrap();
+    for _ in 0..2 {
+        outage.broker.restart();
+        let said = outage.program.error_line().unwrap();
+        assert!(said.contains("address already in use"), "{said}");
+        assert!(said.ends_with("; tries again, at the latest every 30 s"), "{said}");
+    }
+    drop(foreign);
+    outage.is_served();
+}
+
+#[test]
+fn shutdown_in_another_process_wakes_it_too() {
+    let Some(mut outage) = Outage::begin("restart", 0) else { return };
+    outage.waits();
+    outage.tell("elsewhere");
+    outage.says("EINVAL");
 }
 
 /// The same program on plain TCP, where nobody connects.

@@ -3,19 +3,18 @@
 //! The descriptor is an epoll instance that holds the registration's accept socket. Seven more descriptors belong to it; their
 //! numbers, and what else the processes that inherited the listener must agree on, are in [`Shared`], a page of a memfd.
 
+mod renew;
+
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::os::fd::{AsFd, OwnedFd};
-
-use handoff::accept_socket::{Sockets, peek};
-use handoff::{AcceptSender, AcceptSocket, ControlConnection};
+use handoff::{AcceptSocket, ControlConnection};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::descriptor::{borrow, duplicate, is_close_on_exec, replace, set_close_on_exec};
+use crate::descriptor::{borrow, set_close_on_exec};
 use crate::semaphore::Semaphore;
 use crate::shared::{Behind, PAGE, Shared};
 use crate::table::{self, Entry, LISTENERS, entry};
@@ -28,6 +27,8 @@ pub(crate) struct Listener {
     /// Counts the listeners there have been at this place.
     epoch: AtomicU32,
     shared: AtomicPtr<Shared>,
+    /// The numbers that the accept socket and the control connection have in this process only; -1: those of the page.
+    moved: [AtomicI32; 2],
     /// Which accept socket this process has at [`Behind::Accept`].
     generation: AtomicU32,
     /// Process << 32 | thread that receives now.
@@ -55,6 +56,7 @@ static ALL: [Listener; LISTENERS] = [const {
         references: AtomicU32::new(0),
         epoch: AtomicU32::new(0),
         shared: AtomicPtr::new(ptr::null_mut()),
+        moved: [const { AtomicI32::new(-1) }; 2],
         generation: AtomicU32::new(0),
         receiving: AtomicU64::new(0),
         reconnecting: AtomicU64::new(0),
@@ -122,7 +124,16 @@ impl Listener {
     }
 
     pub(crate) fn descriptor(&self, which: Behind) -> c_int {
-        self.shared().descriptor(which)
+        match self.moved.get(which as usize).map(|moved| moved.load(Ordering::Acquire)) {
+            Some(moved) if moved >= 0 => moved,
+            _ => self.shared().descriptor(which),
+        }
+    }
+
+    /// All that stands behind it in this process.
+    fn behind(&self) -> impl Iterator<Item = c_int> {
+        let cells = self.shared().descriptors.iter().chain(&self.moved);
+        cells.map(|cell| cell.load(Ordering::Acquire)).filter(|number| *number >= 0)
     }
 
     /// Tells this listener from a later one at its place.
@@ -176,14 +187,11 @@ impl Listener {
 
     /// Closes what stands behind it in this process, a child of vfork, and leaves the parent's state alone.
     pub(crate) fn close_behind_here(&self) {
-        for cell in &self.shared().descriptors {
-            descriptor::close(cell.load(Ordering::Acquire));
-        }
+        self.behind().for_each(descriptor::close);
     }
 
     pub(crate) fn close_behind(&self) {
-        for cell in &self.shared().descriptors {
-            let number = cell.load(Ordering::Acquire);
+        for number in self.behind() {
             if matches!(table::set(number, Entry::Other), Entry::Internal(_)) {
                 descriptor::close(number);
             }
@@ -193,6 +201,7 @@ impl Listener {
 
     /// The place is free for the next listener.
     pub(crate) fn free(&self) {
+        self.moved.iter().for_each(|moved| moved.store(-1, Ordering::Release));
         self.references.store(0, Ordering::Release);
     }
 
@@ -229,93 +238,6 @@ impl Listener {
         self.generation.store(generation, Ordering::Release);
     }
 
-    /// Gets the accept socket that another process has put into the mailbox, if it has; inside [`Listener::exclusively`].
-    pub(crate) fn refresh(&self) {
-        let shared = self.shared();
-        let current = shared.generation.load(Ordering::Acquire);
-        if current == self.generation.load(Ordering::Acquire) {
-            return;
-        }
-        let mut copies = Sockets::default();
-        let _ = peek(borrow(shared.descriptor(Behind::MailboxOut)), &mut copies);
-        let mut copies = copies.drain();
-        if let (Some(accept), Some(control)) = (copies.next(), copies.next()) {
-            let _ = self.replace_behind(Behind::Accept, &accept);
-            let _ = self.replace_behind(Behind::Control, &control);
-            self.generation.store(current, Ordering::Release);
-        }
-    }
-
-    /// The accept socket has come to its end: the listener is not readable any more; inside [`Listener::exclusively`].
-    pub(crate) fn quiet(&self) {
-        let _ =
-            epoll::delete(borrow(self.descriptor(Behind::Epoll)), borrow(self.descriptor(Behind::Accept)));
-    }
-
-    /// Puts a new registration behind the listener, in all processes; not if it is no longer the one of `epoch`.
-    ///
-    /// # Errors
-    /// Those of the system calls.
-    pub(crate) fn renew(&self, registration: Registration, epoch: u32) -> Result<(), Errno> {
-        self.renewing.store(table::pid(), Ordering::SeqCst);
-        let mut result = Ok(());
-        if self.epoch() == epoch {
-            result = self.exclusively(|| self.renew_accept_socket(registration));
-        }
-        self.renewing.store(0, Ordering::SeqCst);
-        if self.epoch() != epoch && self.closed.swap(0, Ordering::SeqCst) == 1 {
-            self.close_behind();
-        }
-        result
-    }
-
-    fn renew_accept_socket(&self, registration: Registration) -> Result<(), Errno> {
-        let shared = self.shared();
-        self.quiet();
-        shared.registration.store(registration.id, Ordering::Relaxed);
-        let (accept, control) = (OwnedFd::from(registration.accept), OwnedFd::from(registration.control));
-        let former = duplicate(shared.descriptor(Behind::MailboxOut))?;
-        let _ = AcceptSocket::from(former).drain(drop);
-        let mailbox = AcceptSender::from(duplicate(shared.descriptor(Behind::MailboxIn))?);
-        // with the control connection, or the registration would end with this process
-        mailbox.send(&[accept.as_fd(), control.as_fd()]).map_err(|_| Errno::NOBUFS)?;
-        self.replace_behind(Behind::Accept, &accept)?;
-        self.replace_behind(Behind::Control, &control)?;
-        let generation = shared.generation.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
-        self.generation.store(generation, Ordering::Release);
-        self.watch_accept_socket()
-    }
-
-    fn replace_behind(&self, which: Behind, file: &OwnedFd) -> Result<(), Errno> {
-        let number = self.descriptor(which);
-        replace(number, file.as_fd(), is_close_on_exec(self.descriptor(Behind::Epoll)))
-    }
-
-    /// Puts the accept socket into the epoll instance.
-    ///
-    /// Waiting is left to the kernel: a blocking receive on the accept socket, with the listener's timeout, is interrupted and
-    /// restarted by signals just as `accept` is. (The broker never relies on the flag.)
-    pub(crate) fn watch_accept_socket(&self) -> Result<(), Errno> {
-        let accept = borrow(self.descriptor(Behind::Accept));
-        rustix::fs::fcntl_setfl(accept, rustix::fs::OFlags::empty())?;
-        self.set_receive_timeout()?;
-        let epoll = borrow(self.descriptor(Behind::Epoll));
-        epoll::add(epoll, accept, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
-    }
-
-    /// The accept socket's SO_RCVTIMEO is the listener's.
-    pub(crate) fn set_receive_timeout(&self) -> Result<(), Errno> {
-        use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
-        let timeout = socket_timeout(borrow(self.descriptor(Behind::Original)), Timeout::Recv)?;
-        set_socket_timeout(borrow(self.descriptor(Behind::Accept)), Timeout::Recv, timeout)
-    }
-
-    /// Ends a registration that could not be put behind it whole; else its addresses would be taken at the next attempt.
-    pub(crate) fn end_registration(&self) {
-        // SAFETY: no memory is involved.
-        unsafe { next::shutdown.get()(self.descriptor(Behind::Control), libc::SHUT_RDWR) };
-    }
-
     /// `shutdown` of a listener: who waits is woken, and the registration ends.
     pub(crate) fn shut(&self) {
         let shared = self.shared();
@@ -323,7 +245,7 @@ impl Listener {
         shared.listening.store(0, Ordering::Release);
         // SAFETY: no memory is involved.
         unsafe { next::shutdown.get()(shared.descriptor(Behind::Accept), libc::SHUT_RDWR) };
-        self.end_registration();
+        end(self.descriptor(Behind::Control));
         // also while the broker is gone
         self.wake();
     }
@@ -334,4 +256,10 @@ impl Listener {
             set_close_on_exec(cell.load(Ordering::Acquire), close_on_exec);
         }
     }
+}
+
+/// The registration ends with its control connection, whoever has copies of it.
+fn end(control: c_int) {
+    // SAFETY: no memory is involved.
+    unsafe { next::shutdown.get()(control, libc::SHUT_RDWR) };
 }
