@@ -1,7 +1,7 @@
 //! Envelopes of the calculator, as Mono and .NET send them, and what a service reads of one.
 
 use message_encoding::envelope::{
-    ADDRESSING, Addressing, Decoder, Element, Encoder, MessageEncoding, MessageId, Outgoing, SOAP_12,
+    ADDRESSING, Decoder, Element, Encoder, MessageEncoding, MessageId, Outgoing, SOAP_12,
 };
 use message_encoding::event::{Event, Writer};
 use message_encoding::value::Uuid;
@@ -80,15 +80,11 @@ pub fn request() -> Outgoing {
 
 /// The reply to it.
 pub fn reply() -> Outgoing {
-    Outgoing {
-        addressing: Addressing::Wsa10,
-        action: "http://Microsoft.ServiceModel.Samples/ICalculator/AddResponse".into(),
-        message_id: None,
-        relates_to: Some(MessageId::Uuid(Uuid::from_random([7; 16]))),
-        to: Some("http://www.w3.org/2005/08/addressing/anonymous".into()),
-        headers: Vec::new(),
-        body: Ok(Some(Element::new(NAMESPACE, "AddResponse").child("AddResult", 115.99))),
-    }
+    let body = Element::new(NAMESPACE, "AddResponse").child("AddResult", 115.99);
+    let mut reply = Outgoing::new("http://Microsoft.ServiceModel.Samples/ICalculator/AddResponse", body);
+    reply.relates_to = Some(MessageId::Uuid(Uuid::from_random([7; 16])));
+    reply.to = Some("http://www.w3.org/2005/08/addressing/anonymous".into());
+    reply
 }
 
 /// A document of one element with 1 MiB of octets.

@@ -239,15 +239,12 @@ pub fn nbfse_session(octets: &[u8]) {
         let headers = incoming.headers().clone();
         agrees_with_events(&headers, document, &table_of(&naive.strings));
         let Ok(body) = incoming.body() else { continue };
-        let message = Outgoing {
-            addressing: headers.addressing,
-            action: headers.action.as_deref().unwrap_or("").into(),
-            message_id: headers.message_id.map(|id| id.into_owned()),
-            relates_to: headers.relates_to.map(|id| id.into_owned()),
-            to: headers.to.as_deref().map(Into::into),
-            headers: Vec::new(),
-            body: Ok(body.clone()),
-        };
+        let mut message = Outgoing::new(headers.action.as_deref().unwrap_or(""), Element::new("", ""));
+        message.addressing = headers.addressing;
+        message.message_id = headers.message_id.map(|id| id.into_owned());
+        message.relates_to = headers.relates_to.map(|id| id.into_owned());
+        message.to = headers.to.as_deref().map(Into::into);
+        message.body = Ok(body.clone());
         let mut out = Vec::new();
         if encoder.encode(&message, &mut out).is_err() {
             continue;

@@ -3,9 +3,7 @@
 mod support;
 
 use message_encoding::dictionary::Strings;
-use message_encoding::envelope::{
-    Addressing, Decoder, Element, Encoder, MessageEncoding, MessageId, Outgoing, Scalar,
-};
+use message_encoding::envelope::{Decoder, Element, Encoder, MessageEncoding, MessageId, Outgoing, Scalar};
 use message_encoding::event::{Event, Reader, ReaderState, Writer};
 use message_encoding::record::Records;
 use message_encoding::value::{DateTime, DateTimeKind, Decimal, TimeSpan, Uuid};
@@ -142,15 +140,8 @@ proptest! {
             let mut encoder = Encoder::new(encoding, Quotas::DEFAULT);
             let mut decoder = Decoder::new(encoding, Quotas::DEFAULT);
             for _ in 0..2 {
-                let message = Outgoing {
-                    addressing: Addressing::Wsa10,
-                    action: action.clone(),
-                    message_id: Some(MessageId::Uuid(Uuid::from_octets(id))),
-                    relates_to: None,
-                    to: Some("net.tcp://host/a".into()),
-                    headers: Vec::new(),
-                    body: Ok(Some(body.clone())),
-                };
+                let message_id = MessageId::Uuid(Uuid::from_octets(id));
+                let message = Outgoing::request(&action, "net.tcp://host/a", message_id, body.clone());
                 let mut out = Vec::new();
                 encoder.encode(&message, &mut out).unwrap();
                 let mut heard = decoder.decode(&out).unwrap();

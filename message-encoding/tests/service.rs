@@ -23,7 +23,9 @@ impl Service for Echo {
             "urn:tell" => Ok(None),
             _ => {
                 let headers = request.headers().application.clone();
-                Ok(Some(Reply { body: request.body().cloned(), headers, action: None }))
+                let mut reply = Reply::default();
+                (reply.body, reply.headers) = (request.body().cloned(), headers);
+                Ok(Some(reply))
             }
         }
     }
@@ -261,12 +263,8 @@ fn what_may_be_there_once_is_there_once() {
 fn plain_requests_have_their_action() {
     let body = || Element::new("urn:b", "b");
     for to in [None, Some("net.tcp://h/".to_owned())] {
-        let request = Outgoing {
-            addressing: Addressing::None,
-            message_id: None,
-            to: to.clone(),
-            ..Outgoing::request("urn:echo", "", id(), body())
-        };
+        let mut request = Outgoing::new("urn:echo", body());
+        (request.addressing, request.to) = (Addressing::None, to.clone());
         for encoding in MessageEncoding::ALL {
             let mut octets = Vec::new();
             Encoder::new(encoding, Quotas::DEFAULT).encode(&request, &mut octets).unwrap();
@@ -295,10 +293,8 @@ fn headers_of_the_application_in_every_encoding() {
         .iter()
         .flat_map(|&encoding| [(encoding, Addressing::Wsa10), (encoding, Addressing::None)])
     {
-        let mut request = Outgoing {
-            addressing,
-            ..Outgoing::request("urn:echo", "net.tcp://h/", id(), Element::new("", "b"))
-        };
+        let mut request = Outgoing::request("urn:echo", "net.tcp://h/", id(), Element::new("", "b"));
+        request.addressing = addressing;
         request.headers = vec![Header::new(other.clone()), Header::new(known.clone()).must_be_understood()];
         let mut octets = Vec::new();
         Encoder::new(encoding, Quotas::DEFAULT).encode(&request, &mut octets).unwrap();
@@ -421,7 +417,8 @@ fn a_fault_has_its_action() {
     Encoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT).encode(&reply, &mut octets).unwrap();
     assert_eq!(decoder.decode(&octets).unwrap().reply().unwrap().unwrap_err(), typed);
 
-    let unwritable = Outgoing { body: Ok(Some(Element::new("", "no name"))), ..reply };
+    let mut unwritable = reply;
+    unwritable.body = Ok(Some(Element::new("", "no name")));
     let mut encoder = Encoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     assert_eq!(encoder.encode(&unwritable, &mut octets), Err(EncodeError::Name));
     let instead = unwritable.with_fault(MessageFault::internal());

@@ -125,10 +125,8 @@ mod tests {
 
     /// What the service answers.
     fn ask(action: &str, body: Option<Element>) -> Result<Option<Element>, MessageFault> {
-        let request = Outgoing {
-            body: Ok(body),
-            ..Outgoing::request(action, "", random::message_id(), Element::new("", ""))
-        };
+        let mut request = Outgoing::request(action, "", random::message_id(), Element::new("", ""));
+        request.body = Ok(body);
         let mut octets = Vec::new();
         Encoder::new(MessageEncoding::Binary, Quotas::DEFAULT).encode(&request, &mut octets).unwrap();
         let mut decoder = Decoder::new(MessageEncoding::Binary, Quotas::DEFAULT);

@@ -14,9 +14,9 @@ const NAMESPACE: &str = "http://interop.example/2024";
 
 fn request(text: &str, id: Option<MessageId<'static>>) -> Outgoing {
     let body = Element::new(NAMESPACE, "Ask").child("text", text);
-    let request =
-        Outgoing::request("http://interop.example/2024/IAsks/Ask", "", MessageId::Other("".into()), body);
-    Outgoing { message_id: id, to: None, ..request }
+    let mut request = Outgoing::new("http://interop.example/2024/IAsks/Ask", body);
+    request.message_id = id;
+    request
 }
 
 /// What there is to see of an answer: its fault's subcode, if it is one, and to what it relates.

@@ -19,6 +19,7 @@ use crate::{Int31, Quotas, Value};
 
 /// A message to be sent.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Outgoing {
     /// Which headers it gets.
     pub addressing: Addressing,
@@ -37,29 +38,31 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// A message with WS-Addressing that says this, relates to none, and wants no answer.
+    pub fn new(action: &str, body: Element) -> Self {
+        Self::saying(action, Ok(Some(body)))
+    }
+
     /// A request with WS-Addressing, to be answered.
     pub fn request(action: &str, to: &str, message_id: MessageId<'static>, body: Element) -> Self {
-        Self {
-            addressing: Addressing::Wsa10,
-            action: action.into(),
-            message_id: Some(message_id),
-            relates_to: None,
-            to: Some(to.into()),
-            headers: Vec::new(),
-            body: Ok(Some(body)),
-        }
+        Self { message_id: Some(message_id), to: Some(to.into()), ..Self::new(action, body) }
     }
 
     /// A fault that answers a message of which not even that can be read to which it is the answer.
     pub fn refusal(fault: MessageFault) -> Self {
+        let action = String::from(fault.action());
+        Self::saying(&action, Err(fault))
+    }
+
+    fn saying(action: &str, body: Result<Option<Element>, MessageFault>) -> Self {
         Self {
             addressing: Addressing::Wsa10,
-            action: fault.action().into(),
+            action: action.into(),
             message_id: None,
             relates_to: None,
             to: None,
             headers: Vec::new(),
-            body: Err(fault),
+            body,
         }
     }
 
@@ -75,18 +78,11 @@ impl Outgoing {
 ///
 /// ```
 /// use message_encoding::Quotas;
-/// use message_encoding::envelope::{Addressing, Decoder, Element, Encoder, MessageEncoding, Outgoing};
+/// use message_encoding::envelope::{Decoder, Element, Encoder, MessageEncoding, Outgoing};
 ///
 /// let mut encoder = Encoder::new(MessageEncoding::BinarySession, Quotas::default());
-/// let message = Outgoing {
-///     addressing: Addressing::Wsa10,
-///     action: "urn:calculator/Add".into(),
-///     message_id: None,
-///     relates_to: None,
-///     to: None,
-///     headers: Vec::new(),
-///     body: Ok(Some(Element::new("urn:calculator", "Add").child("n1", 1))),
-/// };
+/// let body = Element::new("urn:calculator", "Add").child("n1", 1);
+/// let message = Outgoing::new("urn:calculator/Add", body);
 /// let (mut first, mut second) = (Vec::new(), Vec::new());
 /// encoder.encode(&message, &mut first)?;
 /// encoder.encode(&message, &mut second)?;

@@ -33,6 +33,7 @@ pub enum Code {
 
 /// What a service answers when it cannot give a reply ([SOAP 1.2 Part 1] section 5.4, [SOAP 1.1] section 4.4).
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct MessageFault {
     /// Whose fault it is.
     pub code: Code,

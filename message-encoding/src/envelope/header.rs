@@ -23,6 +23,7 @@ use super::element::Element;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Header {
     /// What it says, without the attributes that are SOAP's.
     pub element: Element,

@@ -15,6 +15,7 @@ use crate::value::{Uuid, XML_SPACE};
 
 /// Where the headers of a message are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Addressing {
     /// WS-Addressing 1.0 (`http://www.w3.org/2005/08/addressing`).
     Wsa10,

@@ -56,6 +56,7 @@ impl<'r> Request<'r> {
 
 /// What a service answers.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Reply {
     /// What the body contains.
     pub body: Option<Element>,
