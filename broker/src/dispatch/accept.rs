@@ -1,4 +1,4 @@
-//! The accept loop: one thread, one epoll, every connection the broker holds but for relays.
+//! The accept loop: one thread, one epoll, every connection the broker holds but for relays. Long, so that the line is in one file.
 //!
 //! A connection whose preamble is there takes four system calls: accept4, recv(MSG_PEEK), sendmsg, close. It is never
 //! registered with epoll, nothing is allocated and no lock is taken for it.

@@ -6,6 +6,8 @@
 //! One thread, one epoll, edge-triggered. An idle connection costs it nothing but its entry. Whoever brings a connection
 //! registers the sockets, and their first event makes the loop look into its inbox: no other wake-up is needed.
 
+mod relay;
+
 use std::collections::{HashMap, VecDeque};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,10 +18,10 @@ use std::{fmt, io, thread};
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown, sockopt};
+use rustix::net::sockopt;
 
-use super::bridge::Expected;
-use super::circle::Noted;
+use self::relay::{From, Relay};
+pub(crate) use self::relay::{Joined, Own};
 use super::pump::{Moved, Pool, Pump};
 use crate::connection::{Connection, Seen};
 use crate::failure::Part;
@@ -63,48 +65,6 @@ pub(crate) struct Relays {
     /// `None` when the thread has ended.
     inbox: Mutex<Option<Vec<(u64, Relay)>>>,
     next: AtomicU64,
-}
-
-/// A connection to be relayed: two non-blocking sockets.
-#[derive(Debug)]
-pub(crate) struct Joined {
-    /// Nothing was read from it.
-    pub(crate) initiator: Connection,
-    /// Connected, or about to be.
-    pub(crate) back_end: OwnedFd,
-    /// For whom it was.
-    pub(crate) holder: Holder,
-    pub(crate) own: Option<Box<Own>>,
-}
-
-/// What is known of a connection to a back-end at its other end, as long as it is there.
-#[derive(Debug)]
-pub(crate) enum Own {
-    /// The broker itself is the back-end, for a worker of the other family.
-    Bridge(#[expect(dead_code, reason = "ends with it")] Expected),
-    /// It stays on this machine.
-    Relay(#[expect(dead_code, reason = "ends with it")] Noted),
-}
-
-/// A relayed connection.
-#[derive(Debug)]
-struct Relay {
-    joined: Joined,
-    seen: Seen,
-    /// Until the back-end's socket is connected nothing is read from the initiator.
-    connecting: bool,
-    broken: bool,
-    /// How often it was looked at since something moved.
-    looks: u8,
-    up: Pump,
-    down: Pump,
-}
-
-/// A direction, by where its octets come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum From {
-    Initiator,
-    BackEnd,
 }
 
 /// The state of the thread.
@@ -191,51 +151,6 @@ impl Relays {
         let seen = Seen::of(&joined.initiator);
         inbox.push((id, Relay { joined, seen, connecting: true, broken: false, looks: 0, up, down }));
         Ok(())
-    }
-}
-
-impl From {
-    fn token(self, id: u64) -> epoll::EventData {
-        epoll::EventData::new_u64(id << 1 | u64::from(self == Self::BackEnd))
-    }
-
-    fn of(token: u64) -> (u64, Self) {
-        (token >> 1, if token & 1 == 0 { Self::Initiator } else { Self::BackEnd })
-    }
-
-    fn other(self) -> Self {
-        match self {
-            Self::Initiator => Self::BackEnd,
-            Self::BackEnd => Self::Initiator,
-        }
-    }
-}
-
-impl Relay {
-    fn pump(&mut self, from: From) -> &mut Pump {
-        match from {
-            From::Initiator => &mut self.up,
-            From::BackEnd => &mut self.down,
-        }
-    }
-
-    fn run(&mut self, from: From, pool: &mut Pool) -> Moved {
-        let Self { joined, up, down, .. } = self;
-        let (initiator, back_end) = (joined.initiator.as_fd(), joined.back_end.as_fd());
-        let moved = match from {
-            From::Initiator => up.run(initiator, back_end, pool),
-            From::BackEnd => down.run(back_end, initiator, pool),
-        };
-        if moved == Moved::End {
-            // The other side may be gone already; then nobody misses it.
-            let _ = match from {
-                From::BackEnd => shutdown(&joined.initiator, Shutdown::Write),
-                // Both ends are there: the back-end's socket is about to be closed.
-                From::Initiator if down.ended() => Ok(()),
-                From::Initiator => shutdown(&joined.back_end, Shutdown::Write),
-            };
-        }
-        moved
     }
 }
 

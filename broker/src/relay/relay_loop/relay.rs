@@ -1,0 +1,99 @@
+//! A relayed connection: two sockets, and a pump for each direction.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll;
+use rustix::net::{Shutdown, shutdown};
+
+use crate::connection::{Connection, Seen};
+use crate::relay::bridge::Expected;
+use crate::relay::circle::Noted;
+use crate::relay::pump::{Moved, Pool, Pump};
+use crate::routes::holder::Holder;
+
+/// A connection to be relayed: two non-blocking sockets.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// Nothing was read from it.
+    pub(crate) initiator: Connection,
+    /// Connected, or about to be.
+    pub(crate) back_end: OwnedFd,
+    /// For whom it was.
+    pub(crate) holder: Holder,
+    pub(crate) own: Option<Box<Own>>,
+}
+
+/// What is known of a connection to a back-end at its other end, as long as it is there.
+#[derive(Debug)]
+pub(crate) enum Own {
+    /// The broker itself is the back-end, for a worker of the other family.
+    Bridge(#[expect(dead_code, reason = "ends with it")] Expected),
+    /// It stays on this machine.
+    Relay(#[expect(dead_code, reason = "ends with it")] Noted),
+}
+
+/// A relayed connection.
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub(super) joined: Joined,
+    pub(super) seen: Seen,
+    /// Until the back-end's socket is connected nothing is read from the initiator.
+    pub(super) connecting: bool,
+    pub(super) broken: bool,
+    /// How often it was looked at since something moved.
+    pub(super) looks: u8,
+    pub(super) up: Pump,
+    pub(super) down: Pump,
+}
+
+/// A direction, by where its octets come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    Initiator,
+    BackEnd,
+}
+
+impl From {
+    pub(super) fn token(self, id: u64) -> epoll::EventData {
+        epoll::EventData::new_u64(id << 1 | u64::from(self == Self::BackEnd))
+    }
+
+    pub(super) fn of(token: u64) -> (u64, Self) {
+        (token >> 1, if token & 1 == 0 { Self::Initiator } else { Self::BackEnd })
+    }
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Initiator => Self::BackEnd,
+            Self::BackEnd => Self::Initiator,
+        }
+    }
+}
+
+impl Relay {
+    pub(super) fn pump(&mut self, from: From) -> &mut Pump {
+        match from {
+            From::Initiator => &mut self.up,
+            From::BackEnd => &mut self.down,
+        }
+    }
+
+    pub(super) fn run(&mut self, from: From, pool: &mut Pool) -> Moved {
+        let Self { joined, up, down, .. } = self;
+        let (initiator, back_end) = (joined.initiator.as_fd(), joined.back_end.as_fd());
+        let moved = match from {
+            From::Initiator => up.run(initiator, back_end, pool),
+            From::BackEnd => down.run(back_end, initiator, pool),
+        };
+        if moved == Moved::End {
+            // The other side may be gone already; then nobody misses it.
+            let _ = match from {
+                From::BackEnd => shutdown(&joined.initiator, Shutdown::Write),
+                // Both ends are there: the back-end's socket is about to be closed.
+                From::Initiator if down.ended() => Ok(()),
+                From::Initiator => shutdown(&joined.back_end, Shutdown::Write),
+            };
+        }
+        moved
+    }
+}
