@@ -1,12 +1,10 @@
 //! What the accept loop leaves to tokio, because it takes time: slow connections to back-ends, and the ends of others.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -15,7 +13,8 @@ use crate::command::Job;
 use crate::config::RelayTo;
 use crate::connection::Connection;
 use crate::control::registrar::Registrar;
-use crate::dispatch::back_end::{begin, join, not_relayed};
+use crate::dial::dial;
+use crate::dispatch::back_end::{RelayRoom, begin, join, not_relayed};
 use crate::dispatch::refuse::shut_down;
 use crate::relay::relay_loop::CONNECT_TIME;
 use crate::routes::holder::{Holder, StaticRoute};
@@ -98,24 +97,38 @@ pub(crate) async fn run(mut inbox: Inbox, registrar: Registrar) {
 }
 
 async fn relay(mut held: Waiting, route: Arc<StaticRoute>) {
-    let connected = timeout(CONNECT_TIME, wait_for(&route.to)).await;
+    let connected = match &route.to {
+        RelayTo::Name(name) => connect_to_name(name, &held.shared).await,
+        to => connect_when_there_is_room(to).await,
+    };
     let Some(initiator) = held.initiator.take() else { return };
-    match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+    match connected {
         Ok(back_end) => join(&held.shared, initiator, back_end, route),
         Err(error) => not_relayed(&held.shared, initiator, Holder::Route(route), error),
     }
 }
 
-async fn wait_for(to: &RelayTo) -> io::Result<OwnedFd> {
-    if let RelayTo::Name(name) = to {
-        let stream = TcpStream::connect(name.as_str()).await?;
-        stream.set_nodelay(true)?;
-        return Ok(stream.into_std()?.into());
-    }
-    loop {
-        match begin(to)? {
-            Some(back_end) => return Ok(back_end),
-            None => sleep(RETRY).await,
+/// An attempt beside another takes a descriptor more, and counts as a relay of its own meanwhile.
+async fn connect_to_name(name: &str, shared: &Arc<Shared>) -> Result<OwnedFd, String> {
+    let stream = dial(name, CONNECT_TIME, || RelayRoom::take(shared)).await?;
+    stream
+        .set_nodelay(true)
+        .and_then(|()| stream.into_std())
+        .map(OwnedFd::from)
+        .map_err(|error| error.to_string())
+}
+
+/// A Unix socket whose queue was full.
+async fn connect_when_there_is_room(to: &RelayTo) -> Result<OwnedFd, String> {
+    let begun = async {
+        loop {
+            match begin(to) {
+                Ok(Some(back_end)) => return Ok(back_end),
+                Ok(None) => sleep(RETRY).await,
+                Err(error) => return Err(error.to_string()),
+            }
         }
-    }
+    };
+    let in_time = timeout(CONNECT_TIME, begun).await;
+    in_time.unwrap_or_else(|_| Err(format!("its queue was full for {} s", CONNECT_TIME.as_secs())))
 }

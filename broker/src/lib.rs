@@ -12,6 +12,7 @@ mod command;
 mod config;
 mod connection;
 mod control;
+mod dial;
 mod dispatch;
 mod error;
 mod failure;

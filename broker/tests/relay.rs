@@ -3,13 +3,14 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use common::{Broker, Told, address, ask, connect, eventually, fault, free_port, preamble, skip, told};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use rustix::net::{AddressFamily, SocketType};
 
 fn route(port: u16, relay: &str) -> String {
     format!("[[route]]\naddress = '{}'\nrelay = '{relay}'\n", address(port, "legacy"))
@@ -97,6 +98,42 @@ fn no_back_end_is_a_failed_dispatch() {
         assert_eq!(told(&mut ask(port, "legacy")), fault("ConnectionDispatchFailed"));
     }
     broker.settles_at(before);
+}
+
+/// In a mount namespace of its own with another `/etc/hosts`.
+#[test]
+fn a_name_whose_first_address_says_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = folder.path().join("hosts");
+    std::fs::write(&hosts, "127.0.0.3 bh\n127.0.0.4 bh\n").unwrap();
+    let enter = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    let in_namespace = |program: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", enter]).arg(&hosts).arg(program);
+        command
+    };
+    let resolved = in_namespace("getent").args(["ahosts", "bh"]).output();
+    if !resolved.is_ok_and(|output| output.stdout.starts_with(b"127.0.0.3 ")) {
+        return skip("mount namespace", "run the tests where users may make one (unshare --user --mount)");
+    }
+    // A listener with room for one, which is taken: whoever else connects hears nothing.
+    let silent = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&silent, &SocketAddr::from(([127, 0, 0, 3], 0))).unwrap();
+    rustix::net::listen(&silent, 0).unwrap();
+    let at: SocketAddr = rustix::net::getsockname(&silent).unwrap().try_into().unwrap();
+    let _first = TcpStream::connect(at).unwrap();
+    let backend = TcpListener::bind(("127.0.0.4", at.port())).unwrap();
+
+    let port = free_port();
+    let file = folder.path().join("broker.toml");
+    std::fs::write(&file, route(port, &format!("bh:{}", at.port()))).unwrap();
+    let command = in_namespace(env!("CARGO_BIN_EXE_broker"));
+    let broker = Broker::start_by(command, &["--config", file.to_str().unwrap()]);
+    let mut client = ask(port, "legacy");
+    std::thread::spawn(move || accept(&backend).write_all(b"hello"));
+    let mut answer = [0; 5];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"hello", "{}", broker.log());
 }
 
 #[test]

@@ -97,6 +97,21 @@ fn may_relay(shared: &Shared) -> bool {
     before < shared.descriptors.relays
 }
 
+/// Room that an attempt beside another takes until it is over.
+pub(crate) struct RelayRoom(Arc<Shared>);
+
+impl RelayRoom {
+    pub(crate) fn take(shared: &Arc<Shared>) -> Option<Self> {
+        may_relay(shared).then(|| Self(Arc::clone(shared)))
+    }
+}
+
+impl Drop for RelayRoom {
+    fn drop(&mut self) {
+        self.0.relayed.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The connection to a back-end is established, or about to be.
 pub(crate) fn join(shared: &Shared, initiator: Connection, back_end: OwnedFd, route: Arc<StaticRoute>) {
     let own = shared.under_way.note(&back_end, &route.to).map(Own::Relay).map(Box::new);
