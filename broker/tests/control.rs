@@ -3,8 +3,8 @@
 mod common;
 
 use common::{
-    Broker, Raw, Strace, Worker, address, answer, ask, fault, free_port, installed, is_root, reason, serve,
-    told,
+    Broker, Raw, Strace, Worker, address, answer, ask, eventually, fault, free_port, installed, is_root,
+    reason, serve, skip, told,
 };
 use serde_json::{Value, json};
 
@@ -102,7 +102,7 @@ fn malformed_is_answered_and_ends_the_connection() {
         let (reply, descriptors) = control.receive().unwrap();
         assert_eq!((reason(&reply).as_str(), descriptors.len()), ("malformed", 0));
         assert!(control.receive().is_none(), "{}", octets.escape_ascii());
-        common::eventually(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), || broker.log());
+        eventually(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), || broker.log());
     }
 }
 
@@ -152,7 +152,7 @@ fn all_addresses_or_none() {
     assert!(std::net::TcpStream::connect(("127.0.0.1", free)).is_err());
     drop(owner);
     // A process that another test starts just now may still have a copy of it.
-    common::eventually(
+    eventually(
         || control.ask(&register(&[address(free, "x"), address(taken, "x")])).0["registered"].is_object(),
         || broker.log(),
     );
@@ -220,6 +220,39 @@ fn a_conflict_is_told_in_printable_characters() {
     assert!(message.contains("[31mb (pid") && !message.contains(char::is_control), "{message:?}");
 }
 
+/// As in a container: the kernel tells the broker no number of a process outside.
+#[test]
+fn a_worker_in_another_pid_namespace_has_no_number() {
+    let in_namespace = |program: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child", program]);
+        command
+    };
+    if !in_namespace("true").status().is_ok_and(|status| status.success()) {
+        return skip("PID namespace", "run the tests where users may make one (unshare --user --pid)");
+    }
+    let mut broker = Broker::start_by(in_namespace(env!("CARGO_BIN_EXE_broker")), &[]);
+    let port = free_port();
+    let worker = Worker::register(&broker, &[address(port, "x")]);
+    for (asked, written) in [("x", String::new()), ("X", format!(", as {}", address(port, "x")))] {
+        let (reply, _) = Raw::connect(&broker.control()).ask(&register(&[address(port, asked)]));
+        let said = format!(
+            "{} is already registered{written} by a program in another PID namespace",
+            address(port, asked)
+        );
+        assert_eq!(reply["refused"]["message"], said);
+    }
+    drop(worker);
+    eventually(|| broker.log().contains("registration ended"), || broker.log());
+    assert!(broker.log().contains("registered registration=1 uid=0"), "{}", broker.log());
+    assert!(!broker.log().contains("pid=0") && !broker.log().contains("pid 0"), "{}", broker.log());
+    // unshare does not pass a signal on.
+    let children = format!("/proc/{0}/task/{0}/children", broker.pid());
+    let inner = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    common::signal(inner, rustix::process::Signal::TERM);
+    assert!(broker.ends());
+}
+
 /// It may mean to look into every process of the machine, and others wait behind each request of the registry.
 #[test]
 fn whose_a_port_is_the_registry_does_not_look_up() {
@@ -237,7 +270,7 @@ fn whose_a_port_is_the_registry_does_not_look_up() {
     let (conflict, _) = control.ask(&register(&[free]));
     let trace = strace.end();
     let own = format!("(pid {})", std::process::id());
-    for (reply, said) in [(in_use, "address already in use: "), (conflict, " is already registered, as ")] {
+    for (reply, said) in [(in_use, "address already in use: "), (conflict, " is already registered by ")] {
         let message = reply["refused"]["message"].as_str().unwrap();
         assert!(message.contains(said) && message.contains(&own), "{message}");
     }

@@ -29,6 +29,12 @@ fn the_back_end_sees_the_whole_stream() {
     let backend = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free_port();
     let broker = Broker::configured(&route(port, &backend.local_addr().unwrap().to_string()), &[]);
+    let named = format!(
+        "static route {} (strong_wildcard): relayed to {}",
+        address(port, "legacy"),
+        backend.local_addr().unwrap()
+    );
+    assert!(broker.log().contains(&named), "{}", broker.log());
     let before = broker.steady_descriptors();
     let mut client = ask(port, "legacy/x");
     client.write_all(b"more").unwrap();

@@ -30,9 +30,9 @@ impl Drop for Running {
     }
 }
 
-fn run(control: &Path) -> Running {
+fn run(control: &Path, more: &[&str]) -> Running {
     let mut command = Command::new(BROKER);
-    command.arg("--control").arg(control).stderr(Stdio::null());
+    command.arg("--control").arg(control).args(more).stderr(Stdio::null());
     let running = Running(command.spawn().expect("the broker starts"));
     let deadline = Instant::now() + Duration::from_secs(60);
     while ControlConnection::connect(control).is_err() {
@@ -52,7 +52,7 @@ fn a_configuration_answers() {
     let arguments = ["--config", file.to_str().expect("UTF-8"), "--local", "127.0.0.1:808", "-"];
     let vias = b"net.tcp://any/orders/7\nnet.tcp://srv1:808/a/b/c?q\nnet.tcp://srv1/a\n*\n";
     let answers = "net.tcp://LOCALHOST/Orders/\nnet.tcp://srv1/a/b\nEndpointNotFound\n\
-        reset: the URI has no valid scheme\n";
+        EndpointNotFound: the URI has no valid scheme\n";
     assert_eq!(route(&arguments, vias), (answers.to_owned(), false));
     // Where a client of this machine would come from is the default.
     for options in [&arguments[..4], &arguments[..2]] {
@@ -74,7 +74,7 @@ fn a_configuration_answers() {
 fn a_running_broker_answers() {
     let folder = tempfile::tempdir().expect("a folder");
     let control = folder.path().join("control");
-    let _running = run(&control);
+    let _running = run(&control, &[]);
     let mut worker = ControlConnection::connect(&control).expect("a broker");
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
@@ -90,10 +90,15 @@ fn a_running_broker_answers() {
     assert_eq!(
         ask("127.0.0.1", vias),
         format!(
-            "net.tcp://localhost:{port}/Calc\nEndpointNotFound\nreset: the Via is not UTF-8\n\
+            "net.tcp://localhost:{port}/Calc\nEndpointNotFound\nEndpointNotFound: the Via is not UTF-8\n\
              net.tcp://localhost:{port}/Calc\n"
         )
     );
+    let (explained, _) =
+        route(&["--control", control, "--local", &format!("127.0.0.1:{port}"), "net.tcp://h/calc"], b"");
+    let program = std::fs::read_to_string("/proc/self/comm").expect("a name");
+    let who = format!("handed to: {} (pid {}), registration {id}", program.trim_end(), std::process::id());
+    assert!(explained.trim_end().ends_with(&who), "{explained}");
     for ip in ["192.0.2.5", "[::1]"] {
         let refused = ask(ip, b"net.tcp://any/calc/add\n");
         assert_eq!(refused, "connection refused\n", "nobody listens there");
@@ -114,6 +119,33 @@ fn a_running_broker_answers() {
     worker.unregister(other).expect("unregistered");
     worker.unregister(id).expect("unregistered");
     assert_eq!(ask("127.0.0.1", b"net.tcp://any/calc/add\n"), "connection refused\n");
+}
+
+/// What it sends, not what another broker would.
+#[test]
+fn a_running_broker_says_what_it_answers_to_what_is_no_via() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = "x".repeat(70_000);
+    for (compatibility, not_found, too_long) in
+        [("default", "EndpointNotFound", "ViaTooLong"), ("smsvchost", "reset", "reset")]
+    {
+        let control = folder.path().join(compatibility);
+        let file = folder.path().join("broker.toml");
+        std::fs::write(&file, format!("compatibility = '{compatibility}'\n")).expect("written");
+        let _running = run(&control, &["--compatibility", compatibility]);
+        for source in [["--control", control.to_str().unwrap()], ["--config", file.to_str().unwrap()]] {
+            for (via, answer) in [
+                ("foo", format!("{not_found}: the URI has no valid scheme")),
+                ("", format!("{not_found}: the URI is empty")),
+                (&long, format!("{too_long}: the Via has more than 2048 octets")),
+            ] {
+                let (explained, found) = route(&[&source[..], &[via]].concat(), b"");
+                assert!(!found && explained.starts_with(&format!("{answer}\n")), "{source:?} {explained}");
+                let line = route(&[&source[..], &["-"]].concat(), format!("{via}\n").as_bytes());
+                assert_eq!(line, (format!("{answer}\n"), false));
+            }
+        }
+    }
 }
 
 #[test]

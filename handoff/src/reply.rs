@@ -10,17 +10,32 @@ use crate::message::{Malformed, only_known, parse_id, parse_object};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Routed {
-    /// The registered address it would go to, as registered.
+    /// The registered address it would go to, as registered. Without it, and without the next three, the answer is
+    /// EndpointNotFound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Whether the Via is no valid URI: the original service resets such a connection. Without this and without
-    /// an address the answer is EndpointNotFound.
+    /// Whether it would be reset: the Via is none, and the broker's `compatibility` is `smsvchost`.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub reset: bool,
+    /// The fault it would be answered with because the Via is none: the last segment of the fault's URI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// Whether the broker listens on no such local address and port: there is no connection to begin with, unless another
     /// program listens there.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub not_listening: bool,
+    /// The number of the registration that has the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<u64>,
+    /// The process that has registered it, if the broker can see into its PID namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// The name of that process's program, as the kernel knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// The back-end of the static route that has the address, as in the broker's configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<String>,
     /// Why, for an operator.
     #[serde(default)]
     pub message: String,
@@ -37,7 +52,12 @@ impl Routed {
         Self { message: message.into(), ..Self::default() }
     }
 
-    /// The Via is no valid URI.
+    /// The Via is none, and answered with this fault.
+    pub fn fault(fault: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { fault: Some(fault.into()), ..Self::nowhere(message) }
+    }
+
+    /// The Via is none, and the connection reset.
     pub fn reset(message: impl Into<String>) -> Self {
         Self { reset: true, ..Self::nowhere(message) }
     }
@@ -215,12 +235,27 @@ mod tests {
             r#"{"routed":{"address":"net.tcp://h/a","message":"m"}}"#
         );
         let reset = Routed { reset: true, message: "m".into(), ..Routed::default() };
+        let who = Routed {
+            address: Some("a".into()),
+            registration: Some(7),
+            pid: Some(4711),
+            program: Some("dotnet".into()),
+            ..Routed::default()
+        };
+        assert_eq!(
+            Reply::Routed(who.clone()).to_json(),
+            r#"{"routed":{"address":"a","message":"","pid":4711,"program":"dotnet","registration":7}}"#
+        );
+        let fault =
+            Routed { fault: Some("ViaTooLong".into()), relay: Some("h:1".into()), ..Routed::default() };
         for reply in [
             Reply::Registered { id: 0 },
             Reply::Refused(refused),
             Reply::Unregistered { id: 9 },
             Reply::Routed(routed),
             Reply::Routed(reset),
+            Reply::Routed(who),
+            Reply::Routed(fault),
         ] {
             assert_eq!(Reply::parse(reply.to_json().as_bytes()), Ok(reply));
         }

@@ -13,7 +13,7 @@ use handoff::{ControlConnection, Route, Routed};
 use router::Via;
 
 use crate::config::{Compatibility, Config};
-use crate::control::lookup::{Asked, LONGEST_VIA, lookup_via};
+use crate::control::lookup::{Asked, LONGEST_VIA, lookup};
 use crate::control::ports::{covers, wanted};
 use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::table::{Bound, Table, Target};
@@ -118,7 +118,8 @@ fn explain(
     let (local, routed) = source.route(via, local)?;
     writeln!(output, "{}", line(&routed))?;
     let asked = Asked::from(via);
-    if let Some(via) = asked.parse().ok().filter(|via| via.is_net_tcp() && !routed.reset) {
+    let is_none = routed.reset || routed.fault.is_some();
+    if let Some(via) = asked.parse().ok().filter(|via| via.is_net_tcp() && !is_none) {
         writeln!(output, "  canonical Via: net.tcp://{}:{}{}", via.host(), via.port(), via.path())?;
         if via.wildcard_path() != via.path() {
             writeln!(output, "  path for wildcard addresses, query included: {}", via.wildcard_path())?;
@@ -126,6 +127,9 @@ fn explain(
     }
     writeln!(output, "  accepted on: {local}")?;
     writeln!(output, "  because: {}", printable(&routed.message))?;
+    if let Some(who) = who(&routed) {
+        writeln!(output, "  {who}")?;
+    }
     output.flush()?;
     Ok(routed.address.is_some())
 }
@@ -184,27 +188,18 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
 impl Source {
     /// The answer, and for which local address it is.
     fn route(&mut self, via: &[u8], local: Option<SocketAddr>) -> Result<(SocketAddr, Routed)> {
-        let asked = Asked::from(via);
-        let parsed = match self {
-            Self::Configuration(of) => asked.parse_by(of.compatibility),
-            // It knows best how it takes what is not UTF-8.
-            Self::Broker(_) => asked.parse(),
-        };
-        let parsed = match parsed {
-            Ok(parsed) => parsed,
-            Err(message) => {
-                let local = local.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 808).into());
-                return Ok((local, Routed::reset(message)));
-            }
-        };
-        let local = local.unwrap_or_else(|| usual_local(&parsed));
+        // More than is needed to see that it is too long would not fit into a request.
+        let asked = Asked::from(&via[..via.len().min(LONGEST_VIA + 1)]);
+        let usual =
+            || asked.parse().map_or_else(|_| (Ipv4Addr::LOCALHOST, 808).into(), |via| usual_local(&via));
+        let local = local.unwrap_or_else(usual);
+        let mut route = Route::new(asked.text.to_string(), local);
+        route.not_utf8 = asked.not_utf8;
         let routed = match self {
-            Self::Configuration(of) => lookup_via(&of.table, &parsed, local, |at| covers(of.open.iter(), at)),
-            Self::Broker(broker) => {
-                let mut route = Route::new(asked.text, local);
-                route.not_utf8 = asked.not_utf8;
-                broker.route(&route)?
+            Self::Configuration(of) => {
+                lookup(&of.table, of.compatibility, &route, |at| covers(of.open.iter(), at))
             }
+            Self::Broker(broker) => broker.route(&route)?,
         };
         Ok((local, routed))
     }
@@ -212,12 +207,26 @@ impl Source {
 
 /// The answer as one line.
 fn line(routed: &Routed) -> String {
-    match &routed.address {
-        Some(address) => printable(address),
-        None if routed.reset => format!("reset: {}", printable(&routed.message)),
-        None if routed.not_listening => "connection refused".to_owned(),
-        None => "EndpointNotFound".to_owned(),
+    match (&routed.address, &routed.fault) {
+        (Some(address), _) => printable(address),
+        (None, Some(fault)) => format!("{}: {}", printable(fault), printable(&routed.message)),
+        (None, None) if routed.reset => format!("reset: {}", printable(&routed.message)),
+        (None, None) if routed.not_listening => "connection refused".to_owned(),
+        (None, None) => "EndpointNotFound".to_owned(),
     }
+}
+
+/// Who gets the connection.
+fn who(routed: &Routed) -> Option<String> {
+    if let Some(relay) = &routed.relay {
+        return Some(format!("relayed to: {}, by a static route", printable(relay)));
+    }
+    let registration = routed.registration?;
+    let program = match (&routed.program, routed.pid) {
+        (Some(program), Some(pid)) => format!("{} (pid {pid})", printable(program)),
+        _ => "a program in another PID namespace".to_owned(),
+    };
+    Some(format!("handed to: {program}, registration {registration}"))
 }
 
 /// A text without characters that could end a line or command a terminal.
@@ -264,13 +273,13 @@ mod tests {
         input.extend_from_slice(b"net.tcp://u@h/\nnet.tcp://h/CALC");
         assert_eq!(
             answers(&input),
-            "net.tcp://LocalHost:9000/Calc\nnet.tcp://srv1:9000/x\nEndpointNotFound\nreset: the URI is empty\n\
-             reset: the Via is not UTF-8\nnet.tcp://LocalHost:9000/Calc\nEndpointNotFound\n\
-             reset: the scheme cannot carry a port\nEndpointNotFound\nreset: the Via has more than 2048 octets\n\
-             reset: the URI has user information, which net.tcp does not allow\nnet.tcp://LocalHost:9000/Calc\n"
+            "net.tcp://LocalHost:9000/Calc\nnet.tcp://srv1:9000/x\nEndpointNotFound\nEndpointNotFound: the URI is empty\n\
+             EndpointNotFound: the Via is not UTF-8\nnet.tcp://LocalHost:9000/Calc\nEndpointNotFound\n\
+             EndpointNotFound: the scheme cannot carry a port\nEndpointNotFound\nViaTooLong: the Via has more than 2048 octets\n\
+             EndpointNotFound: the URI has user information, which net.tcp does not allow\nnet.tcp://LocalHost:9000/Calc\n"
         );
         assert_eq!(answers(b""), "");
-        assert_eq!(answers(b"\n"), "reset: the URI is empty\n");
+        assert_eq!(answers(b"\n"), "EndpointNotFound: the URI is empty\n");
     }
 
     /// The original matches what is not UTF-8 as U+FFFD.
@@ -278,7 +287,7 @@ mod tests {
     fn what_is_not_utf8_is_replaced_where_the_original_replaces_it() {
         const ROUTES: &str = "[[route]]\naddress = 'net.tcp://h:9000/%EF%BF%BD'\nrelay = '127.0.0.1:9101'\n";
         for (compatibility, first, longest) in [
-            ("default", "reset: the Via is not UTF-8\n", "reset: the Via is not UTF-8"),
+            ("default", "EndpointNotFound: the Via is not UTF-8\n", "EndpointNotFound: the Via is not UTF-8"),
             (
                 "smsvchost",
                 "net.tcp://h:9000/%EF%BF%BD\n  canonical Via: ",
@@ -302,7 +311,7 @@ mod tests {
     fn the_longest_via_is_still_one() {
         let via = |octets: usize| format!("net.tcp://h/calc/{}", "x".repeat(octets - 17));
         assert_eq!(answers(via(2048).as_bytes()), "net.tcp://LocalHost:9000/Calc\n");
-        assert_eq!(answers(via(2049).as_bytes()), "reset: the Via has more than 2048 octets\n");
+        assert_eq!(answers(via(2049).as_bytes()), "ViaTooLong: the Via has more than 2048 octets\n");
     }
 
     #[test]
@@ -317,7 +326,7 @@ mod tests {
             explained("net.tcp://SRV9/a/../calc/add?x", "192.0.2.9:9000"),
             "net.tcp://LocalHost:9000/Calc\n  canonical Via: net.tcp://srv9:808/calc/add\n  \
              path for wildcard addresses, query included: /calc/add%3Fx\n  accepted on: 192.0.2.9:9000\n  \
-             because: strong_wildcard: the port of the connection and 1 segment of the path match\n"
+             because: strong_wildcard: the port of the connection and 1 segment of the path match\n  relayed to: 127.0.0.1:9101, by a static route\n"
         );
         assert_eq!(
             explained("net.tcp://h/y/z", "192.0.2.9:9000"),
@@ -326,7 +335,7 @@ mod tests {
         );
         assert_eq!(
             explained("calc", "192.0.2.9:9000"),
-            "reset: the URI has no valid scheme\n  accepted on: 192.0.2.9:9000\n  because: the URI has no valid scheme\n"
+            "EndpointNotFound: the URI has no valid scheme\n  accepted on: 192.0.2.9:9000\n  because: the URI has no valid scheme\n"
         );
     }
 

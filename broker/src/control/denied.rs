@@ -5,7 +5,7 @@ use handoff::{Refused, RefusedReason};
 use router::Prefix;
 
 use crate::listening::ListenError;
-use crate::listening::owner::program_of;
+use crate::listening::owner::process;
 
 /// See the module.
 #[derive(Debug)]
@@ -38,13 +38,17 @@ impl Denied {
             Self::Known(refused) => refused,
             Self::NotOpened(address, error) => refused(reason, Some(&address), error.explained()),
             Self::Registered { address, existing, pid } => {
-                let program = program_of(pid);
-                let message =
-                    format!("{address} is already registered, as {existing} by {program} (pid {pid})");
+                let message = already_registered(&address, &existing, &process(pid));
                 refused(reason, Some(&address), message)
             }
         }
     }
+}
+
+/// The same address may be written in another way.
+pub(crate) fn already_registered(address: &str, existing: &str, by: &str) -> String {
+    let written = if address == existing { String::new() } else { format!(", as {existing}") };
+    format!("{address} is already registered{written} by {by}")
 }
 
 impl From<Refused> for Denied {

@@ -3,16 +3,19 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
+use framing_core::{DecodeError, Field};
 use handoff::{Route, Routed};
 use router::{HostNameComparison, Via};
 
 use crate::config::Compatibility;
-use crate::routes::table::{Choice, Found, Table};
+use crate::outcome::{Answer, Outcome};
+use crate::routes::holder::Holder;
+use crate::routes::table::{Choice, Found, Table, Target};
 
 /// A line that is longer than this is no Via, whatever is in it.
 pub(crate) const LONGEST_VIA: usize = 2048;
 
-/// The running broker's answer.
+/// The answer of a broker with this table.
 pub(crate) fn lookup(
     table: &Table,
     compatibility: Compatibility,
@@ -22,11 +25,19 @@ pub(crate) fn lookup(
     let asked = Asked { text: Cow::Borrowed(&route.via), not_utf8: route.not_utf8 };
     match asked.parse_by(compatibility) {
         Ok(via) => lookup_via(table, &via, route.local, listens_on),
-        Err(message) => Routed::reset(message),
+        Err((outcome, message)) => no_via(outcome, compatibility, message),
     }
 }
 
-pub(crate) fn lookup_via(
+/// What a connection is answered whose Via is none.
+fn no_via(outcome: Outcome, compatibility: Compatibility, message: String) -> Routed {
+    match outcome.answer(compatibility) {
+        Some(Answer::Fault(fault)) => Routed::fault(fault.to_string(), message),
+        _ => Routed::reset(message),
+    }
+}
+
+fn lookup_via(
     table: &Table,
     via: &Via<'_>,
     local: SocketAddr,
@@ -37,11 +48,10 @@ pub(crate) fn lookup_via(
         return Routed::not_listening(message);
     }
     match table.choose(via, local) {
-        Choice::Direct(target, found) => Routed::to(target.prefix.address(), because(found)),
+        Choice::Direct(target, found) => to(target, because(found)),
         Choice::Bridge(target, at, found) => {
             let at = SocketAddr::new(at, local.port());
-            let message = format!("{}, over a connection that the broker makes to {at}", because(found));
-            Routed::to(target.prefix.address(), message)
+            to(target, format!("{}, over a connection that the broker makes to {at}", because(found)))
         }
         Choice::None(miss) => Routed::nowhere(miss.to_string()),
         Choice::Unknown => {
@@ -49,6 +59,15 @@ pub(crate) fn lookup_via(
             Routed::nowhere(message)
         }
     }
+}
+
+fn to(target: &Target, message: String) -> Routed {
+    let mut routed = Routed::to(target.prefix.address(), message);
+    match &target.holder {
+        Holder::Worker(queue) => routed.registration = Some(queue.id()),
+        Holder::Route(route) => routed.relay = Some(route.to.to_string()),
+    }
+    routed
 }
 
 fn because(Found { mode, segments }: Found) -> String {
@@ -70,23 +89,28 @@ pub(crate) struct Asked<'a> {
 impl<'a> From<&'a [u8]> for Asked<'a> {
     fn from(octets: &'a [u8]) -> Self {
         let text = String::from_utf8_lossy(octets);
-        Self { not_utf8: matches!(text, Cow::Owned(_)), text }
+        // One that is too long is that first.
+        let not_utf8 = matches!(text, Cow::Owned(_)) && octets.len() <= LONGEST_VIA;
+        Self { not_utf8, text }
     }
 }
 
 impl Asked<'_> {
     /// As the original reads it.
-    pub(crate) fn parse(&self) -> Result<Via<'_>, String> {
+    pub(crate) fn parse(&self) -> Result<Via<'_>, (Outcome, String)> {
         if self.text.len() > LONGEST_VIA {
-            return Err(format!("the Via has more than {LONGEST_VIA} octets"));
+            let [octets, limit] =
+                [self.text.len(), LONGEST_VIA].map(|octets| u64::try_from(octets).unwrap_or(u64::MAX));
+            let too_long = DecodeError::TooLong { field: Field::Via, octets, limit };
+            return Err((too_long.into(), format!("the Via has more than {LONGEST_VIA} octets")));
         }
-        Via::parse(&self.text).map_err(|error| error.to_string())
+        Via::parse(&self.text).map_err(|error| (Outcome::InvalidVia, error.to_string()))
     }
 
     /// As a broker of this compatibility does.
-    pub(crate) fn parse_by(&self, compatibility: Compatibility) -> Result<Via<'_>, String> {
+    fn parse_by(&self, compatibility: Compatibility) -> Result<Via<'_>, (Outcome, String)> {
         if self.not_utf8 && compatibility == Compatibility::Default {
-            return Err("the Via is not UTF-8".to_owned());
+            return Err((Outcome::InvalidVia, "the Via is not UTF-8".to_owned()));
         }
         self.parse()
     }

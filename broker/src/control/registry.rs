@@ -14,7 +14,8 @@ use handoff::{
 };
 use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
 
-use super::denied::{Denied, refused};
+use super::denied::{Denied, already_registered, refused};
+use super::lookup::lookup;
 use super::ports::Ports;
 use super::quota::Quotas;
 use crate::command::Command;
@@ -98,7 +99,7 @@ impl Registry {
         for registration in ended {
             self.end(registration, "its worker has left");
         }
-        let addresses = &request.addresses;
+        let (addresses, pid) = (&request.addresses, seen(pid));
         tracing::info!(registration = id, pid, uid, ?addresses, "registered");
         Ok((id, theirs))
     }
@@ -114,7 +115,11 @@ impl Registry {
     /// Where a connection would go.
     pub(crate) fn route(&self, route: &handoff::Route) -> handoff::Routed {
         let Shared { table, compatibility, .. } = &*self.shared;
-        super::lookup::lookup(&table.load(), *compatibility, route, |local| self.ports.listens_on(local))
+        let mut routed = lookup(&table.load(), *compatibility, route, |local| self.ports.listens_on(local));
+        let registration = routed.registration.and_then(|id| self.registrations.get(&id));
+        let peer = registration.and_then(|of| of.peer.as_ref());
+        routed.pid = peer.and_then(|peer| seen(peer.credentials().pid));
+        routed
     }
 
     /// Adds a static route, which stays. Its port is opened when all are there, by [`Registry::open_route`]: nobody finds
@@ -141,6 +146,8 @@ impl Registry {
         if let Some(registration) = holders.next().and_then(|id| self.registrations.get_mut(&id)) {
             registration.open = open;
         }
+        let (address, mode) = (route.prefix.address(), route.prefix.mode());
+        tracing::info!("static route {address} ({mode}): relayed to {}", route.relay);
         self.ports.accept();
         Ok(())
     }
@@ -174,7 +181,7 @@ impl Registry {
         self.ports.release(&open);
         let reason = if self.shared.failures.are_over() { "the broker ends" } else { reason };
         let addresses: Vec<&str> = prefixes.iter().map(Prefix::address).collect();
-        let (pid, uid) = (credentials.map(|peer| peer.pid), credentials.map(|peer| peer.uid));
+        let (pid, uid) = (credentials.and_then(|peer| seen(peer.pid)), credentials.map(|peer| peer.uid));
         tracing::info!(registration = holder.id(), pid, uid, reason, ?addresses, "registration ended");
         if let Holder::Worker(queue) = holder {
             self.shared.commands.send(Command::Ended(queue));
@@ -323,6 +330,11 @@ fn parse(address: &str, mode: HostNameComparison) -> Result<Prefix, Refused> {
     Err(refused(reason, Some(address), message))
 }
 
+/// The number of a process, if the kernel tells it.
+fn seen(pid: u32) -> Option<u32> {
+    (pid != 0).then_some(pid)
+}
+
 /// Addresses for the log.
 fn shown(addresses: &[String]) -> String {
     match addresses {
@@ -338,6 +350,6 @@ fn conflict(prefix: &Prefix, existing: &Prefix, peer: Option<&Arc<AsyncControlPe
         let (address, existing) = (address.to_owned(), existing.to_owned());
         return Denied::Registered { address, existing, pid: peer.credentials().pid };
     }
-    let message = format!("{address} is already registered, as {existing} by the broker's configuration");
+    let message = already_registered(address, existing, "the broker's configuration");
     refused(RefusedReason::ConflictingRegistration, Some(address), message).into()
 }

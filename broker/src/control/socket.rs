@@ -24,6 +24,7 @@ use super::registrar::Registrar;
 use crate::command::Command;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::listening::owner::{process, program_of};
 use crate::shared::Shared;
 use crate::tally::{Kind, Tally};
 
@@ -150,7 +151,7 @@ pub(crate) async fn serve(
             let message = format!(
                 "user {uid} may not use this broker; its administrator admits a group with --control-group"
             );
-            shared.tally.count(DENIED, uid.into(), || format!("user {uid}, pid {pid}"));
+            shared.tally.count(DENIED, uid.into(), || format!("user {uid}, {}", process(pid)));
             refused(RefusedReason::AccessDenied, None, message)
         } else {
             match quotas.connect(uid) {
@@ -159,7 +160,7 @@ pub(crate) async fn serve(
                     continue;
                 }
                 Err(message) => {
-                    shared.tally.count(REFUSED, uid.into(), || format!("pid {pid}: {message}"));
+                    shared.tally.count(REFUSED, uid.into(), || format!("{}: {message}", process(pid)));
                     refused(RefusedReason::RegistrationQuotaExceeded, None, message)
                 }
             }
@@ -219,7 +220,8 @@ fn log_refusal(tally: &Tally, peer: &AsyncControlPeer, refused: &Refused) {
     tally.count(REFUSED, subject.finish(), || {
         let address =
             refused.address.as_ref().map(|address| format!(" address={address:?}")).unwrap_or_default();
-        format!("pid={pid} uid={uid} reason={}{address} message={:?}", refused.reason, refused.message)
+        let pid = if pid == 0 { String::new() } else { format!("pid={pid} ") };
+        format!("{pid}uid={uid} reason={}{address} message={:?}", refused.reason, refused.message)
     });
 }
 
@@ -258,7 +260,8 @@ impl Holding {
             Request::Route(route) => match Access::admits_administrator(peer) {
                 true => {
                     let route = route.clone();
-                    let routed = self.registrar.ask(move |registry| registry.route(&route)).await;
+                    let mut routed = self.registrar.ask(move |registry| registry.route(&route)).await;
+                    routed.program = routed.pid.map(program_of);
                     Ok((Reply::Routed(routed), None))
                 }
                 false => {

@@ -52,6 +52,14 @@ pub(crate) fn owner_of(inode: u64) -> Option<Owner> {
     })
 }
 
+/// The process at the other end of a socket, of which the kernel may not tell the number: `dotnet (pid 4711)`.
+pub(crate) fn process(pid: u32) -> String {
+    match pid {
+        0 => "a program in another PID namespace".to_owned(),
+        pid => Owner { pid, program: program_of(pid) }.to_string(),
+    }
+}
+
 /// The name of a process.
 pub(crate) fn program_of(pid: u32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
