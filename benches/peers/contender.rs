@@ -68,6 +68,15 @@ impl Kind {
         }
     }
 
+    /// The program that must be installed.
+    pub(crate) const fn program(self) -> Option<&'static str> {
+        match self {
+            Self::HaproxyTcp | Self::HaproxyUnix => Some("haproxy"),
+            Self::NginxTcp | Self::NginxUnix => Some("nginx"),
+            _ => None,
+        }
+    }
+
     /// Whether this is the floor that every ratio refers to.
     pub(crate) const fn is_reference(self) -> bool {
         matches!(self, Self::FloorDefer)

@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p benches --bin peers` builds the floor, starts every contender on loopback, checks that it
 //! routes by the Via, takes turns among them, and prints a table; `--svg FILE` draws it. Needs `cc`; HAProxy and nginx
-//! (with its stream and njs modules) are skipped with a line that says so when they are not installed.
+//! (with its stream and njs modules) are skipped with a line that says so when they are not installed, and
+//! `NET_TCP_REQUIRE_PEERS=1` makes that a failure.
 
 mod chart;
 mod contender;
@@ -78,12 +79,12 @@ fn compare(options: &Options) -> std::io::Result<()> {
     let place = start::Place::new(options.registrations)?;
     let mut rows = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|kind| wanted(&options.only, kind.name())) {
-        match place.start(kind) {
-            Ok(contender) => {
-                contender.check()?;
-                rows.push(Row::new(contender));
-            }
-            Err(error) => println!("skipped: {}: {error}", kind.name()),
+        if kind.program().is_none_or(test_peers::installed) {
+            let contender = place.start(kind).map_err(|error| {
+                std::io::Error::new(error.kind(), format!("{} does not start: {error}", kind.name()))
+            })?;
+            contender.check()?;
+            rows.push(Row::new(contender));
         }
     }
     for round in 0..=options.rounds {

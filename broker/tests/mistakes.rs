@@ -5,8 +5,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use common::{Broker, eventually, free_port, installed};
-use rustix::process::getuid;
+use common::{Broker, eventually, free_port, installed, is_root};
 
 /// What a broker that does not start says; with its status.
 fn said(folder: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
@@ -257,8 +256,7 @@ fn in_the_command_line() {
 /// Where the files are another's.
 #[test]
 fn without_the_right() {
-    if !getuid().is_root() || !installed("setpriv") {
-        println!("skipped: root can take rights away");
+    if !is_root() || !installed("setpriv") {
         return;
     }
     let program = common::copy_of_the_broker();

@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
 use common::{Broker, address, compile, free_port, installed};
+use test_peers::is_root;
 
 /// What is said on standard error by a program that starts others.
 #[track_caller]
@@ -72,8 +73,7 @@ fn a_set_user_id_child_is_said_and_any_other_is_not() {
     let child = folder.path().join("child");
     let started = || said(exec(&broker).args(["sh", "-c", "\"$0\"; true"]).arg(&child));
     assert_eq!(started(), "");
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: not root");
+    if !is_root() {
         return;
     }
     chown(&child, Some(65_534), None).unwrap();

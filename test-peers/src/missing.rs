@@ -41,6 +41,7 @@ pub fn installed(program: &str) -> bool {
     if !found {
         let package = match program {
             "mono" | "mcs" => "mono-mcs mono-runtime libmono-system-servicemodel4.0a-cil",
+            "nginx" => "nginx libnginx-mod-stream-js",
             "node" => "nodejs",
             "setpriv" => "util-linux",
             other => other,
