@@ -1,4 +1,4 @@
-//! The table of [MC-NBFS] section 2.2: string number `n` has id `2n`. Data, in the order of the specification.
+//! The table of [MC-NBFS] section 2.2: string number `n` has id `2n`. Data, in the order of the specification. Long, because it is a list.
 
 /// The 487 strings; the id on the wire is twice the index.
 #[rustfmt::skip]

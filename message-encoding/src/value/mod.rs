@@ -5,6 +5,7 @@ mod date_time;
 mod decimal;
 mod digits;
 mod error;
+mod list;
 mod number;
 mod time_span;
 mod uuid;
@@ -16,11 +17,12 @@ use core::fmt::Write;
 pub use date_time::{DateTime, DateTimeKind};
 pub use decimal::Decimal;
 pub use error::ValueError;
+pub use list::List;
 pub use time_span::TimeSpan;
 pub use uuid::Uuid;
 
 use crate::dictionary::Strings;
-use crate::record::{PrefixLetter, Record, Text};
+use crate::record::{PrefixLetter, Text};
 
 /// A qualified name's prefix, empty if there is none, and its local name.
 pub(crate) fn split_name(text: &str) -> (&str, &str) {
@@ -390,68 +392,5 @@ impl From<bool> for Value<'_> {
     }
 }
 
-/// The values of a list, in order.
-#[derive(Clone, Copy, Debug)]
-pub struct List<'a> {
-    octets: &'a [u8],
-    strings: Strings<'a>,
-}
-
-impl<'a> List<'a> {
-    /// The list whose text records are `octets`, which were read before.
-    pub(crate) const fn new(octets: &'a [u8], strings: Strings<'a>) -> Self {
-        Self { octets, strings }
-    }
-}
-
-impl<'a> Iterator for List<'a> {
-    type Item = Value<'a>;
-
-    fn next(&mut self) -> Option<Value<'a>> {
-        let (Record::Text { text, .. }, used) = Record::decode(self.octets).ok()? else { return None };
-        self.octets = &self.octets[used..];
-        Value::of(text, self.strings)
-    }
-}
-
-impl PartialEq for List<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.eq_by_value(*other)
-    }
-}
-
-impl List<'_> {
-    fn eq_by_value(self, other: List<'_>) -> bool {
-        let shown = |list: List<'_>| Value::List(list).text().map(Cow::into_owned);
-        shown(self) == shown(other)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use alloc::string::ToString;
-
-    use super::*;
-
-    #[test]
-    fn conversions_read_typed_values_and_texts_alike() {
-        assert_eq!(Value::from(" -7\n").to_i64(), Ok(-7));
-        assert_eq!(Value::Double(3.0).to_i64(), Ok(3));
-        assert_eq!(Value::Double(3.5).to_i64(), Err(ValueError::NotOfType("64-bit integer")));
-        assert_eq!(Value::from("1e2").to_f64(), Ok(100.0));
-        assert_eq!(Value::from("-INF").to_f64(), Ok(f64::NEG_INFINITY));
-        assert!(Value::from("infinity").to_f64().is_err());
-        assert!(Value::from("nan").to_f64().is_err());
-        assert_eq!(Value::Int(1).to_bool(), Ok(true));
-        assert_eq!(Value::from("AQI=").to_bytes().unwrap().as_ref(), [1, 2]);
-        let id = Uuid::from_octets([7; 16]);
-        assert_eq!(Value::from(Value::UniqueId(id).text().unwrap().as_ref()).to_uuid(), Ok(id));
-        assert_eq!(Value::UInt(u64::MAX).to_string_for_test(), u64::MAX.to_string());
-    }
-
-    impl Value<'_> {
-        fn to_string_for_test(self) -> String {
-            self.to_text().unwrap()
-        }
-    }
-}
+mod tests;

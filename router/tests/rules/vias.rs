@@ -1,4 +1,4 @@
-//! Random Vias, as unfriendly as they come.
+//! Random Vias, as unfriendly as they come. Long: what is unfriendly is listed.
 
 /// A small generator of numbers (splitmix64): the same seed gives the same Vias everywhere.
 pub(crate) struct Random(u64);
