@@ -1,4 +1,4 @@
-//! Which ports are open to whom, and which connections a registration may get.
+//! Which ports are open to whom, and which connections a registration may get. Long: one case after the other.
 
 mod common;
 

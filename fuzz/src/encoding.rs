@@ -1,4 +1,4 @@
-//! Oracles for message-encoding.
+//! Oracles for message-encoding. Long: one case after the other.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What a service answers: to whom, whatever is wrong with the request, and with which headers.
+//! What a service answers: to whom, whatever is wrong with the request, and with which headers. Long: one case after the other.
 
 use message_encoding::Quotas;
 use message_encoding::envelope::{

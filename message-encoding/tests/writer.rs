@@ -1,4 +1,4 @@
-//! The typed writer against .NET's: the same calls give the same octets.
+//! The typed writer against .NET's: the same calls give the same octets. Long: one case after the other.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What a program is told at `bind`, and what `broker exec` says before it runs one.
+//! What a program is told at `bind`, and what `broker exec` says before it runs one. Long: one case after the other.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Sessions over real sockets, on a port of one's own.
+//! Sessions over real sockets, on a port of one's own. Long: one case after the other.
 
 mod common;
 
