@@ -64,7 +64,8 @@ fn every_reason() {
             "invalid_argument",
         ),
         (json!({"protocol": 1, "addresses": [good, address(port, "X/")]}), "conflicting_registration"),
-        (json!({"protocol": 1, "addresses": ["net.tcp://203.0.113.7:9/x"]}), "failed_to_listen"),
+        (json!({"protocol": 1, "addresses": ["net.tcp://203.0.113.7:9/x"]}), "address_not_available"),
+        (json!({"protocol": 1, "addresses": ["net.tcp://[fe80::5]:9/x"]}), "address_not_available"),
     ] {
         assert_eq!(control.refusal(&json!({"register": body})), expected, "{body}");
         assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "{body}: all or none");

@@ -227,7 +227,7 @@ fn an_address_of_another_machine_is_refused_also_beside_all() {
     else {
         panic!("it was registered")
     };
-    assert_eq!(refused.reason, RefusedReason::FailedToListen);
+    assert_eq!(refused.reason, RefusedReason::AddressNotAvailable);
     assert_eq!(refused.message, "203.0.113.7 is no address of this machine (`ip address` lists them)");
 }
 

@@ -24,12 +24,16 @@ use crate::message::Malformed;
 use crate::reply::{Reply, Routed};
 use crate::request::{Register, Request, Route};
 use crate::wire::{
-    accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message, unregistered_of,
+    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message,
+    unregistered_of,
 };
 
 /// How often, and how far apart, a broker that starts looks whether another one has done so.
 const LOOKS: u32 = 400;
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// What `sockaddr_un` has room for: Linux asks for no final zero.
+const LONGEST_PATH: usize = 108;
 
 /// How the control socket's file is made.
 #[derive(Debug, Clone)]
@@ -71,8 +75,9 @@ impl ControlListener {
     /// Binds and listens. The folder is made if it is missing; a socket that nobody listens on is replaced.
     ///
     /// # Errors
-    /// [`HandoffError::AlreadyRunning`] if another broker listens there, [`HandoffError::NoSocket`] if something else stands
-    /// there, [`HandoffError::Io`] for the rest, such as a folder that cannot be written or a path over 107 octets.
+    /// [`HandoffError::AlreadyRunning`] if another broker listens there, [`HandoffError::NoSocket`] or
+    /// [`HandoffError::OtherSocket`] if something else stands there, [`HandoffError::PathTooLong`], [`HandoffError::Io`] for the
+    /// rest, such as a folder that cannot be written.
     pub fn bind(path: &Path, options: &ControlOptions) -> Result<Self, HandoffError> {
         if let Some(folder) =
             path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
@@ -86,7 +91,14 @@ impl ControlListener {
         let _ = fs::remove_file(&unfinished.0);
 
         let socket = seqpacket()?;
-        rustix::net::bind(&socket, &SocketAddrUnix::new(&unfinished.0)?)?;
+        let longer = unfinished.0.as_os_str().len().saturating_sub(path.as_os_str().len());
+        rustix::net::bind(
+            &socket,
+            &address(&unfinished.0).map_err(|longest| HandoffError::PathTooLong {
+                path: path.to_owned(),
+                longest: longest.saturating_sub(longer),
+            })?,
+        )?;
         // nobody can connect before `listen`
         fs::set_permissions(&unfinished.0, fs::Permissions::from_mode(options.mode))?;
         if options.group.is_some() {
@@ -153,7 +165,7 @@ fn rename_unless_in_use(from: &Path, to: &Path) -> Result<(), HandoffError> {
         }
         match ControlConnection::connect(to) {
             Err(HandoffError::NoBroker { .. }) => {}
-            Err(error @ HandoffError::Io(_)) => return Err(error),
+            Err(error @ (HandoffError::Io(_) | HandoffError::OtherSocket { .. })) => return Err(error),
             Ok(_) | Err(_) => return Err(HandoffError::AlreadyRunning { path: to.to_owned() }),
         }
         match fs::remove_file(to) {
@@ -250,22 +262,30 @@ impl From<ControlPeer> for OwnedFd {
 #[derive(Debug)]
 pub struct ControlConnection {
     socket: OwnedFd,
+    path: PathBuf,
+    /// How long the broker is waited for.
+    timeout: Option<Duration>,
 }
 
 impl ControlConnection {
     /// Connects to the broker.
     ///
     /// # Errors
-    /// [`HandoffError::NoBroker`] if nothing listens there, [`HandoffError::AccessDenied`] if the file's permissions say so,
-    /// else [`HandoffError::Io`].
+    /// [`HandoffError::NoBroker`] if nothing listens there, [`HandoffError::OtherSocket`] if another program does,
+    /// [`HandoffError::AccessDenied`] if the file's permissions say so, [`HandoffError::PathTooLong`], else
+    /// [`HandoffError::Io`].
     pub fn connect(path: &Path) -> Result<Self, HandoffError> {
         let socket = seqpacket()?;
-        match rustix::net::connect(&socket, &SocketAddrUnix::new(path)?) {
-            Ok(()) => Ok(Self { socket }),
-            Err(Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR) => {
-                Err(HandoffError::NoBroker { path: path.to_owned() })
-            }
-            Err(Errno::ACCESS | Errno::PERM) => Err(HandoffError::AccessDenied { path: path.to_owned() }),
+        let path = path.to_owned();
+        let address = match address(&path) {
+            Ok(address) => address,
+            Err(longest) => return Err(HandoffError::PathTooLong { path, longest }),
+        };
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => Ok(Self { socket, path, timeout: None }),
+            Err(Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR) => Err(HandoffError::NoBroker { path }),
+            Err(Errno::PROTOTYPE) => Err(HandoffError::OtherSocket { path }),
+            Err(Errno::ACCESS | Errno::PERM) => Err(HandoffError::AccessDenied { path }),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -274,9 +294,10 @@ impl ControlConnection {
     ///
     /// # Errors
     /// Those of `setsockopt`: a zero duration is `EINVAL`.
-    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Recv, timeout)?;
         sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Send, timeout)?;
+        self.timeout = timeout;
         Ok(())
     }
 
@@ -284,11 +305,9 @@ impl ControlConnection {
     ///
     /// # Errors
     /// [`HandoffError::Refused`] with the broker's reason; [`HandoffError::Closed`] when the broker has gone;
-    /// [`HandoffError::ControlTruncated`] at the descriptor limit; [`HandoffError::Io`] with `WouldBlock` after the timeout.
+    /// [`HandoffError::ControlTruncated`] at the descriptor limit; [`HandoffError::NoAnswer`] after the timeout.
     pub fn register(&mut self, register: &Register) -> Result<(u64, AcceptSocket), HandoffError> {
-        let request = Request::Register(register.clone());
-        send_message(self.socket.as_fd(), &request.to_json(), None).map_err(closed_if_broken)?;
-        accept_socket_of(receive_reply(self.socket.as_fd())?)
+        accept_socket_of(self.ask(&Request::Register(register.clone()))?)
     }
 
     /// Ends one registration. What was handed over and not received is the broker's again.
@@ -296,9 +315,7 @@ impl ControlConnection {
     /// # Errors
     /// As [`ControlConnection::register`].
     pub fn unregister(&mut self, id: u64) -> Result<(), HandoffError> {
-        send_message(self.socket.as_fd(), &Request::Unregister { id }.to_json(), None)
-            .map_err(closed_if_broken)?;
-        unregistered_of(receive_reply(self.socket.as_fd())?, id)
+        unregistered_of(self.ask(&Request::Unregister { id })?, id)
     }
 
     /// Asks where a connection would go.
@@ -307,13 +324,22 @@ impl ControlConnection {
     /// As [`ControlConnection::register`]; a broker that does not know the request refuses it with
     /// [`NotSupported`](crate::RefusedReason::NotSupported).
     pub fn route(&mut self, route: &Route) -> Result<Routed, HandoffError> {
-        send_message(self.socket.as_fd(), &Request::Route(route.clone()).to_json(), None)
-            .map_err(closed_if_broken)?;
-        match receive_reply(self.socket.as_fd())? {
+        match self.ask(&Request::Route(route.clone()))? {
             (Reply::Routed(routed), _) => Ok(routed),
             (Reply::Refused(refused), _) => Err(refused.into()),
             _ => Err(Malformed::new("the reply answers another request").into()),
         }
+    }
+
+    fn ask(&self, request: &Request) -> Result<ReplyWithDescriptor, HandoffError> {
+        let sent = send_message(self.socket.as_fd(), &request.to_json(), None).map_err(closed_if_broken);
+        let reply = sent.and_then(|()| receive_reply(self.socket.as_fd()));
+        reply.map_err(|error| match (error, self.timeout) {
+            (HandoffError::Io(error), Some(waited)) if error.kind() == io::ErrorKind::WouldBlock => {
+                HandoffError::NoAnswer { path: self.path.clone(), waited }
+            }
+            (error, _) => error,
+        })
     }
 }
 
@@ -330,10 +356,9 @@ impl From<ControlConnection> for OwnedFd {
     }
 }
 
-impl From<OwnedFd> for ControlConnection {
-    fn from(socket: OwnedFd) -> Self {
-        Self { socket }
-    }
+/// The address of a path, or how many octets a path may have.
+fn address(path: &Path) -> Result<SocketAddrUnix, usize> {
+    SocketAddrUnix::new(path).map_err(|_| LONGEST_PATH)
 }
 
 fn seqpacket() -> io::Result<OwnedFd> {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::message::Malformed;
 use crate::reply::Refused;
@@ -37,6 +38,40 @@ pub enum HandoffError {
     NoSocket {
         /// The file.
         path: PathBuf,
+    },
+    /// The socket at the path is of another type than a broker's: another program's.
+    #[error(
+        "the socket {} is another program's, no port sharing broker's; name the broker's control socket with --control or \
+         NET_TCP_PORT_SHARING_CONTROL",
+        path.display()
+    )]
+    OtherSocket {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// A path that no Unix socket can have.
+    #[error(
+        "the path {} of the control socket has {} octets, and at most {longest} are possible; name a shorter one with --control \
+         or NET_TCP_PORT_SHARING_CONTROL",
+        path.display(), path.as_os_str().len()
+    )]
+    PathTooLong {
+        /// The path.
+        path: PathBuf,
+        /// How many octets it may have.
+        longest: usize,
+    },
+    /// The broker has taken the control connection and said nothing for as long as this side waits.
+    #[error(
+        "the port sharing broker at {} has not answered for {} s: is it stopped, or does it hang? It can be started again without \
+         harm to connections that were handed over",
+        path.display(), waited.as_secs()
+    )]
+    NoAnswer {
+        /// The control socket.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// There is no default path: not root, and `XDG_RUNTIME_DIR` is not set.
     #[error(

@@ -119,6 +119,8 @@ pub enum RefusedReason {
     ConflictingRegistration,
     /// The port could not be opened.
     FailedToListen,
+    /// The IP address is none of this machine, or none that the broker may listen on.
+    AddressNotAvailable,
     /// The broker has no right to open the port: one below 1024, say.
     PortNotPermitted,
     /// The address is over 2048 octets.

@@ -174,10 +174,48 @@ fn a_registration_is_answered_with_a_descriptor_or_a_reason() {
 
 #[test]
 fn a_broker_that_does_not_answer_is_left_after_the_timeout() {
-    let (_folder, mut worker, _peer) = pair();
+    let (folder, mut worker, _peer) = pair();
     worker.set_timeout(Some(Duration::from_millis(20))).unwrap();
-    let Err(HandoffError::Io(error)) = worker.register(&Register::new(["a"])) else { panic!() };
-    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    let error = worker.register(&Register::new(["a"])).unwrap_err();
+    assert!(matches!(error, HandoffError::NoAnswer { .. }), "{error:?}");
+    let path = folder.path().join("control");
+    let said =
+        format!("the port sharing broker at {} has not answered for 0 s: is it stopped", path.display());
+    assert!(error.to_string().starts_with(&said), "{error}");
+}
+
+#[test]
+fn a_path_that_is_too_long_is_named_with_its_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x".repeat(110));
+    let octets = path.as_os_str().len();
+    let bound = ControlListener::bind(&path, &ControlOptions::default()).unwrap_err();
+    let connected = ControlConnection::connect(&path).unwrap_err();
+    for error in [bound, connected] {
+        let HandoffError::PathTooLong { path: named, longest } = &error else { panic!("{error:?}") };
+        assert_eq!(named, &path);
+        let said = format!(" has {octets} octets, and at most {longest} are possible; name a shorter one");
+        assert!(error.to_string().contains(&said), "{error}");
+    }
+    let of = |octets: usize| folder.path().join("x".repeat(octets - folder.path().as_os_str().len() - 1));
+    let connected = |path: &Path| ControlConnection::connect(path);
+    assert!(matches!(connected(&of(109)), Err(HandoffError::PathTooLong { longest: 108, .. })));
+    assert!(matches!(connected(&of(108)), Err(HandoffError::NoBroker { .. })));
+}
+
+#[test]
+fn another_program_s_socket_is_called_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control");
+    let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let bound = ControlListener::bind(&path, &ControlOptions::default()).unwrap_err();
+    let connected = ControlConnection::connect(&path).unwrap_err();
+    for error in [bound, connected] {
+        assert!(matches!(&error, HandoffError::OtherSocket { path: named } if *named == path), "{error:?}");
+        let said = format!("the socket {} is another program's, ", path.display());
+        assert!(error.to_string().starts_with(&said), "{error}");
+    }
+    assert!(path.exists(), "it is left alone");
 }
 
 #[test]

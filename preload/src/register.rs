@@ -21,7 +21,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// # Errors
 /// Those of [`ControlConnection`].
 pub(crate) fn connect(settings: &Settings) -> Result<ControlConnection, HandoffError> {
-    let control = ControlConnection::connect(&settings.control)?;
+    let mut control = ControlConnection::connect(&settings.control)?;
     control.set_timeout(Some(ANSWER))?;
     Ok(control)
 }
@@ -99,6 +99,7 @@ pub(crate) fn errno_of(error: &HandoffError) -> Errno {
     match error {
         HandoffError::Refused(refused) => match refused.reason {
             RefusedReason::ConflictingRegistration | RefusedReason::FailedToListen => Errno::ADDRINUSE,
+            // `AddressNotAvailable` and the rest are what Linux says of an address that is not this machine's.
             RefusedReason::AccessDenied | RefusedReason::PortNotPermitted => Errno::ACCESS,
             _ => Errno::ADDRNOTAVAIL,
         },
@@ -118,7 +119,10 @@ pub(crate) fn is_refused(error: &HandoffError) -> bool {
 
 /// Whether what the broker refuses may be granted when others have gone; it keeps the control connection meanwhile.
 pub(crate) fn is_about_others(error: &HandoffError) -> bool {
-    use RefusedReason::{ConflictingRegistration, FailedToListen, PortNotPermitted};
+    use RefusedReason::{AddressNotAvailable, ConflictingRegistration, FailedToListen, PortNotPermitted};
     matches!(error, HandoffError::Refused(refused)
-        if matches!(refused.reason, ConflictingRegistration | FailedToListen | PortNotPermitted))
+    if matches!(
+        refused.reason,
+        AddressNotAvailable | ConflictingRegistration | FailedToListen | PortNotPermitted
+    ))
 }

@@ -52,6 +52,30 @@ fn a_port_that_another_program_has_is_eaddrinuse() {
     assert_eq!(text(&bind(broker.exec(&[address(port, "a")]), port).stdout), "EADDRINUSE\n");
 }
 
+/// What Linux says of it, and what programs that wait for a floating address wait for.
+#[test]
+fn an_address_that_is_not_of_this_machine_is_eaddrnotavail() {
+    if !installed("python3") {
+        return;
+    }
+    const BIND_TO: &str = "import errno, socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+at = (sys.argv[1], int(sys.argv[2])) + ((0, 1) if ':' in sys.argv[1] else ())
+try: socket.socket(family).bind(at); print('bound')
+except OSError as error: print(errno.errorcode[error.errno])";
+    let broker = Broker::start();
+    let port = free_port();
+    for (ip, said) in [
+        ("203.0.113.7", "203.0.113.7 is no address of this machine"),
+        ("fe80::5", "fe80::5 is a link-local address, which cannot be shared; listen on [::] or on another"),
+    ] {
+        let mut exec = broker.exec(&[address(port, "a")]);
+        let output = exec.args(["python3", "-c", BIND_TO, ip, &port.to_string()]).output().unwrap();
+        assert_eq!(text(&output.stdout), "EADDRNOTAVAIL\n", "{ip}");
+        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    }
+}
+
 #[test]
 fn no_broker_is_one_line_on_standard_error() {
     if !installed("python3") {

@@ -57,9 +57,14 @@ impl RegisterError {
             Self::AddressInUse { .. } | Self::NoBroker(_) => true,
             Self::InvalidAddress { .. } => false,
             Self::Broker { source: HandoffError::Refused(refused), .. } => {
-                matches!(refused.reason, RefusedReason::RegistrationQuotaExceeded)
+                matches!(
+                    refused.reason,
+                    RefusedReason::RegistrationQuotaExceeded | RefusedReason::AddressNotAvailable
+                )
             }
-            Self::Broker { source, .. } => matches!(source, HandoffError::Closed | HandoffError::Io(_)),
+            Self::Broker { source, .. } => {
+                matches!(source, HandoffError::Closed | HandoffError::NoAnswer { .. } | HandoffError::Io(_))
+            }
             Self::Listen { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
         }
     }

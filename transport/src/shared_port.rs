@@ -83,9 +83,9 @@ impl Registration {
             let (_id, accept_socket) = control.register(register).await?;
             Ok(Self { accept_socket, control })
         };
-        timeout(ANSWER_TIMEOUT, registered)
-            .await
-            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        timeout(ANSWER_TIMEOUT, registered).await.unwrap_or_else(|_| {
+            Err(HandoffError::NoAnswer { path: control.to_owned(), waited: ANSWER_TIMEOUT })
+        })
     }
 }
 

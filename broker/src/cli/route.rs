@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -38,6 +39,9 @@ pub(crate) struct RouteArguments {
     #[arg(value_name = "VIA")]
     via: OsString,
 }
+
+/// A broker that lives answers within this time.
+const ANSWER: Duration = Duration::from_secs(10);
 
 fn local_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "it is no IP address with a port; write, for instance, 127.0.0.1:808".to_owned())
@@ -78,7 +82,9 @@ fn answer(arguments: RouteArguments) -> Result<bool> {
         }
         None => {
             let path = control.unwrap_or_else(handoff::control_path);
-            Source::Broker(ControlConnection::connect(&path)?)
+            let mut broker = ControlConnection::connect(&path)?;
+            broker.set_timeout(Some(ANSWER))?;
+            Source::Broker(broker)
         }
     };
     let output = BufWriter::new(io::stdout().lock());

@@ -234,7 +234,7 @@ impl Registry {
             let acquired = if wanted.is_empty() {
                 let message =
                     "none of the addresses that the broker may listen on is of this family".to_owned();
-                Err(refused(RefusedReason::FailedToListen, Some(prefix.address()), message).into())
+                Err(refused(RefusedReason::AddressNotAvailable, Some(prefix.address()), message).into())
             } else {
                 self.ports.acquire(&wanted).map_err(|error| Denied::not_opened(prefix, error))
             };

@@ -97,6 +97,9 @@ impl ListenError {
     pub(crate) fn reason(&self) -> RefusedReason {
         match self.errno {
             Errno::ACCESS | Errno::PERM => RefusedReason::PortNotPermitted,
+            Errno::MFILE | Errno::NFILE => RefusedReason::RegistrationQuotaExceeded,
+            // `INVAL`: a link-local address without its interface.
+            Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT | Errno::INVAL => RefusedReason::AddressNotAvailable,
             _ => RefusedReason::FailedToListen,
         }
     }
@@ -128,10 +131,22 @@ impl std::fmt::Display for ListenError {
             (Errno::ADDRNOTAVAIL, _) => {
                 write!(f, "{} is no address of this machine (`ip address` lists them)", address.ip())
             }
+            (Errno::INVAL, _) if is_link_local(address.ip()) => {
+                let ip = address.ip();
+                write!(
+                    f,
+                    "{ip} is a link-local address, which cannot be shared; listen on [::] or on another address"
+                )
+            }
             (Errno::MFILE | Errno::NFILE, _) => write!(f, "no descriptor is free to listen on {address}"),
             (errno, _) => write!(f, "cannot listen on {address}: {}", io::Error::from(errno)),
         }
     }
+}
+
+/// `fe80::/10`, of which every interface may have the same.
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// Whether an address may be listened on, given that all addresses are on its port.
