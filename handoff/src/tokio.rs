@@ -1,5 +1,22 @@
 //! The control socket and the accept socket for asynchronous programs (feature `tokio`).
 //!
+//! A worker:
+//!
+//! ```no_run
+//! use handoff::{Register, control_path, tokio::AsyncControlConnection};
+//! use tokio::net::TcpStream;
+//!
+//! # async fn worker() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut control = AsyncControlConnection::connect(&control_path()).await?;
+//! let (_id, mut accept_socket) = control.register(&Register::new(["net.tcp://localhost:9000/calc"])).await?;
+//! loop {
+//!     // Non-blocking already, and nothing was read from it.
+//!     let connection = TcpStream::from_std(accept_socket.accept().await?.into())?;
+//!     println!("from {}", connection.peer_addr()?);
+//! }
+//! # }
+//! ```
+//!
 //! tokio has no `SOCK_SEQPACKET` type; its `UnixStream` carries one, and `async_io` does the right system call on it.
 
 use std::io;

@@ -24,6 +24,21 @@ use crate::options::ConnectOptions;
 /// # Cancel safety
 /// Cancelled, there is no connection.
 ///
+/// ```no_run
+/// use transport::{ConnectOptions, Mode, TransportError, connect};
+///
+/// # async fn call(request: &[u8]) -> Result<(), TransportError> {
+/// // One request and one reply, streamed, as a NetTcpBinding with TransferMode.Streamed.
+/// let options = ConnectOptions::new("application/soap+msbin1").mode(Mode::SINGLETON_UNSIZED);
+/// let mut channel = connect("net.tcp://localhost:808/documents", options).await?;
+/// channel.send(request).await?;
+/// if let Some(reply) = channel.receive().await? {
+///     println!("{} octets", reply.octets.len());
+/// }
+/// channel.close().await
+/// # }
+/// ```
+///
 /// [RFC 8305]: https://www.rfc-editor.org/rfc/rfc8305
 pub async fn connect(via: &str, options: ConnectOptions) -> Result<Channel, TransportError> {
     let time = options.open_timeout;

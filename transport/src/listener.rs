@@ -25,9 +25,32 @@ use crate::shared_port::{SharedPort, is_at_limit};
 /// Preambles are read by tasks of their own, so a slow or hostile peer delays nobody. Connections are taken in while
 /// [`accept`](Self::accept) is waited for; otherwise they wait where a TCP listener's do.
 ///
-/// A service that ends [stops](Self::stop) first and accepts what is left, or [closes](Self::close) it. Dropped, a listener stops at once: initiators whose
-/// session was not opened yet are told EndpointUnavailable (as long as the runtime goes on), acknowledged sessions that
-/// nobody accepted break off, accepted ones go on.
+/// A service that ends [stops](Self::stop) first and accepts what is left, or [closes](Self::close) it. Dropped, a listener
+/// stops at once: initiators whose session was not opened yet are told EndpointUnavailable (as long as the runtime goes on),
+/// acknowledged sessions that nobody accepted break off, accepted ones go on.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use transport::{AcceptError, Channel, Listener, TransportError};
+///
+/// async fn serve(mut listener: Listener) -> Result<(), AcceptError> {
+///     loop {
+///         match listener.accept().await {
+///             Ok(channel) => drop(tokio::spawn(echo(channel))),
+///             // Out of descriptors: what waits is kept.
+///             Err(error) if error.retry_helps() => tokio::time::sleep(Duration::from_millis(100)).await,
+///             Err(error) => return Err(error),
+///         }
+///     }
+/// }
+///
+/// async fn echo(mut channel: Channel) -> Result<(), TransportError> {
+///     while let Some(envelope) = channel.receive().await? {
+///         channel.send(&envelope.octets).await?;
+///     }
+///     channel.close().await
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Listener {
     /// Nothing when it has stopped.
