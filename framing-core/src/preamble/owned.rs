@@ -9,7 +9,7 @@ use crate::{Encoding, Field, KnownEncoding, Mode};
 
 /// A [`Preamble`] that owns its texts, inline, in a fixed capacity: for those who keep one after the octets are gone.
 ///
-/// The capacities are in octets; the defaults hold whatever [`Limits::DEFAULT`] admits.
+/// The capacities are in octets; the defaults hold whatever [`Limits::DEFAULT`](crate::Limits::DEFAULT) admits.
 ///
 /// ```
 /// use framing_core::{Encoding, KnownEncoding, Mode, OwnedPreamble, Preamble};
