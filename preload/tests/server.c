@@ -124,6 +124,20 @@ static void with_timeout(void) {
     }
 }
 
+// An accept whose room for the peer's address is shorter than it says: an error for valgrind to find.
+static void with_short_address(void) {
+    for (;;) {
+        socklen_t length = sizeof(struct sockaddr_storage);
+        void *peer = malloc(1);
+        int s = accept(listener, peer, &length);
+        if (s < 0) {
+            die("accept");
+        }
+        free(peer);
+        serve(s);
+    }
+}
+
 // What accepts is a copy on a high number, and the original is closed.
 static void with_copy(void) {
     int copy = fcntl(listener, F_DUPFD_CLOEXEC, 500);
@@ -207,6 +221,8 @@ int main(int argc, char **argv) {
         blocking(NULL);
     } else if (!strcmp(mode, "prefork")) {
         preforked();
+    } else if (!strcmp(mode, "short-address")) {
+        with_short_address();
     } else if (!strcmp(mode, "copy")) {
         with_copy();
     } else if (!strcmp(mode, "timeout")) {
