@@ -22,6 +22,7 @@ const CASES: &[(&str, &str, Option<u64>)] = &[
         "0 Via \"a\\\"\\\\\\n\\u{1b}é\\xFF\\xE2\\x82\\u{301}\"\n",
         None,
     ),
+    ("02 07 E2 82 AC F0 9F A6 80", "0 Via \"€🦀\"\n", None),
     ("03 08 03 63", "0 KnownEncoding 8 BinarySession\n2 KnownEncoding 99\n", None),
     ("04 03 \"a/b\"", "0 ExtensibleEncoding \"a/b\"\n", None),
     (
@@ -49,6 +50,12 @@ const CASES: &[(&str, &str, Option<u64>)] = &[
         "01 04 02 01 61 03 03 07",
         "0 Mode 4 SingletonSized\n2 Via \"a\"\n5 KnownEncoding 3 Soap12Utf8\n7 End\n",
         None,
+    ),
+    // Only singleton-sized has an envelope without a record.
+    (
+        "01 02 02 01 61 03 03 3C",
+        "0 Mode 2 Duplex\n2 Via \"a\"\n5 KnownEncoding 3 Soap12Utf8\n7 error: octet 0x3C is no record\n",
+        Some(7),
     ),
     ("0B 0D", "0 PreambleAck\n1 error: octet 0x0D is no record\n", Some(1)),
     ("0B FF", "0 PreambleAck\n1 error: octet 0xFF is no record\n", Some(1)),
@@ -98,6 +105,15 @@ fn every_record_and_error() {
             }
             assert_eq!(text, *expected, "cut at {cut}");
         }
+        let (mut text, mut dumper) = (String::new(), Dumper::new());
+        let mut dumped = octets.iter().try_for_each(|octet| dumper.dump(&[*octet], &mut text));
+        if dumped.is_ok() {
+            dumped = dumper.finish(&mut text);
+        }
+        if let (Err(error), Some(offset)) = (dumped, offset) {
+            writeln!(text, "{offset} error: {error}").expect("a string");
+        }
+        assert_eq!(text, *expected, "octet by octet");
     }
 }
 

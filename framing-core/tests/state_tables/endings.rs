@@ -1,8 +1,8 @@
 //! How sessions break off: what is answered, and what is missing where a stream ends.
 
-use framing_core::{DecodeError, Expected, Fault, Initiator, Mode, RecordType};
+use framing_core::{DecodeError, Expected, Fault, Initiator, Mode, RecordType, StreamEnd};
 
-use crate::{INITIATOR, PREAMBLE, SIMPLEX, SINGLETON, carry_out, opened, receiver_after};
+use crate::{INITIATOR, PREAMBLE, RECEIVER, SIMPLEX, SINGLETON, carry_out, opened, receiver_after};
 
 /// Where no fault can be sent, none is proposed.
 #[test]
@@ -87,6 +87,9 @@ fn end_of_stream_says_what_is_missing() {
     assert_eq!(ends(open, &["acknowledge"], &[]), Expected::End);
 
     let mut initiator = opened(Mode::DUPLEX);
+    // A fault may come at any time.
+    let fault = initiator.clone().end_of_stream(b"\x08\x05urn");
+    assert_eq!(fault, Err(DecodeError::EndOfStream { expected: more(RecordType::FAULT) }));
     carry_out(&mut initiator, &INITIATOR, "upgrade_request");
     let ends = |machine: &Initiator, left: &[u8]| match machine.clone().end_of_stream(left) {
         Err(DecodeError::EndOfStream { expected }) => expected,
@@ -102,4 +105,22 @@ fn end_of_stream_says_what_is_missing() {
     assert!(initiator.step(&[11]).is_ok());
     assert_eq!(ends(&initiator, &[]), Expected::EnvelopeEndOrFault);
     assert_eq!(ends(&initiator, &[6]), more(RecordType::SIZED_ENVELOPE));
+}
+
+/// What is over for the receiver stays so.
+#[test]
+fn an_orderly_end_is_the_end() {
+    let mut idle = receiver_after(&[PREAMBLE, &[12], &[6, 1, 0]], &["", "acknowledge"]);
+    assert!(idle.step(&[]).is_ok(), "the envelope ends");
+    assert_eq!(idle.end_of_stream(&[]), Ok(StreamEnd::Orderly));
+    assert_eq!(idle.step(&[7]).map(|step| step.consumed).unwrap_or(0), 0, "nothing comes behind the end");
+    carry_out(&mut idle, &RECEIVER, "end");
+
+    // The transport's end has ended a raw envelope.
+    let raw = b"\x00\x01\x00\x01\x04\x02\x0Dnet.tcp://h/a\x03\x03<a/>";
+    let mut closed = receiver_after(&[raw], &[]);
+    assert_eq!(closed.end_of_stream(&[]), Ok(StreamEnd::EnvelopeEnd));
+    let before = closed.clone();
+    assert_eq!(closed.end_of_stream(&[]), Ok(StreamEnd::Orderly));
+    assert_eq!(closed, before);
 }
