@@ -50,6 +50,7 @@ pub(crate) fn encode(encoding: MessageEncoding, text: &str, out: &mut Vec<u8>) {
 }
 
 /// Whether XML has this character at all, escaped or not.
+#[cfg(feature = "text")]
 pub(super) const fn is_character(unit: char) -> bool {
     matches!(unit, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }

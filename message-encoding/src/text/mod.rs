@@ -9,7 +9,9 @@ mod characters;
 mod parse;
 mod print;
 
-pub(crate) use characters::{decode, encode};
+#[cfg(feature = "text")]
+pub(crate) use characters::decode;
+pub(crate) use characters::encode;
 #[cfg(feature = "text")]
 pub(crate) use parse::to_records;
 pub(crate) use print::push_records;
