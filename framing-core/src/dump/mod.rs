@@ -211,9 +211,7 @@ impl Dumper {
             At::Rest { upgraded } => {
                 let octets = self.offset.saturating_sub(self.began);
                 let what = if upgraded { "Upgraded" } else { "Envelope" };
-                if octets > 0 {
-                    writeln!(out, "{} {what} {octets} octets", self.began)?;
-                }
+                writeln!(out, "{} {what} {octets} octets", self.began)?;
                 return Ok(());
             }
             At::Text { .. } => {
