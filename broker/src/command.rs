@@ -1,6 +1,7 @@
 //! What the rest of the broker says to the accept loop, and the loop to the rest.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, Weak, mpsc};
 
@@ -33,7 +34,7 @@ pub(crate) enum Command {
     /// A connection could not be relayed, and why.
     NotRelayed(Connection, Holder, String),
     /// Connections that a helper accepted and cannot finish.
-    Again(Vec<Connection>),
+    Again(Vec<Left>),
     /// A queue with connections in it that nobody watches yet.
     Watch(Arc<Queue>),
     /// A registration has ended: dispatch again what its worker left behind.
@@ -45,6 +46,23 @@ pub(crate) enum Command {
     /// Have a bug.
     #[cfg(test)]
     Panic,
+}
+
+/// A connection that a helper leaves to the loop.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// As if the loop had just accepted it, by a socket that listens on this address.
+    Accepted(Connection, SocketAddr),
+    /// It is for this queue, which takes no more. That is not to be found out again: a bridge says only once whose it is.
+    For(Connection, Arc<Queue>),
+}
+
+impl Left {
+    pub(crate) fn into_connection(self) -> Connection {
+        match self {
+            Self::Accepted(connection, _) | Self::For(connection, _) => connection,
+        }
+    }
 }
 
 /// The way into the loop.

@@ -4,7 +4,7 @@
 //! without reading it, and hands the socket to the worker it belongs to. `ARCHITECTURE.md` beside this crate says what
 //! is where and why; the modules follow the life of a connection:
 //!
-//! accept → preamble → batch (or held, back_end, refuse) → outcome.
+//! `dispatch`: accept → preamble → batch (or pending, back_end, refuse) → outcome.
 
 mod background;
 mod cli;

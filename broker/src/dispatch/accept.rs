@@ -26,7 +26,7 @@ use super::parked::{Parked, Stage, Waits};
 use super::pending::{Next, Pending};
 use super::preamble::{self, Origin, Step};
 use super::refuse::{self, DRAIN_TIME, too_late};
-use crate::command::Command;
+use crate::command::{Command, Left};
 use crate::connection::{Connection, Whom};
 use crate::failure::Part;
 use crate::listening::{BACKLOG, Listening, TURN};
@@ -174,12 +174,7 @@ impl Loop {
                 Command::NotRelayed(connection, holder, why) => {
                     self.refuse(connection, Outcome::DispatchFailed, (&holder).into(), Some(why));
                 }
-                Command::Again(connections) => {
-                    for connection in connections {
-                        self.make_way(&connection);
-                        self.again(connection);
-                    }
-                }
+                Command::Again(left) => left.into_iter().for_each(|left| self.take_over(left)),
                 Command::Watch(queue) => self.pending.watch(queue, self.now),
                 // Ended by our own end: its worker lives, and receives what waits there.
                 Command::Ended(_) if self.stopping => {}
@@ -288,9 +283,24 @@ impl Loop {
     /// It was just accepted by a socket that listens on `listening`.
     fn accepted(&mut self, socket: OwnedFd, listening: SocketAddr) {
         let connection = Connection::accepted(socket, &self.shared.counters);
+        self.arrived(connection, listening);
+    }
+
+    fn arrived(&mut self, connection: Connection, listening: SocketAddr) {
         self.make_way(&connection);
         let step = preamble::arrived(&self.shared, &connection, listening);
         self.dispatch(connection, step);
+    }
+
+    /// A helper has left it to us.
+    fn take_over(&mut self, left: Left) {
+        match left {
+            Left::Accepted(connection, listening) => self.arrived(connection, listening),
+            Left::For(connection, queue) => {
+                self.make_way(&connection);
+                self.hand_over(connection, queue);
+            }
+        }
     }
 
     /// It was looked at before, and is in no batch and no queue.
@@ -485,7 +495,8 @@ mod tests {
         let to = crate::config::RelayTo::Name("x:1".to_owned());
         let holder = Holder::Route(Arc::new(StaticRoute { id: 1, to }));
         shared.commands.send(Command::NotRelayed(connections.next().unwrap(), holder, String::new()));
-        shared.commands.send(Command::Again(connections.collect()));
+        let left = connections.map(|connection| Left::Accepted(connection, ([127, 0, 0, 1], 808).into()));
+        shared.commands.send(Command::Again(left.collect()));
         accept_loop.leave_all();
         assert_eq!((shared.counters.of(Outcome::ShutDown), shared.counters.here()), (4, 0));
         for initiator in &mut initiators {

@@ -12,7 +12,7 @@ use std::{io, mem};
 use super::batch::{Batch, Batches};
 use super::preamble::{self, Step};
 use super::refuse::too_late;
-use crate::command::Command;
+use crate::command::{Command, Left};
 use crate::connection::Connection;
 use crate::failure::Part;
 use crate::listening::{Listening, TURN};
@@ -124,7 +124,7 @@ pub(crate) struct Helping {
     shared: Arc<Shared>,
     help: Arc<Help>,
     batches: Batches,
-    left: Vec<Connection>,
+    left: Vec<Left>,
 }
 
 impl Helping {
@@ -163,7 +163,7 @@ impl Helping {
             let Ok(socket) = listening.accept() else { return false };
             let connection = Connection::accepted(socket, &self.shared.counters);
             if self.shared.descriptors.are_scarce(&connection) {
-                self.left.push(connection);
+                self.left.push(Left::Accepted(connection, listening.address));
                 return false;
             }
             match preamble::arrived(&self.shared, &connection, listening.address) {
@@ -172,7 +172,8 @@ impl Helping {
                         self.send(full);
                     }
                 }
-                _ => self.left.push(connection),
+                Step::HandOver(queue) => self.left.push(Left::For(connection, queue)),
+                _ => self.left.push(Left::Accepted(connection, listening.address)),
             }
         }
         true
@@ -188,9 +189,9 @@ impl Helping {
     fn send(&mut self, batch: Batch) {
         let sent = batch.send(&self.shared);
         if sent.count > 0 && sent.queue.watch() {
-            self.shared.commands.send(Command::Watch(sent.queue));
+            self.shared.commands.send(Command::Watch(Arc::clone(&sent.queue)));
         }
-        self.left.extend(sent.rest);
+        self.left.extend(sent.rest.map(|connection| Left::For(connection, Arc::clone(&sent.queue))));
     }
 }
 
@@ -198,6 +199,7 @@ impl Helping {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::routes::queue::Queue;
 
     /// The end of this test is half of it.
     #[test]
@@ -218,5 +220,26 @@ mod tests {
         shared.failures.may_end();
         help.stop();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    /// Nobody else can say whose it is: its Via may lead to another, and where the broker makes it from was asked once.
+    #[test]
+    fn a_bridge_that_a_helper_cannot_pass_on_keeps_its_queue() {
+        let (jobs, _) = tokio::sync::mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(&Config::default(), jobs).unwrap());
+        let (sender, worker) = handoff::accept_pair().unwrap();
+        let queue = Arc::new(Queue::new(1, String::new(), sender, worker, 1));
+        assert!(queue.hold(&shared.bounds), "somebody waits for it");
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let listening = Listening::new(socket.local_addr().unwrap(), socket.into());
+        let bridge = std::net::TcpStream::connect(listening.address).unwrap();
+        let _expected = shared.bridges.expect(bridge.local_addr().unwrap(), Arc::clone(&queue));
+
+        let mut helping = Helping::new(Arc::clone(&shared), Arc::default());
+        helping.accept(&listening, 1);
+        let left = mem::take(&mut helping.left);
+        assert!(matches!(&left[..], [Left::For(_, kept)] if Arc::ptr_eq(kept, &queue)), "{left:?}");
+        too_late(&shared, Command::Again(left));
     }
 }

@@ -283,6 +283,6 @@ mod tests {
 
     #[test]
     fn a_place_is_small() {
-        assert!(size_of::<Slot>() <= 48, "{}", size_of::<Parked>());
+        assert!(size_of::<Slot>() <= 48, "{}", size_of::<Slot>());
     }
 }

@@ -60,8 +60,8 @@ pub(crate) fn shut_down(shared: &Shared, connection: Connection) {
 pub(crate) fn too_late(shared: &Shared, command: Command) {
     match command {
         Command::NotRelayed(connection, ..) => shut_down(shared, connection),
-        Command::Again(connections) => {
-            connections.into_iter().for_each(|connection| shut_down(shared, connection));
+        Command::Again(left) => {
+            left.into_iter().for_each(|left| shut_down(shared, left.into_connection()));
         }
         _ => {}
     }

@@ -378,7 +378,9 @@ mod tests {
             assert_eq!(error.reason(), RefusedReason::PortNotPermitted);
             assert!(error.explained().starts_with("not permitted to listen on 127.0.0.1:80: "), "{error}");
         }
-        assert_eq!(refused(Errno::MFILE).reason(), RefusedReason::FailedToListen);
+        assert_eq!(refused(Errno::MFILE).reason(), RefusedReason::RegistrationQuotaExceeded);
+        assert_eq!(refused(Errno::ADDRNOTAVAIL).reason(), RefusedReason::AddressNotAvailable);
+        assert_eq!(refused(Errno::ADDRINUSE).reason(), RefusedReason::FailedToListen);
     }
 
     #[test]
