@@ -57,45 +57,40 @@ pub(crate) enum Answer {
     Reset,
 }
 
-impl Outcome {
-    const NAMES: [&'static str; 15] = [
-        "handed_over",
-        "relayed",
-        "relay_broken",
-        "relay_idle",
-        "closed_early",
-        "deadline_passed",
-        "crowded_out",
-        "not_framing",
-        "malformed",
-        "invalid_via",
-        "endpoint_not_found",
-        "server_too_busy",
-        "endpoint_unavailable",
-        "dispatch_failed",
-        "shut_down",
-    ];
+/// The names of the outcomes, in the order of their counters.
+macro_rules! names {
+    ($($outcome:ident: $name:literal),* $(,)?) => {
+        impl Outcome {
+            const NAMES: [&'static str; [$($name),*].len()] = [$($name),*];
 
-    const fn index(self) -> usize {
-        match self {
-            Self::HandedOver => 0,
-            Self::Relayed => 1,
-            Self::RelayBroken => 2,
-            Self::RelayIdle => 3,
-            Self::ClosedEarly => 4,
-            Self::DeadlinePassed => 5,
-            Self::CrowdedOut => 6,
-            Self::NotFraming => 7,
-            Self::Malformed(_) => 8,
-            Self::InvalidVia => 9,
-            Self::EndpointNotFound => 10,
-            Self::ServerTooBusy => 11,
-            Self::EndpointUnavailable => 12,
-            Self::DispatchFailed => 13,
-            Self::ShutDown => 14,
+            fn index(self) -> usize {
+                enum Order { $($outcome),* }
+                let order = match self { $(Self::$outcome { .. } => Order::$outcome),* };
+                order as usize
+            }
         }
-    }
+    };
+}
 
+names! {
+    HandedOver: "handed_over",
+    Relayed: "relayed",
+    RelayBroken: "relay_broken",
+    RelayIdle: "relay_idle",
+    ClosedEarly: "closed_early",
+    DeadlinePassed: "deadline_passed",
+    CrowdedOut: "crowded_out",
+    NotFraming: "not_framing",
+    Malformed: "malformed",
+    InvalidVia: "invalid_via",
+    EndpointNotFound: "endpoint_not_found",
+    ServerTooBusy: "server_too_busy",
+    EndpointUnavailable: "endpoint_unavailable",
+    DispatchFailed: "dispatch_failed",
+    ShutDown: "shut_down",
+}
+
+impl Outcome {
     /// The name in logs and counters.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -114,7 +109,17 @@ impl Outcome {
                 "the worker takes no connections, those that waited are refused (EndpointUnavailable)"
             }
             Self::DispatchFailed => "connections cannot be passed on (ConnectionDispatchFailed)",
-            _ => return None,
+            Self::HandedOver
+            | Self::Relayed
+            | Self::RelayBroken
+            | Self::RelayIdle
+            | Self::ClosedEarly
+            | Self::DeadlinePassed
+            | Self::NotFraming
+            | Self::Malformed(_)
+            | Self::InvalidVia
+            | Self::EndpointNotFound
+            | Self::ShutDown => return None,
         };
         Some(Kind { level: Level::WARN, what })
     }

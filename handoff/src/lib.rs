@@ -2,7 +2,7 @@
 //!
 //! `PROTOCOL.md` beside this crate specifies both sockets for implementers in any language; the modules follow it:
 //!
-//! - [`message`]: the JSON messages of the control socket, one object per `SOCK_SEQPACKET` message.
+//! - [`request`], [`reply`]: the JSON objects of the control socket; [`message`]: one of them in each `SOCK_SEQPACKET` message.
 //! - [`path`], [`control`]: where the control socket is, and both of its ends.
 //! - [`accept_socket`]: the pair whose messages carry TCP sockets (`SCM_RIGHTS`) from the broker to a worker.
 //! - [`accept_error`]: which errors of accept(2) are those of one connection, for everybody who listens.

@@ -58,7 +58,8 @@ mod shared_port;
 
 pub use channel::{Channel, Envelope};
 pub use error::{AcceptError, RegisterError, TransportError};
-pub use framing_core::{Fault, Limits, Mode};
+pub use framing_core::{DecodeError, Fault, Limits, Mode};
+pub use handoff::{HandoffError, RefusedReason};
 pub use initiator::connect;
 pub use listener::Listener;
 pub use options::{ConnectOptions, ListenOptions};
