@@ -6,11 +6,14 @@ pub const ADDRESSES_VARIABLE: &str = "NET_TCP_PORT_SHARING_ADDRESSES";
 /// `host_name_comparison` of the registrations; not set: the default.
 pub const HOST_NAME_COMPARISON_VARIABLE: &str = "NET_TCP_PORT_SHARING_HOST_NAME_COMPARISON";
 
-/// Set and not empty: the library says nothing on standard error while all is well.
+/// Set, not empty and not 0: the library says nothing on standard error while all is well.
 pub const QUIET_VARIABLE: &str = "NET_TCP_PORT_SHARING_QUIET";
 
 /// How many seconds `bind` waits for a broker that is not there yet.
 pub const WAIT_VARIABLE: &str = "NET_TCP_PORT_SHARING_WAIT";
+
+/// 0 until the library has said that a listener was inherited: its first process makes it 1, for all that have it from there.
+pub const INHERITED_SAID_VARIABLE: &str = "NET_TCP_PORT_SHARING_INHERITED_SAID";
 
 /// The library's file name.
 pub const LIBRARY: &str = "libnet_tcp_port_sharing.so";

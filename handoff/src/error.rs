@@ -1,10 +1,11 @@
 //! What can go wrong on the control socket.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::message::Malformed;
+use crate::path::system_control_path;
 use crate::reply::Refused;
 
 /// Why a control connection could not be used.
@@ -12,11 +13,7 @@ use crate::reply::Refused;
 #[non_exhaustive]
 pub enum HandoffError {
     /// Nothing listens at the control socket. The service is never enabled by itself.
-    #[error(
-        "no port sharing broker runs at {}; an administrator enables it with \
-         `systemctl enable --now net-tcp-port-sharing`, or starts one with `broker run --control {}`",
-        path.display(), path.display()
-    )]
+    #[error("no port sharing broker runs at {}; {}", path.display(), how_to_start(path))]
     NoBroker {
         /// Where it was looked for.
         path: PathBuf,
@@ -101,5 +98,25 @@ pub enum HandoffError {
 impl From<rustix::io::Errno> for HandoffError {
     fn from(errno: rustix::io::Errno) -> Self {
         Self::Io(errno.into())
+    }
+}
+
+/// The unit's broker is at one place only.
+fn how_to_start(path: &Path) -> String {
+    if path == system_control_path() {
+        return "an administrator enables it with `systemctl enable --now net-tcp-port-sharing`".to_owned();
+    }
+    format!("`broker run --control {}` starts one", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_is_named_where_its_broker_would_be() {
+        let said = |path: PathBuf| HandoffError::NoBroker { path }.to_string();
+        assert!(said(system_control_path()).contains("systemctl enable --now net-tcp-port-sharing"));
+        assert!(!said("/elsewhere".into()).contains("systemctl"));
     }
 }

@@ -38,7 +38,7 @@ fn whose(own: PathBuf, system: &Path) -> PathBuf {
     if own != system && system.exists() && is_dead() { system.to_owned() } else { own }
 }
 
-fn system_control_path() -> PathBuf {
+pub(crate) fn system_control_path() -> PathBuf {
     Path::new("/run").join(BELOW_RUNTIME_DIRECTORY)
 }
 

@@ -13,8 +13,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, socketpai
 use crate::descriptor::{borrow, duplicate, is_close_on_exec, move_up, replace, set_close_on_exec};
 use crate::listener::{Listener, Registration, claim};
 use crate::shared::{Behind, MEMFD_NAME, PAGE, Shared};
-use crate::table::{self, Entry};
-use crate::watchers;
+use crate::table::{self, Entry, LISTENERS};
+use crate::{say, watchers};
 
 /// Makes the program's TCP socket a listener.
 ///
@@ -22,7 +22,13 @@ use crate::watchers;
 /// Those of the system calls, such as `EMFILE`; the socket is as it was.
 pub(crate) fn create(socket: c_int, wanted: &Wanted, registration: Registration) -> Result<(), Errno> {
     let state = state()?;
-    let (number, listener) = claim().ok_or(Errno::MFILE)?;
+    let Some((number, listener)) = claim() else {
+        let local = wanted.local;
+        say::line(format_args!(
+            "{local} cannot be shared: a program has at most {LISTENERS} shared listeners"
+        ));
+        return Err(Errno::MFILE);
+    };
     // until its own page is mapped, the numbers are those of the former listener at this place
     listener.map(state.as_raw_fd()).inspect_err(|_| listener.free())?;
     create_at(number, listener, state, socket, wanted, registration).inspect_err(|_| listener.close_behind())

@@ -36,12 +36,18 @@ fn answer(result: Result<(), Errno>) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn bind(socket: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
     // SAFETY: the program's own arguments.
-    let shared = unsafe { address::read(address, length) }.and_then(|local| share(socket, local));
-    match shared {
-        Some(result) => answer(result),
-        // SAFETY: the program's own arguments.
-        None => unsafe { next::bind.get()(socket, address, length) },
+    let local = unsafe { address::read(address, length) };
+    if let Some(result) = local.and_then(|local| share(socket, local)) {
+        return answer(result);
     }
+    // SAFETY: the program's own arguments.
+    let result = unsafe { next::bind.get()(socket, address, length) };
+    let errno = next::errno();
+    if let Some(local) = local.filter(|_| result != 0 && errno == libc::EADDRINUSE) {
+        unshared::say_not_bound(socket, local);
+        fail(errno);
+    }
+    result
 }
 
 /// None if it is no socket of ours to share.
@@ -59,11 +65,13 @@ fn share(socket: c_int, local: SocketAddr) -> Option<Result<(), Errno>> {
     {
         return None;
     }
+    settings.say_broken();
     let dual_stack = local.is_ipv6() && option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) == Some(0);
     let wanted = Wanted { local, dual_stack };
     if let Some(option) = options::unsuitable(socket) {
         say::line(format_args!(
-            "{local} cannot be shared: {option} was set, which the broker's listener has not"
+            "{local} cannot be shared: {option} was set, which the broker's listener has not; {}",
+            options::INSTEAD
         ));
         return Some(Err(Errno::OPNOTSUPP));
     }
@@ -264,9 +272,10 @@ pub unsafe extern "C-unwind" fn setsockopt(
         }
         return result;
     };
-    if options::is_unsuitable(level, name) {
+    if let Some(option) = options::name_of_unsuitable(level, name) {
         say::line(format_args!(
-            "option {name} of level {level} is refused: the broker's listener has it not"
+            "{option} is refused: the broker's listener has it not; {}",
+            options::INSTEAD
         ));
         return fail(libc::ENOPROTOOPT);
     }

@@ -16,7 +16,9 @@
 //! - [`address`]: what a dual-stack listener shows of IPv4 connections.
 //! - [`watchers`]: the epoll instances that a socket is in when it is bound.
 //! - [`interpose`] and [`interpose_descriptors`]: the functions of the C library that are replaced; [`next`]: the originals.
+//! - [`passing`]: why a listener cannot be sent to another process.
 //! - [`semaphore`]: what a blocking `accept` waits for meanwhile.
+//! - [`settings`], [`unit`]: what the program was started with.
 //! - [`say`]: lines on standard error; [`unshared`]: why a listener is not shared; [`start`]: why a program
 //!   that this one starts shares none.
 //! - [`load`]: what happens before the program's first line.
@@ -33,6 +35,7 @@ mod listener;
 mod load;
 mod next;
 mod options;
+mod passing;
 mod reconnect;
 mod register;
 mod say;
@@ -41,5 +44,6 @@ mod settings;
 mod shared;
 mod start;
 mod table;
+mod unit;
 mod unshared;
 mod watchers;

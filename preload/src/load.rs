@@ -77,9 +77,9 @@ unsafe extern "C" fn own() {
 /// An exec'd program has inherited listeners if it has their pages.
 fn adopt_inherited() {
     let descriptors = open_descriptors();
+    unshared::say_inherited(&descriptors);
     for state in &descriptors {
         let target = fs::read_link(format!("/proc/self/fd/{state}"));
-        unshared::say_inherited(*state);
         if target.is_ok_and(|target| target.to_string_lossy().starts_with(&format!("/memfd:{MEMFD_NAME} "))) {
             create::adopt(*state, |shared| programs_of(shared, &descriptors));
         }

@@ -6,7 +6,7 @@ use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{epoll_event, sockaddr, socklen_t};
+use libc::{epoll_event, mmsghdr, msghdr, sockaddr, socklen_t};
 
 /// A null-terminated array of C strings.
 pub(crate) type Strings = *const *const c_char;
@@ -76,6 +76,8 @@ next! {
     getsockopt: fn(c_int, c_int, c_int, *mut c_void, *mut socklen_t) -> c_int;
     setsockopt: fn(c_int, c_int, c_int, *const c_void, socklen_t) -> c_int;
     connect: fn(c_int, *const sockaddr, socklen_t) -> c_int;
+    sendmsg: fn(c_int, *const msghdr, c_int) -> isize;
+    sendmmsg: fn(c_int, *mut mmsghdr, c_uint, c_int) -> c_int;
     shutdown: fn(c_int, c_int) -> c_int;
     fstat: fn(c_int, *mut c_void) -> c_int;
     fstat64: fn(c_int, *mut c_void) -> c_int;

@@ -67,9 +67,13 @@ const IPV6_MINHOPCOUNT: c_int = 73;
 const TCP_MD5SIG_EXT: c_int = 32;
 const TCP_AO_ADD_KEY: c_int = 38;
 
-/// Whether a listener cannot have this option.
-pub(crate) fn is_unsuitable(level: c_int, name: c_int) -> bool {
-    UNSUITABLE.iter().any(|(l, n, _)| (*l, *n) == (level, name))
+/// What whoever needs one of them can do.
+pub(crate) const INSTEAD: &str =
+    "restrict the broker (`broker run --listen`, a firewall), or run without `broker exec`";
+
+/// The name of an option that a listener cannot have.
+pub(crate) fn name_of_unsuitable(level: c_int, name: c_int) -> Option<&'static str> {
+    UNSUITABLE.iter().find(|(l, n, _)| (*l, *n) == (level, name)).map(|(_, _, text)| *text)
 }
 
 /// Of these, one that `socket` has.
@@ -89,7 +93,7 @@ fn is_untold(level: c_int, name: c_int) -> bool {
     const BPF: [c_int; 3] =
         [libc::SO_ATTACH_BPF, libc::SO_ATTACH_REUSEPORT_CBPF, libc::SO_ATTACH_REUSEPORT_EBPF];
     match level {
-        IPPROTO_TCP => is_unsuitable(level, name),
+        IPPROTO_TCP => name_of_unsuitable(level, name).is_some(),
         SOL_SOCKET => BPF.contains(&name),
         _ => false,
     }

@@ -63,12 +63,16 @@ fn say_gone(listener: &Listener) {
     }
 }
 
-/// What a listener is to the broker.
+/// What a listener is to the broker, and which addresses of its port are none of it.
 pub(crate) fn say_registered(listener: &Listener, how: &str) {
     let shared = listener.shared();
     let (local, id) = (shared.local(), shared.registration.load(Ordering::Relaxed));
-    let addresses = settings().map(|settings| settings.addresses_of(local).join(", ")).unwrap_or_default();
-    say::news(format_args!("{local} is shared: {addresses} is {how} (registration {id})"));
+    let Some(settings) = settings() else { return };
+    let addresses = settings.addresses_of(local).join(", ");
+    let others = settings.others_of_port(local).join(", ");
+    let (but, others) =
+        if others.is_empty() { ("", "") } else { ("; not of this IP address: ", others.as_str()) };
+    say::news(format_args!("{local} is shared: {addresses} is {how} (registration {id}){but}{others}"));
 }
 
 /// The program's signals are for its own threads.

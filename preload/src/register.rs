@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use handoff::{ControlConnection, HandoffError, RefusedReason, Register};
+use handoff::{ControlConnection, HandoffError, Refused, RefusedReason, Register};
 use rustix::io::Errno;
 
 use crate::listener::Registration;
@@ -90,6 +90,11 @@ pub(crate) fn explain(error: &HandoffError, then: &str) {
             say::line(format_args!(
                 "this program may make no Unix sockets, which lead to the broker: add AF_UNIX to RestrictAddressFamilies= of its unit"
             ))
+        }
+        HandoffError::Refused(Refused { address: Some(address), message, .. })
+            if !message.contains(address.as_str()) =>
+        {
+            say::line(format_args!("{address}: {message}{then}"))
         }
         error => say::line(format_args!("{error}{then}")),
     }

@@ -51,6 +51,12 @@ pub(crate) fn is_journal() -> bool {
     place().is_some_and(|place| numbers == Some(place.map(Ok)))
 }
 
+/// Whether somebody may be there who reads it now.
+pub(crate) fn is_terminal() -> bool {
+    // SAFETY: no memory is involved.
+    unsafe { libc::isatty(STANDARD_ERROR) == 1 }
+}
+
 /// News, unless `broker exec --quiet`.
 pub(crate) fn news(what: fmt::Arguments<'_>) {
     if settings().is_none_or(|settings| !settings.quiet) {

@@ -1,5 +1,6 @@
 //! What `broker exec` asked for: read from the environment once, when the library is loaded.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::env;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use handoff::environment::{
     ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, QUIET_VARIABLE, WAIT_VARIABLE,
 };
 
-use crate::say;
+use crate::{say, unit};
 
 static SETTINGS: OnceLock<Option<Settings>> = OnceLock::new();
 
@@ -29,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) quiet: bool,
     /// How long `bind` waits for a broker.
     pub(crate) wait: Duration,
+    /// What of the environment means nothing.
+    broken: Vec<String>,
 }
 
 /// One `--address`.
@@ -48,25 +51,51 @@ pub(crate) fn settings() -> Option<&'static Settings> {
 /// Reads the environment.
 pub(crate) fn load() {
     SETTINGS.get_or_init(|| {
-        let addresses = env::var(ADDRESSES_VARIABLE).ok()?;
-        let addresses: Vec<_> = addresses.split('|').filter_map(Address::parse).collect();
+        let variable = env::var_os(ADDRESSES_VARIABLE)?;
+        let mut broken = Vec::new();
+        let mut addresses = Vec::new();
+        for text in variable.to_string_lossy().split('|') {
+            match Address::parse(text) {
+                Ok(address) => addresses.push(address),
+                Err(why) => broken.push(format!("{ADDRESSES_VARIABLE}: {text:?} {why}")),
+            }
+        }
         (!addresses.is_empty()).then(|| Settings {
             addresses,
-            quiet: env::var_os(QUIET_VARIABLE).is_some_and(|quiet| !quiet.is_empty()),
-            wait: wait(),
-            host_name_comparison: env::var(HOST_NAME_COMPARISON_VARIABLE)
-                .ok()
-                .filter(|mode| !mode.is_empty()),
+            quiet: set(QUIET_VARIABLE).is_some_and(|quiet| quiet != "0"),
+            wait: wait(&mut broken),
+            host_name_comparison: host_name_comparison(&mut broken),
             control: handoff::control_path(),
+            broken,
         })
     });
 }
 
+fn set(variable: &str) -> Option<String> {
+    env::var_os(variable).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+}
+
 /// As asked for; else a service's, which may have been started together with the broker. Nobody waits at a terminal.
-fn wait() -> Duration {
-    let asked = env::var(WAIT_VARIABLE).ok().and_then(|seconds| seconds.parse().ok());
-    let service = || if say::is_journal() { SERVICE_WAIT } else { Duration::ZERO };
-    asked.map_or_else(service, Duration::from_secs)
+fn wait(broken: &mut Vec<String>) -> Duration {
+    let service = || if unit::is_unit() { SERVICE_WAIT } else { Duration::ZERO };
+    let Some(asked) = set(WAIT_VARIABLE) else { return service() };
+    asked.parse().map(Duration::from_secs).unwrap_or_else(|_| {
+        broken.push(format!("{WAIT_VARIABLE}={asked} is no number of seconds"));
+        service()
+    })
+}
+
+/// The broker would refuse others.
+fn host_name_comparison(broken: &mut Vec<String>) -> Option<String> {
+    const MODES: [&str; 3] = ["strong_wildcard", "exact", "weak_wildcard"];
+    let asked = set(HOST_NAME_COMPARISON_VARIABLE)?;
+    if !MODES.contains(&asked.as_str()) {
+        let modes = MODES.join(", ");
+        broken
+            .push(format!("{HOST_NAME_COMPARISON_VARIABLE}={asked} is none of {modes}: the first is taken"));
+        return None;
+    }
+    Some(asked)
 }
 
 impl Settings {
@@ -84,31 +113,59 @@ impl Settings {
         self.addresses.iter().any(|address| address.port == port)
     }
 
+    /// Once, when the program makes a listener: the programs around it, shells say, need none of it.
+    pub(crate) fn say_broken(&self) {
+        static SAID: AtomicBool = AtomicBool::new(false);
+        if !self.broken.is_empty() && !SAID.swap(true, Ordering::Relaxed) {
+            self.broken.iter().for_each(|broken| say::line(format_args!("{broken}")));
+        }
+    }
+
     /// The addresses that a listener bound to `local` belongs to: those with its port and, if their host is a literal, its IP
     /// address. A listener on all addresses belongs to every literal of the port.
     pub(crate) fn addresses_of(&self, local: SocketAddr) -> Vec<String> {
+        self.of_port(local, true)
+    }
+
+    /// Those of the port with another IP address: no connection to them comes to this listener.
+    pub(crate) fn others_of_port(&self, local: SocketAddr) -> Vec<String> {
+        self.of_port(local, false)
+    }
+
+    fn of_port(&self, local: SocketAddr, belongs: bool) -> Vec<String> {
         let ip = local.ip().to_canonical();
-        let belongs = |address: &&Address| {
-            address.port == local.port()
-                && (ip.is_unspecified() || address.ip.is_none_or(|literal| literal == ip))
-        };
-        self.addresses.iter().filter(belongs).map(|address| address.text.clone()).collect()
+        let does = |address: &Address| ip.is_unspecified() || address.ip.is_none_or(|literal| literal == ip);
+        let of_port = self.addresses.iter().filter(|address| address.port == local.port());
+        of_port.filter(|address| does(address) == belongs).map(|address| address.text.clone()).collect()
     }
 }
 
 impl Address {
-    /// `broker exec` has checked the address; here only its authority matters.
-    fn parse(text: &str) -> Option<Self> {
-        let (_, rest) = text.split_once("://")?;
-        let authority = rest.split(['/', '\\', '?', '#']).next()?;
+    /// Only the authority matters here; the rest the broker looks at. `broker exec` has checked it, but not who writes the
+    /// variable by hand.
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let is_scheme = |scheme: &str| scheme.eq_ignore_ascii_case("net.tcp");
+        let (_, rest) =
+            text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).ok_or("is no net.tcp address")?;
+        if rest.contains("://") || rest.contains([' ', '\t', '\n', '"']) {
+            return Err("is no net.tcp address: | separates several, and there are no spaces and quotes");
+        }
+        let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, port),
             _ => (authority, ""),
         };
-        let port = if port.is_empty() { DEFAULT_PORT } else { port.parse().ok()? };
+        if matches!(host, "*" | "+") {
+            return Err("has no host: write localhost for * and +");
+        }
+        let port = if port.is_empty() {
+            DEFAULT_PORT
+        } else {
+            port.parse().map_err(|_| "has no port from 1 to 65535")?
+        };
         let ip = host.trim_matches(['[', ']']).parse().ok();
         // `0.0.0.0` and `[::]` mean all addresses of a family
-        Some(Self { text: text.into(), ip: ip.filter(|ip: &IpAddr| !ip.is_unspecified()), port })
+        Ok(Self { text: text.into(), ip: ip.filter(|ip: &IpAddr| !ip.is_unspecified()), port })
     }
 }
 
@@ -117,9 +174,9 @@ mod tests {
     use super::*;
 
     fn settings(addresses: &[&str]) -> Settings {
-        let addresses = addresses.iter().filter_map(|text| Address::parse(text)).collect();
+        let addresses = addresses.iter().filter_map(|text| Address::parse(text).ok()).collect();
         let (control, wait) = (PathBuf::new(), Duration::ZERO);
-        Settings { addresses, host_name_comparison: None, control, quiet: false, wait }
+        Settings { addresses, host_name_comparison: None, control, quiet: false, wait, broken: Vec::new() }
     }
 
     #[test]
@@ -150,8 +207,18 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_none() {
-        for text in ["", "9000", "net.tcp://localhost:port/", "net.tcp://localhost:70000/"] {
-            assert!(Address::parse(text).is_none(), "{text}");
+        for text in [
+            "",
+            "9000",
+            "http://localhost:9000/",
+            "\"net.tcp://localhost:9000/\"",
+            "net.tcp://localhost:9000/a,net.tcp://localhost:9000/b",
+            "net.tcp://localhost:9000/a b",
+            "net.tcp://*:9000/",
+            "net.tcp://localhost:port/",
+            "net.tcp://localhost:70000/",
+        ] {
+            assert!(Address::parse(text).is_err(), "{text}");
         }
     }
 }

@@ -155,7 +155,9 @@ fn unsuitable(file: &CStr) -> Option<&'static str> {
         let mut start = [0u8; START];
         let length = rustix::io::pread(&open, &mut start, 0).ok()?;
         let start = start.get(..length)?;
-        let Some(line) = start.strip_prefix(b"#!") else { return unsuitable_elf(start) };
+        let Some(line) = start.strip_prefix(b"#!") else {
+            return unsuitable_elf(start).filter(|_| !is_linker(file));
+        };
         let line = line.split(|octet| *octet == b'\n').next()?;
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         next = [0; START];
@@ -163,6 +165,12 @@ fn unsuitable(file: &CStr) -> Option<&'static str> {
         file = join(&mut next, &[interpreter])?;
     }
     None
+}
+
+/// The dynamic linker may be started with a program as its argument.
+fn is_linker(file: &CStr) -> bool {
+    let name = file.to_bytes().rsplit(|octet| *octet == b'/').next().unwrap_or_default();
+    [&b"ld-linux"[..], b"ld64.so", b"ld.so"].iter().any(|linker| name.starts_with(linker))
 }
 
 fn gains_privileges(file: &CStr) -> bool {

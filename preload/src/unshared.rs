@@ -1,14 +1,15 @@
 //! Why a listener of the program is not shared: said once for each, as nobody would look for it.
 
-use core::ffi::c_int;
-use core::mem;
+use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::{mem, ptr};
 use std::env;
 use std::net::SocketAddr;
 
-use handoff::environment::ADDRESSES_VARIABLE;
+use handoff::environment::{ADDRESSES_VARIABLE, INHERITED_SAID_VARIABLE};
 use libc::sockaddr_in6;
 
+use crate::next::environ;
 use crate::settings::settings;
 use crate::{address, next, say};
 
@@ -34,24 +35,73 @@ pub(crate) fn say(socket: c_int) {
         let authorities = settings.authorities();
         say::news(format_args!("port {port} is not shared: --address names {authorities}"));
     } else if settings.addresses_of(local).is_empty() {
-        say::news(format_args!("{local} is not shared: --address names other IP addresses of port {port}"));
+        let others = settings.others_of_port(local).join(", ");
+        say::news(format_args!(
+            "{local} is not shared: --address names other IP addresses of port {port} ({others})"
+        ));
     } else {
         say::line(format_args!("{local} is not shared: it was not bound by a `bind` that the library sees"));
     }
 }
 
-/// What a program inherits is bound already (`LISTEN_FDS`, inetd).
-pub(crate) fn say_inherited(socket: c_int) {
-    if address::option(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) != Some(1) {
+/// The program's own `bind` to a port of the addresses, with another IP address, has failed: the broker may have the port.
+pub(crate) fn say_not_bound(socket: c_int, local: SocketAddr) {
+    let Some(settings) = settings().filter(|settings| settings.has_port(local.port())) else { return };
+    if address::option(socket, libc::SOL_SOCKET, libc::SO_PROTOCOL) != Some(libc::IPPROTO_TCP)
+        || SAID.fetch_add(1, Ordering::Relaxed) >= MOST
+    {
         return;
     }
-    let (Some(local), Some(settings)) = (local(socket), settings()) else { return };
-    if settings.has_port(local.port()) || env::var_os("LISTEN_FDS").is_some() {
+    let others = settings.others_of_port(local).join(", ");
+    say::line(format_args!(
+        "{local} is not shared, and cannot be bound beside the broker: --address names {others}"
+    ));
+}
+
+/// What a program inherits is bound already (`LISTEN_FDS`, inetd). Of all the processes of a start script the first says it:
+/// what `main` is given, and shells pass on, are the octets that are changed here.
+pub(crate) fn say_inherited(descriptors: &[c_int]) {
+    let said = said_cell();
+    // SAFETY: null, or the value of a variable, which is at least the null behind it. Nobody else runs yet.
+    if unsafe { said.as_ref() } == Some(&(b'1' as c_char)) {
+        return;
+    }
+    let said_some = descriptors.iter().filter(|descriptor| is_said_inherited(**descriptor)).count() > 0;
+    // SAFETY: as above; the kernel, or whoever has set it since, keeps the environment where it can be changed.
+    if let Some(said) = unsafe { said.as_mut() }.filter(|said| said_some && **said == b'0' as c_char) {
+        *said = b'1' as c_char;
+    }
+}
+
+/// Where the value of the variable is; null if it is not set.
+fn said_cell() -> *mut c_char {
+    // SAFETY: the C library's array of C strings, which ends with null.
+    unsafe {
+        let mut next = environ;
+        while !next.is_null() && !(*next).is_null() {
+            let value = CStr::from_ptr(*next).to_bytes().strip_prefix(INHERITED_SAID_VARIABLE.as_bytes());
+            if value.is_some_and(|value| value.starts_with(b"=")) {
+                return (*next).add(INHERITED_SAID_VARIABLE.len() + 1).cast_mut();
+            }
+            next = next.add(1);
+        }
+    }
+    ptr::null_mut()
+}
+
+fn is_said_inherited(socket: c_int) -> bool {
+    if address::option(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) != Some(1) {
+        return false;
+    }
+    let (Some(local), Some(settings)) = (local(socket), settings()) else { return false };
+    let concerns = settings.has_port(local.port()) || env::var_os("LISTEN_FDS").is_some();
+    if concerns {
         say::line(format_args!(
             "descriptor {socket}, which listens on {local}, is not shared: the program has it from whoever started it; \
              it must bind its address itself"
         ));
     }
+    concerns
 }
 
 /// Where a TCP socket is bound.

@@ -89,7 +89,7 @@ fn no_broker_is_one_line_on_standard_error() {
     let line = text(&output.stderr);
     let control = broker.control();
     assert!(line.contains(&format!("no port sharing broker runs at {}", control.display())), "{line}");
-    assert!(line.contains("systemctl enable --now net-tcp-port-sharing"), "{line}");
+    assert!(line.contains(&format!("`broker run --control {}` starts one", control.display())), "{line}");
     assert_eq!(line.lines().count(), 1, "{line}");
 }
 
@@ -415,6 +415,12 @@ fn what_cannot_share_is_refused_with_the_reason() {
     let Some(program) = compile("unsuitable.c", &[]) else { return };
     let program = program.to_str().unwrap();
     assert_eq!(refusal(exec(), &[program]).0, Some(7), "it runs");
+    let linker = "/lib64/ld-linux-x86-64.so.2";
+    if std::path::Path::new(linker).exists() {
+        assert_eq!(refusal(exec(), &[linker, program]), (Some(7), String::new()), "by the dynamic linker");
+        let shell = ["sh", "-c", "\"$0\" \"$1\"; exit $?", linker, program];
+        assert_eq!(refusal(exec(), &shell), (Some(7), String::new()), "by a shell");
+    }
     Command::new("chmod").args(["0111", program]).status().unwrap();
     assert_eq!(refusal(exec(), &[program]).0, Some(7), "it runs unread");
     if rustix::process::geteuid().is_root() {
@@ -456,13 +462,13 @@ fn a_dotnet_file_that_the_kernel_was_told_how_to_run_is_run() {
 }
 
 #[test]
-fn an_address_that_is_none_is_refused() {
+fn a_wrong_use_of_exec_is_told_as_all_wrong_uses_are() {
     let broker = Broker::start();
     for address in ["http://localhost/a", "net.tcp://", "localhost:808"] {
         let (code, reason) = refusal(broker.exec(&[address.into()]), &["true"]);
-        assert!(code == Some(1) && reason.contains(address), "{code:?} {reason}");
-        let because = reason.rsplit(": ").next().unwrap_or_default();
-        assert_eq!(reason.matches(because.trim()).count(), 1, "said once: {reason}");
+        assert!(code == Some(2) && reason.starts_with(&format!("error: --address {address}: ")), "{reason}");
+        let because = reason.lines().next().unwrap().rsplit(": ").next().unwrap();
+        assert_eq!(reason.matches(because).count(), 1, "said once: {reason}");
     }
     for (address, expected) in [
         ("net.tcp://+:808/a", "write localhost for +"),
@@ -471,16 +477,26 @@ fn an_address_that_is_none_is_refused() {
     ] {
         let (code, reason) = refusal(broker.exec(&[address.into()]), &["true"]);
         assert!(
-            code == Some(1) && reason.contains(address) && reason.contains(expected),
+            code == Some(2) && reason.contains(address) && reason.contains(expected),
             "{code:?} {reason}"
         );
     }
     let twice = ["net.tcp://localhost/a".into(), "net.tcp://localhost:808/a".into()];
     let (code, reason) = refusal(broker.exec(&twice), &["true"]);
-    assert!(code == Some(1) && reason.contains("given twice"), "{code:?} {reason}");
+    assert!(code == Some(2) && reason.contains("given twice"), "{code:?} {reason}");
+    for options in [&["--host-name-comparison", "loose", "true"][..], &["--no-such", "true"], &[]] {
+        let mut exec = Command::new(programs().join("broker"));
+        exec.args(["exec", "--address", "net.tcp://h/a"]);
+        let (code, reason) = refusal(exec, options);
+        assert!(code == Some(2) && reason.starts_with("error: "), "{options:?}: {code:?} {reason}");
+    }
+}
+
+#[test]
+fn the_program_may_follow_without_two_dashes() {
     let mut exec = Command::new(programs().join("broker"));
-    exec.args(["exec", "--address", "net.tcp://h/a", "--host-name-comparison", "loose", "--", "true"]);
-    assert_eq!(exec.output().unwrap().status.code(), Some(2));
+    exec.args(["exec", "--address", "net.tcp://h/a", "echo", "--quiet", "-n"]);
+    assert_eq!(text(&exec.output().unwrap().stdout), "--quiet -n\n");
 }
 
 #[test]
@@ -495,7 +511,7 @@ fn the_printed_environment_is_what_exec_gives() {
         text(&output.unwrap().stdout)
     };
     let printed = run(&["--print-environment"]);
-    assert_eq!(printed.lines().count(), 4, "{printed}");
+    assert_eq!(printed.lines().count(), 5, "{printed}");
     assert!(
         printed
             .contains("NET_TCP_PORT_SHARING_ADDRESSES=net.tcp://localhost/a|net.tcp://localhost/b%20c%7Cd\n")
@@ -525,7 +541,8 @@ fn the_library_is_found_in_the_library_directory() {
         let output = run();
         assert!(
             !output.status.success()
-                && text(&output.stderr).contains("libnet_tcp_port_sharing.so is in none of")
+                && text(&output.stderr).starts_with("broker exec: libnet_tcp_port_sharing.so is in none of")
+                && text(&output.stderr).contains("cargo build --release -p preload")
         );
     }
     std::fs::create_dir_all(&lib).unwrap();

@@ -3,7 +3,7 @@
 //! The work is done by a library that the dynamic linker loads into the program (`LD_PRELOAD`; the room `preload`). Here the
 //! environment is made, what cannot work is refused with the reason, and this process becomes the program.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +12,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use handoff::CONTROL_VARIABLE;
 use handoff::environment::{
-    ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, LIBRARY, QUIET_VARIABLE, WAIT_VARIABLE,
+    ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, INHERITED_SAID_VARIABLE, LIBRARY, QUIET_VARIABLE,
+    WAIT_VARIABLE,
 };
 use router::{HostNameComparison, Prefix};
 
@@ -40,36 +41,43 @@ pub(crate) struct Exec {
     /// Say nothing on the program's standard error while all is well; only what fails.
     #[arg(long)]
     quiet: bool,
-    /// How long the program's bind waits for a broker that is not there yet, in seconds [default: 15 for a systemd unit,
-    /// else 0].
+    /// How long the program's bind waits for a broker that is not there yet, in seconds [default: 15 in a systemd unit, that is
+    /// where standard error is the journal, or is no terminal and SYSTEMD_EXEC_PID is this process or one above it; else 0].
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u32>,
     /// The program and its arguments.
-    #[arg(last = true, required_unless_present = "print_environment", value_name = "PROGRAM")]
+    #[arg(trailing_var_arg = true, required_unless_present = "print_environment", value_name = "PROGRAM")]
     command: Vec<OsString>,
 }
 
 impl Exec {
     /// Becomes the program; returns only when it cannot.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let environment = self.environment()?;
+        if let Err(error) = self.check_addresses() {
+            wrong_use(&error);
+        }
+        let environment = match self.environment() {
+            Ok(environment) => environment,
+            Err(error) => return Ok(failure(CANNOT_RUN, &format!("{error:#}"))),
+        };
         let [program, arguments @ ..] = self.command.as_slice() else {
             return print(&environment);
         };
         if self.print_environment {
             return print(&environment);
         }
+        let name = program.display();
         let Some(file) = program::find(program) else {
-            return Ok(failure(NOT_FOUND, program, "not found"));
+            return Ok(failure(NOT_FOUND, &format!("{name}: not found")));
         };
         if let Err(reason) = program::check(&file) {
-            return Ok(failure(CANNOT_RUN, program, &format!("cannot share a port: {reason}")));
+            return Ok(failure(CANNOT_RUN, &format!("{name}: cannot share a port: {reason}")));
         }
         let error = std::process::Command::new(&file).arg0(program).args(arguments).envs(environment).exec();
-        Ok(failure(CANNOT_RUN, program, &error.to_string()))
+        Ok(failure(CANNOT_RUN, &format!("{name}: {error}")))
     }
 
-    fn environment(&self) -> Result<Vec<(&'static str, OsString)>> {
+    fn check_addresses(&self) -> Result<()> {
         let mode = self.host_name_comparison.unwrap_or_default();
         let mut prefixes: Vec<Prefix> = Vec::new();
         for address in &self.address {
@@ -79,6 +87,10 @@ impl Exec {
             }
             prefixes.push(prefix);
         }
+        Ok(())
+    }
+
+    fn environment(&self) -> Result<Vec<(&'static str, OsString)>> {
         // no space and no separator inside, as WCF escapes them: `env $(broker exec … --print-environment)` works
         let escaped = |address: &String| address.trim().replace(' ', "%20").replace('|', "%7C");
         let addresses: Vec<_> = self.address.iter().map(escaped).collect();
@@ -89,6 +101,7 @@ impl Exec {
             ("LD_PRELOAD", with_library(&library()?)),
             (ADDRESSES_VARIABLE, addresses.join("|").into()),
             (CONTROL_VARIABLE, control.into()),
+            (INHERITED_SAID_VARIABLE, "0".into()),
         ];
         if let Some(mode) = self.host_name_comparison {
             environment.push((HOST_NAME_COMPARISON_VARIABLE, mode.as_str().into()));
@@ -121,10 +134,16 @@ fn print(environment: &[(&str, OsString)]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn failure(code: u8, program: &OsStr, reason: &str) -> ExitCode {
+fn failure(code: u8, reason: &str) -> ExitCode {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr().lock(), "broker exec: {}: {reason}", program.display());
+    let _ = writeln!(std::io::stderr().lock(), "broker exec: {reason}");
     ExitCode::from(code)
+}
+
+/// As the command line's own mistakes are told, with the same status.
+fn wrong_use(error: &anyhow::Error) -> ! {
+    let command = clap::Command::new("broker").bin_name("broker exec");
+    Exec::augment_args(command).error(clap::error::ErrorKind::ValueValidation, error).exit()
 }
 
 /// Ours first, so that other preloaded libraries see the calls we make.
@@ -151,7 +170,10 @@ fn library() -> Result<PathBuf> {
     let found = places.iter().map(|place| place.join(LIBRARY)).find(|library| library.is_file());
     let Some(library) = found else {
         let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
-        bail!("{LIBRARY} is in none of {}", places.join(", "));
+        bail!(
+            "{LIBRARY} is in none of {}; `cargo build --release -p preload` makes it beside the broker",
+            places.join(", ")
+        );
     };
     let library = library.canonicalize().with_context(|| library.display().to_string())?;
     if library.as_os_str().as_encoded_bytes().iter().any(|octet| b": \t\n".contains(octet)) {

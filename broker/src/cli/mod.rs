@@ -90,7 +90,7 @@ struct Run {
     /// `smsvchost`: reset connections wherever the original does.
     #[arg(long, value_name = "MODE")]
     compatibility: Option<CompatibilityArgument>,
-    /// What is logged on standard error.
+    /// What is logged on standard error: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,
 }

@@ -134,12 +134,22 @@ fn check_elf(file: &Path, open: File) -> Result<(), Unsuitable> {
         }
         interpreter = interpreter.or(segment.interpreter(NativeEndian, data).map_err(|error| io(&error))?);
     }
+    if interpreter.is_none() && is_linker(file) {
+        return Ok(());
+    }
     let Some(interpreter) = interpreter else { return Err(Unsuitable::Static(file.to_owned())) };
     let interpreter = String::from_utf8_lossy(interpreter);
     let name = interpreter.rsplit('/').next().unwrap_or_default();
     match name {
-        _ if name.starts_with("ld-linux") || name.starts_with("ld64.so") => Ok(()),
+        _ if is_linker(Path::new(name)) => Ok(()),
         _ if name.starts_with("ld-musl") => Err(Unsuitable::Musl(file.to_owned())),
         _ => Err(Unsuitable::OtherLinker { file: file.to_owned(), interpreter: interpreter.into_owned() }),
     }
+}
+
+/// The GNU C library's dynamic linker, which may also be started with a program as its argument.
+fn is_linker(file: &Path) -> bool {
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let name = file.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+    name.starts_with(b"ld-linux") || name.starts_with(b"ld64.so")
 }
