@@ -106,7 +106,8 @@ impl Outcome {
                 "descriptors run short, connections that have waited longest for their preamble are closed"
             }
             Self::EndpointUnavailable => {
-                "the worker takes no connections, those that waited are refused (EndpointUnavailable)"
+                "no connection could be handed over for receive_timeout_seconds, those that waited are refused \
+                 (EndpointUnavailable): the worker does not accept, or the system has no memory"
             }
             Self::DispatchFailed => "connections cannot be passed on (ConnectionDispatchFailed)",
             Self::HandedOver

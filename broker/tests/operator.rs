@@ -7,8 +7,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
-use common::{Raw, address, ask, eventually, free_port};
-use handoff::AcceptSocket;
+use common::{Broker, Raw, Worker, address, ask, eventually, free_port};
+use handoff::{AcceptSocket, ControlConnection};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::json;
 
@@ -87,6 +87,31 @@ fn a_worker_that_empties_what_it_leaves_behind_blocks_nobody() {
 }
 
 /// Who reads why a broker did not start has to find that alone.
+/// As a cleaner of temporary files does it.
+#[test]
+fn a_control_socket_that_is_removed_is_opened_again() {
+    let broker = Broker::start(&[]);
+    let before = Worker::register(&broker, &[address(free_port(), "before")]);
+    for round in 1..=2 {
+        std::fs::remove_file(broker.control()).unwrap();
+        eventually(|| ControlConnection::connect(&broker.control()).is_ok(), || broker.log());
+        let said =
+            format!("the control socket {} was removed by another program", broker.control().display());
+        // The log is written by another thread.
+        eventually(|| broker.log().matches(&said).count() == round, || broker.log());
+        Worker::register(&broker, &[address(free_port(), "after")]);
+    }
+    drop(before);
+    // Another program has taken its place: that is left alone, and said once.
+    std::fs::remove_file(broker.control()).unwrap();
+    let other = std::os::unix::net::UnixListener::bind(broker.control()).unwrap();
+    eventually(|| broker.log().contains("no worker finds this broker until"), || broker.log());
+    eventually(|| broker.log().contains("is another program's"), || broker.log());
+    drop(other);
+    std::fs::remove_file(broker.control()).unwrap();
+    eventually(|| ControlConnection::connect(&broker.control()).is_ok(), || broker.log());
+}
+
 #[test]
 fn what_never_ran_does_not_say_how_it_ended() {
     let folder = tempfile::tempdir().unwrap();

@@ -352,6 +352,18 @@ fn disjoint_listeners_of_one_program_are_no_conflict() {
 }
 
 #[test]
+fn no_port_is_opened_to_be_closed() {
+    let broker = Broker::start(&["--listen", "127.0.0.9", "--listen", "0.0.0.0", "--listen", "127.0.0.1"]);
+    let port = free_port();
+    let worker = Worker::register(&broker, &[address(port, "x")]);
+    let before = broker.log().matches("listening on ").count();
+    drop(worker);
+    eventually(|| broker.log().contains(&format!("closed 0.0.0.0:{port}")), || broker.log());
+    eventually(|| !is_open("127.0.0.9", port) && !is_open("127.0.0.1", port), || broker.log());
+    assert_eq!(broker.log().matches("listening on ").count(), before, "{}", broker.log());
+}
+
+#[test]
 fn a_taken_port_is_named_with_its_owner() {
     let broker = Broker::start(&[]);
     let other = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -125,6 +125,15 @@ impl ControlListener {
         ControlPeer::new(socket)
     }
 
+    /// Whether the path does not lead here any more: the file was removed, or another has taken its place. Workers that are
+    /// connected stay so; no new one finds the way.
+    pub fn is_displaced(&self) -> bool {
+        match identity(&self.path) {
+            Ok(file) => file != self.file,
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
+    }
+
     /// Removes the path, if it is still the one that was bound. Otherwise the file stays, as it must when a next broker
     /// process inherits the socket.
     pub fn remove(self) {

@@ -81,6 +81,11 @@ impl AsyncControlListener {
         self.listener.path()
     }
 
+    /// Whether the path does not lead here any more; see [`ControlListener::is_displaced`].
+    pub fn is_displaced(&self) -> bool {
+        self.listener.is_displaced()
+    }
+
     /// Stops listening and removes the path; see [`ControlListener::remove`].
     pub fn remove(self) {
         self.listener.remove();

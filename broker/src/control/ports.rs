@@ -124,12 +124,13 @@ impl Ports {
 
     /// Closes those that nobody else uses. Connections that are queued are accepted first.
     pub(crate) fn release(&mut self, addresses: &[SocketAddr]) {
+        // First all of them: what covers another is not to leave it a socket of its own that closes at once.
         for address in addresses {
-            if let Some(open) = self.open.get_mut(address) {
-                open.users -= 1;
-                if open.users == 0 {
-                    self.close_unused(*address);
-                }
+            self.open.entry(*address).and_modify(|open| open.users -= 1);
+        }
+        for address in addresses {
+            if self.open.get(address).is_some_and(|open| open.users == 0) {
+                self.close_unused(*address);
             }
         }
     }

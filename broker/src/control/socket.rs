@@ -4,18 +4,20 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
 use handoff::{
-    AcceptSocket, ControlListener, ControlOptions, PeerCredentials, Refused, RefusedReason, Reply, Request,
+    AcceptSocket, ControlListener, ControlOptions, HandoffError, PeerCredentials, Refused, RefusedReason,
+    Reply, Request,
 };
 use nix::unistd::Group;
 use rustix::process::getuid;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::Level;
 
 use super::denied::{Denied, refused};
@@ -25,6 +27,7 @@ use crate::command::Command;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::listening::owner::{process, program_of};
+use crate::lock::lock;
 use crate::shared::Shared;
 use crate::tally::{Kind, Tally};
 
@@ -40,26 +43,73 @@ const DENIED: Kind = Kind { level: Level::WARN, what: "access denied" };
 const REFUSED: Kind = Kind { level: Level::WARN, what: "refused" };
 const NOT_ACCEPTED: Kind = Kind { level: Level::ERROR, what: "no worker can be accepted for a moment" };
 
+/// How often the broker looks whether its control socket still stands where workers look for it.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
+
 /// The listening control socket. Its path disappears with it.
 #[derive(Debug, Default)]
-pub(crate) struct ControlSocket(Option<AsyncControlListener>);
+pub(crate) struct ControlSocket {
+    path: PathBuf,
+    options: ControlOptions,
+    listener: Mutex<Option<Arc<AsyncControlListener>>>,
+}
 
 impl ControlSocket {
+    fn open(path: PathBuf, options: ControlOptions) -> Result<Self, HandoffError> {
+        let socket = Self { path, options, listener: Mutex::default() };
+        socket.listen()?;
+        Ok(socket)
+    }
+
+    fn listen(&self) -> Result<(), HandoffError> {
+        let listener = ControlListener::bind(&self.path, &self.options)?;
+        *lock(&self.listener) = Some(Arc::new(AsyncControlListener::new(listener)?));
+        Ok(())
+    }
+
     pub(crate) fn path(&self) -> &Path {
-        self.0.as_ref().map_or_else(|| Path::new(""), AsyncControlListener::path)
+        &self.path
     }
 
     async fn accept(&self) -> io::Result<AsyncControlPeer> {
-        match &self.0 {
+        let listener = lock(&self.listener).clone();
+        match listener {
             Some(listener) => listener.accept().await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Somebody, such as a cleaner of temporary files, may remove the socket from below the broker: it is opened again. `told`
+    /// is why it could not be, so that the same is said once.
+    fn look_after(&self, told: &mut Option<String>) {
+        let displaced = lock(&self.listener).as_ref().is_some_and(|listener| listener.is_displaced());
+        if !displaced {
+            *told = None;
+            return;
+        }
+        let path = self.path.display();
+        let removed = format!("the control socket {path} was removed by another program");
+        match self.listen() {
+            Ok(()) => {
+                tracing::error!("{removed}; it is opened again");
+                *told = None;
+            }
+            Err(error) => {
+                let said = error.to_string();
+                if told.as_ref() != Some(&said) {
+                    tracing::error!(
+                        "{removed}, and no worker finds this broker until it can be opened again: {said}"
+                    );
+                    *told = Some(said);
+                }
+            }
         }
     }
 }
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        if let Some(listener) = self.0.take() {
+        if let Some(listener) = lock(&self.listener).take().and_then(Arc::into_inner) {
             listener.remove();
         }
     }
@@ -95,10 +145,9 @@ pub(crate) fn open(config: &Config) -> Result<(ControlSocket, Access), StartErro
     }
     let access = Access { user: getuid().as_raw(), group_only: config.control_group.is_some() };
     let failed = |source| StartError::Control { path: path.clone(), source };
-    let listener = ControlListener::bind(&path, &options).map_err(failed)?;
-    let listener = AsyncControlListener::new(listener).map_err(|error| failed(error.into()))?;
+    let socket = ControlSocket::open(path.clone(), options).map_err(failed)?;
     tracing::info!("control socket: {}", path.display());
-    Ok((ControlSocket(Some(listener)), access))
+    Ok((socket, access))
 }
 
 fn path(config: &Config) -> Result<PathBuf, StartError> {
@@ -131,9 +180,15 @@ pub(crate) async fn serve(
 ) {
     let strangers = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
+    let (mut look, mut told) = (tokio::time::interval(LOOK_AFTER), None);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            _ = look.tick() => {
+                listener.look_after(&mut told);
+                continue;
+            }
             Some(_) = workers.join_next() => continue,
         };
         let peer = match accepted {

@@ -6,6 +6,7 @@ use crate::command::Command;
 use crate::connection::Connection;
 use crate::routes::queue::Queue;
 use crate::shared::Shared;
+use crate::socket_options::peer_address;
 
 /// See the module.
 #[derive(Debug)]
@@ -26,7 +27,8 @@ impl Reclaim {
         let take = |socket| {
             // A worker may have had a copy of the socket, and have changed this.
             let _ = rustix::io::ioctl_fionbio(&socket, true);
-            tracing::debug!(registration = queue.id(), "connection taken back");
+            let peer = peer_address(&socket).map(tracing::field::display);
+            tracing::debug!(registration = queue.id(), peer, "connection taken back");
             left.push(Connection::taken_back(socket, &self.shared.counters));
         };
         if queue.drain(&self.shared.bounds, take).is_err() {
