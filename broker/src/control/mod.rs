@@ -1,6 +1,6 @@
 //! The control socket, and who has registered what.
 //!
-//! - [`socket`]: who may speak; a task for each worker, one answer for each request
+//! - [`socket`]: who may speak; a task for each worker, one answer for each request. [`folder_watch`]: whether workers find it
 //! - [`registrar`]: the thread to which the registry belongs; [`registry`]: registrations, their checks and conflicts, and the
 //!   order in which things begin and end; [`denied`]: why not
 //! - [`ports`]: which ports are open, for how many; [`quota`]: what the workers of one user may hold
@@ -10,6 +10,7 @@
 //! accept loop by [`Command`](crate::command::Command).
 
 mod denied;
+mod folder_watch;
 pub(crate) mod lookup;
 pub(crate) mod ports;
 pub(crate) mod quota;

@@ -17,10 +17,10 @@ use nix::unistd::Group;
 use rustix::process::getuid;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 use tracing::Level;
 
 use super::denied::{Denied, refused};
+use super::folder_watch::FolderWatch;
 use super::quota::{Connected, Quotas};
 use super::registrar::Registrar;
 use crate::command::Command;
@@ -42,9 +42,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const DENIED: Kind = Kind { level: Level::WARN, what: "access denied" };
 const REFUSED: Kind = Kind { level: Level::WARN, what: "refused" };
 const NOT_ACCEPTED: Kind = Kind { level: Level::ERROR, what: "no worker can be accepted for a moment" };
-
-/// How often the broker looks whether its control socket still stands where workers look for it.
-const LOOK_AFTER: Duration = Duration::from_secs(2);
 
 /// The listening control socket. Its path disappears with it.
 #[derive(Debug, Default)]
@@ -81,7 +78,7 @@ impl ControlSocket {
 
     /// Somebody, such as a cleaner of temporary files, may remove the socket from below the broker: it is opened again. `told`
     /// is why it could not be, so that the same is said once.
-    fn look_after(&self, told: &mut Option<String>) {
+    fn look_after(&self, watch: &mut FolderWatch, told: &mut Option<String>) {
         let displaced = lock(&self.listener).as_ref().is_some_and(|listener| listener.is_displaced());
         if !displaced {
             *told = None;
@@ -92,9 +89,11 @@ impl ControlSocket {
         match self.listen() {
             Ok(()) => {
                 tracing::error!("{removed}; it is opened again");
+                *watch = FolderWatch::of(&self.path);
                 *told = None;
             }
             Err(error) => {
+                watch.lost();
                 let said = error.to_string();
                 if told.as_ref() != Some(&said) {
                     tracing::error!(
@@ -180,13 +179,12 @@ pub(crate) async fn serve(
 ) {
     let strangers = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
-    let (mut look, mut told) = (tokio::time::interval(LOOK_AFTER), None);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut watch, mut told) = (FolderWatch::of(listener.path()), None);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = look.tick() => {
-                listener.look_after(&mut told);
+            () = watch.changed() => {
+                listener.look_after(&mut watch, &mut told);
                 continue;
             }
             Some(_) = workers.join_next() => continue,
