@@ -189,7 +189,11 @@ fn same_value(wanted: Value<'_>, read: Value<'_>, encoding: MessageEncoding) -> 
 fn same(wanted: Value<'_>, read: Value<'_>) -> Result<(), TestCaseError> {
     match wanted {
         Value::Float(wanted) if !wanted.is_nan() => prop_assert_eq!(read.to_f32(), Ok(wanted)),
-        Value::Double(wanted) if f64::from(wanted as f32) == wanted => {
+        // Only in a text; what comes typed is the same number.
+        Value::Double(wanted)
+            if f64::from(wanted as f32) == wanted
+                && matches!(read, Value::Chars(_) | Value::String(_) | Value::Unicode(_)) =>
+        {
             prop_assert_eq!(read.to_f32().map(f64::from), Ok(wanted));
         }
         Value::Double(wanted) if !wanted.is_nan() => prop_assert_eq!(read.to_f64(), Ok(wanted)),

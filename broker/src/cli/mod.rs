@@ -62,7 +62,7 @@ struct Run {
     /// A group whose members may register, besides this user and root; the control socket gets mode 0660.
     #[arg(long, value_name = "NAME")]
     control_group: Option<String>,
-    /// What "all addresses" means; may be given several times [default: all].
+    /// What "all addresses" means; may be given several times [default: all]. A worker that binds one address itself gets that one.
     #[arg(long, value_name = "IP", value_parser = listen_address)]
     listen: Vec<IpAddr>,
     /// How long a preamble may take [default: 30].
