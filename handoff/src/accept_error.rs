@@ -37,3 +37,31 @@ pub fn concerns_one_connection(error: &io::Error) -> bool {
         )
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// accept(2) names ten; the rest of what Linux has is there at the next attempt as well.
+    #[test]
+    fn ten_errors_concern_one_connection() {
+        let concerning = [
+            Errno::INTR,
+            Errno::NONET,
+            Errno::PROTO,
+            Errno::NOPROTOOPT,
+            Errno::OPNOTSUPP,
+            Errno::NETDOWN,
+            Errno::NETUNREACH,
+            Errno::CONNABORTED,
+            Errno::HOSTDOWN,
+            Errno::HOSTUNREACH,
+        ];
+        let found: Vec<i32> =
+            (1..134).filter(|errno| concerns_one_connection(&io::Error::from_raw_os_error(*errno))).collect();
+        let mut expected = concerning.map(Errno::raw_os_error);
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+        assert!(!concerns_one_connection(&io::ErrorKind::TimedOut.into()), "not the system's");
+    }
+}

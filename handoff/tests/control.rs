@@ -265,3 +265,26 @@ fn of_many_that_start_at_once_one_listens_and_is_found() {
         assert!(ControlConnection::connect(&path).is_ok(), "round {round}");
     }
 }
+
+#[test]
+fn an_answer_to_a_route_is_what_was_asked_for_or_an_error() {
+    let (_folder, mut worker, peer) = pair();
+    let route = handoff::Route::new("net.tcp://h/a", "192.0.2.1:808".parse().unwrap());
+    let broker = std::thread::spawn(move || {
+        let mut routed = handoff::Routed::default();
+        routed.address = Some("net.tcp://localhost/a".to_owned());
+        let refused = Refused::new(RefusedReason::AccessDenied, None, "not you");
+        for reply in [Reply::Routed(routed), Reply::Refused(refused), Reply::Unregistered { id: 1 }] {
+            let request = peer.receive().unwrap().unwrap().unwrap();
+            assert!(matches!(request, Request::Route(asked) if asked.via == "net.tcp://h/a"));
+            peer.send(&reply, None).unwrap();
+        }
+    });
+    assert_eq!(worker.route(&route).unwrap().address.as_deref(), Some("net.tcp://localhost/a"));
+    assert!(matches!(
+        worker.route(&route),
+        Err(HandoffError::Refused(refused)) if refused.reason == RefusedReason::AccessDenied
+    ));
+    assert!(matches!(worker.route(&route), Err(HandoffError::Malformed(_))));
+    broker.join().unwrap();
+}
