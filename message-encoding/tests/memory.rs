@@ -152,11 +152,13 @@ fn ratio(document: &[u8], besides: u64, read: impl FnOnce(&[u8])) -> f64 {
     taken.saturating_sub(besides) as f64 / document.len() as f64
 }
 
-/// Sees that the one that takes most takes `claim` or less, and more than nine tenths of it.
+/// Sees that the one that takes most takes `claim` or less, and more than nine tenths of it. The claims are those of machines with
+/// pointers of 64 bits; others need less.
 fn most(mut ratios: Vec<(f64, String)>, claim: f64) {
     ratios.sort_by(|one, other| other.0.total_cmp(&one.0));
     let worst = ratios[0].0;
-    assert!(worst <= claim && worst > 0.9 * claim, "{:?}", &ratios[..3]);
+    let enough = cfg!(not(target_pointer_width = "64")) || worst > 0.9 * claim;
+    assert!(worst <= claim && enough, "{:?}", &ratios[..3]);
 }
 
 #[test]
