@@ -68,6 +68,17 @@ impl Outage {
         });
         self.says("accepted");
     }
+
+    /// A signal ends the wait, and the program accepts anew.
+    fn is_interrupted_and_served(&mut self) {
+        self.waits();
+        self.tell("signal");
+        self.says("signal");
+        self.says("EINTR");
+        self.tell("accept");
+        self.broker.restart();
+        self.is_served();
+    }
 }
 
 #[test]
@@ -85,13 +96,7 @@ fn a_signal_whose_handler_restarts_is_not_seen() {
 #[test]
 fn a_signal_whose_handler_does_not_restart_is_eintr() {
     let Some(mut outage) = Outage::begin("interrupt", 0) else { return };
-    outage.waits();
-    outage.tell("signal");
-    outage.says("signal");
-    outage.says("EINTR");
-    outage.tell("accept");
-    outage.broker.restart();
-    outage.is_served();
+    outage.is_interrupted_and_served();
 }
 
 /// Linux never restarts a call that has a timeout.
@@ -99,13 +104,7 @@ fn a_signal_whose_handler_does_not_restart_is_eintr() {
 fn with_a_receive_timeout_every_signal_is_eintr() {
     for flags in ["restart", "interrupt"] {
         let Some(mut outage) = Outage::begin(flags, 60_000) else { return };
-        outage.waits();
-        outage.tell("signal");
-        outage.says("signal");
-        outage.says("EINTR");
-        outage.tell("accept");
-        outage.broker.restart();
-        outage.is_served();
+        outage.is_interrupted_and_served();
     }
 }
 
