@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use framing_core::{DecodeError, Field};
+use framing_core::{DecodeError, Field, Limits};
 use handoff::{Route, Routed};
 use router::{HostNameComparison, Via};
 
@@ -13,7 +13,7 @@ use crate::routes::holder::Holder;
 use crate::routes::table::{Choice, Found, Table, Target};
 
 /// A line that is longer than this is no Via, whatever is in it.
-pub(crate) const LONGEST_VIA: usize = 2048;
+pub(crate) const LONGEST_VIA: usize = Limits::DEFAULT.via;
 
 /// The answer of a broker with this table.
 pub(crate) fn lookup(
