@@ -147,7 +147,7 @@ pub enum TransportError {
     Unreachable {
         /// What was asked for, escaped.
         via: String,
-        /// The last address's error.
+        /// The error of the address; of several, what came of each.
         source: io::Error,
     },
     /// The peer answered with a fault.

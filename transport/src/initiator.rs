@@ -1,13 +1,15 @@
 //! Opening a session with a service, as its initiator.
 
+use std::io;
+
 use framing_core::initiator::Event;
 use framing_core::{Encoding, Initiator, Preamble, Step};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::address::target;
+use crate::address::{Host, target};
 use crate::channel::{Channel, Session};
 use crate::connection::Connection;
-use crate::dial::dial;
 use crate::error::TransportError;
 use crate::options::ConnectOptions;
 
@@ -67,6 +69,17 @@ async fn open(via: &str, options: ConnectOptions) -> Result<Channel, TransportEr
     await_answer(&mut connection, &mut machine).await?;
     let session = Session { mode: options.mode, via: via.to_owned(), content_type: options.content_type };
     Ok(Channel::connected(connection, machine, session, options.bounds))
+}
+
+/// A program that connects has no budget of sockets but its descriptors.
+async fn dial(host: &Host, port: u16) -> io::Result<TcpStream> {
+    match host {
+        Host::Ip(ip) => TcpStream::connect((*ip, port)).await,
+        Host::Name(name) => {
+            let addresses = lookup_host((name.as_str(), port)).await?;
+            Ok(happy_eyeballs::connect(addresses, None, || Some(())).await?)
+        }
+    }
 }
 
 async fn await_answer(connection: &mut Connection, machine: &mut Initiator) -> Result<(), TransportError> {

@@ -38,14 +38,13 @@
 //! # Modules
 //!
 //! `listener` takes connections from `own_port` or `shared_port` and gives each to the `receiver`'s side of a preamble;
-//! `initiator` is the other side of that, over a connection that `dial` makes. Both end in a `channel` over a `connection`.
+//! `initiator` is the other side of that. Both end in a `channel` over a `connection`.
 //!
 //! [MC-NMF]: https://learn.microsoft.com/openspecs/windows_protocols/mc-nmf/
 
 mod address;
 mod channel;
 mod connection;
-mod dial;
 mod error;
 mod home;
 mod initiator;
