@@ -15,7 +15,8 @@
 //!   accepted one.
 //! - [`address`]: what a dual-stack listener shows of IPv4 connections.
 //! - [`watchers`]: the epoll instances that a socket is in when it is bound.
-//! - [`interpose`] and [`interpose_descriptors`]: the functions of the C library that are replaced; [`next`]: the originals.
+//! - [`interpose`], [`interpose_descriptors`] and [`interpose_exec`]: the functions of the C library that are replaced;
+//!   [`next`]: the originals.
 //! - [`passing`]: why a listener cannot be sent to another process.
 //! - [`semaphore`]: what a blocking `accept` waits for meanwhile.
 //! - [`settings`], [`unit`]: what the program was started with.
@@ -31,6 +32,7 @@ mod create;
 mod descriptor;
 mod interpose;
 mod interpose_descriptors;
+mod interpose_exec;
 mod listener;
 mod load;
 mod next;

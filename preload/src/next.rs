@@ -11,6 +11,9 @@ use libc::{epoll_event, mmsghdr, msghdr, sockaddr, socklen_t};
 /// A null-terminated array of C strings.
 pub(crate) type Strings = *const *const c_char;
 
+/// A function with any number of arguments: its address only, not to be called as this.
+pub(crate) type Variadic = unsafe extern "C-unwind" fn() -> c_int;
+
 unsafe extern "C" {
     /// The C library's, set before any constructor.
     pub(crate) static mut environ: Strings;
@@ -94,6 +97,13 @@ next! {
     execv: fn(*const c_char, Strings) -> c_int;
     execvp: fn(*const c_char, Strings) -> c_int;
     execvpe: fn(*const c_char, Strings, Strings) -> c_int;
+    execl: fn() -> c_int;
+    execlp: fn() -> c_int;
+    execle: fn() -> c_int;
+    fexecve: fn(c_int, Strings, Strings) -> c_int;
+    execveat: fn(c_int, *const c_char, Strings, Strings, c_int) -> c_int;
+    system: fn(*const c_char) -> c_int;
+    popen: fn(*const c_char, *const c_char) -> *mut c_void;
     posix_spawn: fn(*mut c_int, *const c_char, *const c_void, *const c_void, Strings, Strings) -> c_int;
     posix_spawnp: fn(*mut c_int, *const c_char, *const c_void, *const c_void, Strings, Strings) -> c_int;
 }

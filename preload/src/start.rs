@@ -4,8 +4,10 @@
 //! Between `fork` and `exec` little is allowed: nothing is allocated here, and no lock is taken.
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::io::Write;
 use std::net::SocketAddr;
 
 use handoff::environment::LIBRARY;
@@ -16,7 +18,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::descriptor::{is_close_on_exec, is_open};
 use crate::listener::at;
-use crate::next::{self, Strings, environ};
+use crate::next::{self, Strings};
 use crate::say;
 use crate::settings::settings;
 use crate::table::{self, Entry};
@@ -58,31 +60,19 @@ fn has_room() -> bool {
 ///
 /// # Safety
 /// `file` is a C string and `environment` a null-terminated array of such, or either is null.
-unsafe fn look(file: *const c_char, environment: Strings) {
-    if settings().is_none_or(|settings| settings.quiet) || file.is_null() {
-        return;
+pub(crate) unsafe fn look(file: *const c_char, environment: Strings) {
+    if !file.is_null() {
+        // SAFETY: passed on.
+        let (file, is_meant) = unsafe { (CStr::from_ptr(file), names_us(environment)) };
+        say_of(file, file, is_meant);
     }
-    let errno = next::errno();
-    // SAFETY: passed on.
-    let (file, is_meant) = unsafe { (CStr::from_ptr(file), names_us(environment)) };
-    let name = file.to_str().unwrap_or("a program");
-    if !is_meant {
-        if let Some(local) = inherited().filter(|_| has_room()) {
-            say::news(format_args!(
-                "{name} is started without this library in its LD_PRELOAD: it cannot use the listener on {local} that it inherits"
-            ));
-        }
-    } else if let Some(why) = unsuitable(file).filter(|_| has_room()) {
-        say::news(format_args!("{name} is started, and shares no port: {why}"));
-    }
-    next::fail(errno);
 }
 
 /// As [`look`], where a name without a slash is looked for in `PATH`.
 ///
 /// # Safety
 /// As `look`.
-unsafe fn look_for(name: *const c_char, environment: Strings) {
+pub(crate) unsafe fn look_for(name: *const c_char, environment: Strings) {
     // SAFETY: checked; a C string of the C library's, or null.
     let (name, path) = unsafe {
         let path = libc::getenv(c"PATH".as_ptr());
@@ -94,12 +84,56 @@ unsafe fn look_for(name: *const c_char, environment: Strings) {
     for folder in path.to_bytes().split(|octet| *octet == b':') {
         let mut room = [0; START];
         let file = join(&mut room, &[folder, b"/", name.to_bytes()]);
-        if let Some(file) = file.filter(|file| rustix::fs::access(*file, rustix::fs::Access::EXEC_OK).is_ok())
-        {
+        if let Some(file) = file.filter(|file| is_executable(file)) {
             // SAFETY: a C string; the rest is passed on.
             return unsafe { look(file.as_ptr(), environment) };
         }
     }
+}
+
+/// As [`look`], where a path begins in a folder, or is empty: the descriptor is the program.
+///
+/// # Safety
+/// As `look`.
+pub(crate) unsafe fn look_at(descriptor: c_int, path: *const c_char, environment: Strings) {
+    // SAFETY: checked, and passed on.
+    let (path, is_meant) = unsafe {
+        if path.is_null() || descriptor == libc::AT_FDCWD || CStr::from_ptr(path).to_bytes().starts_with(b"/")
+        {
+            return look(path, environment);
+        }
+        (CStr::from_ptr(path), names_us(environment))
+    };
+    let (mut link, mut room, mut target) = ([0; START], [0; START], [MaybeUninit::uninit(); START]);
+    let _ = write!(link.as_mut_slice(), "/proc/self/fd/{descriptor}");
+    let Ok(link) = CStr::from_bytes_until_nul(&link) else { return };
+    if !path.is_empty() {
+        let file = join(&mut room, &[link.to_bytes(), b"/", path.to_bytes()]);
+        return file.map_or((), |file| say_of(path, file, is_meant));
+    }
+    // a memfd has no other name
+    let target = rustix::fs::readlinkat_raw(rustix::fs::CWD, link, target.as_mut_slice());
+    let name = target.ok().and_then(|(target, _)| join(&mut room, &[target]));
+    say_of(name.unwrap_or(link), link, is_meant);
+}
+
+/// Of the program in `file`, whose name for people is `name`. `errno` stays.
+fn say_of(name: &CStr, file: &CStr, is_meant: bool) {
+    if settings().is_none_or(|settings| settings.quiet) {
+        return;
+    }
+    let errno = next::errno();
+    let text = name.to_str().unwrap_or("a program");
+    if !is_meant {
+        if let Some(local) = inherited().filter(|_| has_room()) {
+            say::news(format_args!(
+                "{text} is started without this library in its LD_PRELOAD: it cannot use the listener on {local} that it inherits"
+            ));
+        }
+    } else if let Some(why) = unsuitable(name, file).filter(|_| has_room()) {
+        say::news(format_args!("{text} shares no port of its own: {why}"));
+    }
+    next::fail(errno);
 }
 
 /// A C string of these parts, if there is room.
@@ -142,11 +176,14 @@ unsafe fn names_us(environment: Strings) -> bool {
 }
 
 /// Why the library will not be loaded into a program, or into what runs it.
-fn unsuitable(file: &CStr) -> Option<&'static str> {
+fn unsuitable(name: &CStr, file: &CStr) -> Option<&'static str> {
     let mut rooms = [0; START];
     let mut file = join(&mut rooms, &[file.to_bytes()])?;
     let mut next;
-    for _ in 0..INTERPRETERS {
+    for depth in 0..INTERPRETERS {
+        if !is_executable(file) {
+            return None;
+        }
         if gains_privileges(file) {
             return Some("the dynamic linker ignores LD_PRELOAD for set-user-id programs");
         }
@@ -156,7 +193,7 @@ fn unsuitable(file: &CStr) -> Option<&'static str> {
         let length = rustix::io::pread(&open, &mut start, 0).ok()?;
         let start = start.get(..length)?;
         let Some(line) = start.strip_prefix(b"#!") else {
-            return unsuitable_elf(start).filter(|_| !is_linker(file));
+            return unsuitable_elf(start).filter(|_| !is_linker(if depth == 0 { name } else { file }));
         };
         let line = line.split(|octet| *octet == b'\n').next()?;
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -165,6 +202,10 @@ fn unsuitable(file: &CStr) -> Option<&'static str> {
         file = join(&mut next, &[interpreter])?;
     }
     None
+}
+
+fn is_executable(file: &CStr) -> bool {
+    rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 /// The dynamic linker may be started with a program as its argument.
@@ -182,105 +223,34 @@ fn gains_privileges(file: &CStr) -> bool {
         || !user.is_root() && has_capabilities()
 }
 
-/// What is no ELF file of this machine, or cannot be understood, is left to the dynamic linker, which says something.
+/// What is no ELF file, or cannot be understood, is left to whoever runs it.
 fn unsuitable_elf(start: &[u8]) -> Option<&'static str> {
-    let header = Header::parse(start).ok()?;
+    start.strip_prefix(&object::elf::ELFMAG)?;
+    let own = &__ehdr_start;
+    let header = Header::parse(start).ok();
+    let Some(header) = header.filter(|header| header.e_machine(NativeEndian) == own.e_machine(NativeEndian))
+    else {
+        return Some("it is a program for another architecture");
+    };
     for segment in header.program_headers(NativeEndian, start).ok()? {
         match segment.interpreter(NativeEndian, start) {
             Ok(None) => {}
             Ok(Some(name)) if name.windows(8).any(|part| part == b"/ld-musl") => {
-                return Some("it is linked with musl, not with the GNU C library");
+                return Some(
+                    "it is linked with musl, not with the GNU C library, and ends as it cannot load this one: start it by \
+                     `env -u LD_PRELOAD`",
+                );
             }
             Ok(Some(_)) | Err(_) => return None,
         }
     }
-    Some("it is statically linked, so no library can be loaded into it")
+    // valgrind's tools, and supervisors
+    Some(
+        "it is statically linked, so no library can be loaded into it; what it starts, or runs inside itself, may",
+    )
 }
 
-/// # Safety
-/// `execve(2)`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn execve(
-    file: *const c_char,
-    arguments: Strings,
-    environment: Strings,
-) -> c_int {
-    // SAFETY: the program's own arguments.
-    unsafe {
-        look(file, environment);
-        next::execve.get()(file, arguments, environment)
-    }
-}
-
-/// # Safety
-/// `execv(3)`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn execv(file: *const c_char, arguments: Strings) -> c_int {
-    // SAFETY: the program's own arguments, and the C library's environment.
-    unsafe {
-        look(file, environ);
-        next::execv.get()(file, arguments)
-    }
-}
-
-/// # Safety
-/// `execvp(3)`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn execvp(name: *const c_char, arguments: Strings) -> c_int {
-    // SAFETY: the program's own arguments, and the C library's environment.
-    unsafe {
-        look_for(name, environ);
-        next::execvp.get()(name, arguments)
-    }
-}
-
-/// # Safety
-/// `execvpe(3)`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn execvpe(
-    name: *const c_char,
-    arguments: Strings,
-    environment: Strings,
-) -> c_int {
-    // SAFETY: the program's own arguments.
-    unsafe {
-        look_for(name, environment);
-        next::execvpe.get()(name, arguments, environment)
-    }
-}
-
-/// # Safety
-/// `posix_spawn(3)`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn posix_spawn(
-    process: *mut c_int,
-    file: *const c_char,
-    actions: *const c_void,
-    attributes: *const c_void,
-    arguments: Strings,
-    environment: Strings,
-) -> c_int {
-    // SAFETY: the program's own arguments.
-    unsafe {
-        look(file, environment);
-        next::posix_spawn.get()(process, file, actions, attributes, arguments, environment)
-    }
-}
-
-/// # Safety
-/// `posix_spawnp(3)`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn posix_spawnp(
-    process: *mut c_int,
-    name: *const c_char,
-    actions: *const c_void,
-    attributes: *const c_void,
-    arguments: Strings,
-    environment: Strings,
-) -> c_int {
-    // SAFETY: the program's own arguments.
-    unsafe {
-        look_for(name, environment);
-        next::posix_spawnp.get()(process, name, actions, attributes, arguments, environment)
-    }
+// SAFETY: the linker's name of this library's own header, which is mapped as long as its code is.
+unsafe extern "C" {
+    safe static __ehdr_start: Header;
 }

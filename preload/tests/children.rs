@@ -32,6 +32,156 @@ fn program(flags: &[&str]) -> Option<tempfile::TempDir> {
     Some(folder)
 }
 
+fn static_line(file: &str) -> String {
+    format!(
+        "net.tcp port sharing: {file} shares no port of its own: it is statically linked, so no library can be \
+         loaded into it; what it starts, or runs inside itself, may\n"
+    )
+}
+
+/// How `starts.c` is to start a child, and what is said to be it.
+const FUNCTIONS: [(&str, Said); 20] = [
+    ("execl", Said::File),
+    ("execl-few", Said::File),
+    ("execlp", Said::File),
+    ("execle", Said::File),
+    ("execle-few", Said::File),
+    // none that is meant to share
+    ("execle-none", Said::Nothing),
+    ("execle-null", Said::Nothing),
+    ("execv", Said::File),
+    ("execve", Said::File),
+    ("execvp", Said::File),
+    ("execvpe", Said::File),
+    ("fexecve", Said::File),
+    ("fexecve-memfd", Said::Memfd),
+    ("execveat", Said::File),
+    ("execveat-in", Said::Name),
+    ("execveat-empty", Said::File),
+    ("posix_spawn", Said::File),
+    ("posix_spawnp", Said::File),
+    ("system", Said::Shell),
+    ("popen", Said::Shell),
+];
+
+#[derive(Clone, Copy)]
+enum Said {
+    File,
+    Name,
+    Memfd,
+    Shell,
+    Nothing,
+}
+
+/// Each with its arguments in place: the child ends with what the last of them says.
+#[test]
+fn a_child_is_said_whichever_function_starts_it() {
+    let Some(starts) = compile("starts.c", &[]) else { return };
+    let Some(folder) = program(&["-static"]) else { return };
+    let child = folder.path().join("child").display().to_string();
+    let broker = Broker::start();
+    for (function, expected) in FUNCTIONS {
+        let mut exec = exec(&broker);
+        exec.env("PATH", format!("/nowhere:{}:/usr/bin:/bin", folder.path().display()));
+        exec.arg(&starts).args([function, &child]);
+        if matches!(expected, Said::Shell) {
+            exec = with_shell(&child, &exec);
+        }
+        let output = exec.output().unwrap();
+        if output.status.code() == Some(99) {
+            println!("skipped: {function}: /bin/sh cannot be replaced in a mount namespace");
+            continue;
+        }
+        let line = match expected {
+            Said::File => static_line(&child),
+            Said::Name => static_line("child"),
+            Said::Memfd => static_line("/memfd:copy (deleted)"),
+            Said::Shell => static_line("/bin/sh"),
+            Said::Nothing => String::new(),
+        };
+        assert_eq!(String::from_utf8_lossy(&output.stderr), line, "{function}");
+        assert_eq!(output.status.code(), Some(9), "{function}");
+    }
+}
+
+/// Where `/bin/sh` is this program.
+fn with_shell(program: &str, command: &Command) -> Command {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+    unshare.arg("mount --bind \"$0\" /bin/sh 2>/dev/null || exit 99; exec \"$@\"");
+    unshare.arg(program).arg(command.get_program()).args(command.get_args());
+    unshare.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    unshare
+}
+
+/// Two instructions, `exit(9)`, in an ELF file of 32 bits; and one of a machine that does not exist.
+#[test]
+fn a_child_for_another_architecture_is_said_and_one_that_cannot_be_started_is_not() {
+    if !installed("python3") {
+        return;
+    }
+    let mut elf = vec![0; 0x60];
+    let mut put = |at: usize, octets: &[u8]| elf[at..at + octets.len()].copy_from_slice(octets);
+    put(0, b"\x7fELF\x01\x01\x01");
+    put(16, &[2, 0, 3, 0, 1, 0, 0, 0, 0x54, 0x80, 4, 8, 0x34, 0, 0, 0]);
+    put(40, &[0x34, 0, 0x20, 0, 1, 0]);
+    put(52, &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 4, 8, 0, 0x80, 4, 8, 0x60, 0, 0, 0, 0x60, 0, 0, 0, 5]);
+    put(0x54, &[0x31, 0xC0, 0x40, 0xB3, 9, 0xCD, 0x80]);
+    let mut unknown = elf.clone();
+    unknown[4] = 2;
+    unknown[18] = 0xFF;
+    let broker = Broker::start();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, octets) in [("32-bit", &elf), ("unknown", &unknown)] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, octets).unwrap();
+        let line = || said(exec(&broker).args(["python3", "-c", START]).arg(&file));
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+        assert_eq!(line(), "", "it may not be executed");
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+        let expected = format!(
+            "net.tcp port sharing: {} shares no port of its own: it is a program for another architecture\n",
+            file.display()
+        );
+        assert_eq!(line(), expected);
+    }
+}
+
+/// Whether or not this machine can.
+const START: &str = "import os, sys
+try: os.wait4(os.posix_spawn(sys.argv[1], ['child'], os.environ), 0)
+except OSError: pass";
+
+/// Only its name tells: no library of musl is needed.
+#[test]
+fn a_child_that_is_linked_with_musl_is_said() {
+    let Some(folder) = program(&["-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1"]) else { return };
+    let child = folder.path().join("child").display().to_string();
+    let broker = Broker::start();
+    let said = said(exec(&broker).args(["sh", "-c", "\"$0\"; true", &child]));
+    let expected = format!(
+        "net.tcp port sharing: {child} shares no port of its own: it is linked with musl, not with the GNU C library, \
+         and ends as it cannot load this one: start it by `env -u LD_PRELOAD`"
+    );
+    // then musl's linker, or the shell where there is none, says the rest
+    assert_eq!(said.lines().next(), Some(expected.as_str()));
+}
+
+/// valgrind's tools load libraries themselves, into the program that they run inside.
+#[test]
+fn valgrind_is_not_said_to_share_nothing() {
+    if !installed("valgrind") || !installed("python3") {
+        return;
+    }
+    let (broker, port) = (Broker::start(), free_port());
+    let mut exec = broker.exec(&[address(port, "a")]);
+    let listen = "import socket, sys; socket.create_server(('127.0.0.1', int(sys.argv[1])))";
+    let said = said(exec.args(["valgrind", "-q", "--tool=none", "python3", "-c", listen, &port.to_string()]));
+    let [tool, shared] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+    assert!(tool.ends_with("it; what it starts, or runs inside itself, may"), "{said}");
+    assert!(shared.contains(&format!("127.0.0.1:{port} is shared")), "{said}");
+}
+
 #[test]
 fn a_statically_linked_child_is_said_however_it_is_started() {
     let broker = Broker::start();
@@ -39,11 +189,7 @@ fn a_statically_linked_child_is_said_however_it_is_started() {
         let Some(folder) = program(&flags) else { return };
         let file = |name: &str| folder.path().join(name).display().to_string();
         let is_said = |said: &str, file: &str| {
-            let expected = format!(
-                "net.tcp port sharing: {file} is started, and shares no port: it is statically linked, so no \
-                 library can be loaded into it\n"
-            );
-            assert_eq!(said, expected);
+            assert_eq!(said, static_line(file));
         };
         let path = format!("{}:/usr/bin:/bin", folder.path().display());
         let child = file("child");
@@ -78,9 +224,7 @@ fn a_set_user_id_child_is_said_and_any_other_is_not() {
     }
     chown(&child, Some(65_534), None).unwrap();
     std::fs::set_permissions(&child, PermissionsExt::from_mode(0o4755)).unwrap();
-    assert!(
-        started().contains("child is started, and shares no port: the dynamic linker ignores LD_PRELOAD")
-    );
+    assert!(started().contains("child shares no port of its own: the dynamic linker ignores LD_PRELOAD"));
 }
 
 /// systemd-socket-activate gives what it starts an environment of its own.
