@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials as PeerCredentialsOption;
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, openat, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use crate::accept_socket::AcceptSocket;
+use crate::alone::alone_in;
 use crate::error::HandoffError;
 use crate::message::Malformed;
 use crate::reply::{Reply, Routed};
@@ -27,10 +28,6 @@ use crate::wire::{
     ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message,
     unregistered_of,
 };
-
-/// How often, and how far apart, a broker that starts looks whether another one has done so.
-const LOOKS: u32 = 400;
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What `sockaddr_un` has room for: Linux asks for no final zero.
 const LONGEST_PATH: usize = 108;
@@ -79,11 +76,7 @@ impl ControlListener {
     /// [`HandoffError::OtherSocket`] if something else stands there, [`HandoffError::PathTooLong`], [`HandoffError::Io`] for the
     /// rest, such as a folder that cannot be written.
     pub fn bind(path: &Path, options: &ControlOptions) -> Result<Self, HandoffError> {
-        if let Some(folder) =
-            path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-        {
-            fs::create_dir_all(folder)?;
-        }
+        fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new("")))?;
         static STARTS: AtomicU32 = AtomicU32::new(0);
         let mut unfinished = OsString::from(path);
         unfinished.push(format!(".{}.{}", std::process::id(), STARTS.fetch_add(1, Ordering::Relaxed)));
@@ -182,21 +175,6 @@ fn rename_unless_in_use(from: &Path, to: &Path) -> Result<(), HandoffError> {
             _ => {}
         }
     }
-}
-
-/// Of brokers that start at the same time one looks at what stands there, and removes it, while the others wait: else it could be the
-/// one that was faster. Whoever may read the folder may hold this lock too, so nobody waits for it longer than a start may take.
-fn alone_in(folder: Option<&Path>) -> Option<OwnedFd> {
-    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = openat(CWD, folder, flags, Mode::empty()).ok()?;
-    for _ in 0..LOOKS {
-        match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(LOOK_AGAIN),
-            locked => return locked.ok().map(|()| folder),
-        }
-    }
-    None
 }
 
 /// Who is at the other end, as the kernel says (`SO_PEERCRED`): at the time it connected.

@@ -47,6 +47,7 @@
 
 pub mod accept_error;
 pub mod accept_socket;
+mod alone;
 pub mod control;
 pub mod environment;
 mod error;

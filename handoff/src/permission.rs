@@ -53,5 +53,7 @@ mod tests {
             );
             assert_eq!(why.contains("security module"), !below, "{why}");
         }
+        let first = std::fs::read_to_string(FIRST_UNPRIVILEGED).unwrap().trim().parse().unwrap();
+        assert_eq!(why_not_permitted(1), explained(1, first));
     }
 }

@@ -1,16 +1,19 @@
 //! The accept socket between real processes and with real TCP connections.
 
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use handoff::{
     AcceptError, AcceptReceiver, AcceptSender, AcceptSocket, ControlConnection, ControlListener,
     ControlOptions, MAX_SOCKETS, Register, Reply, Request, SendError, accept_pair,
+    accept_socket::{Sockets, peek, receive, receive_lowest},
 };
-use rustix::io::Errno;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::{Errno, FdFlags, fcntl_getfd};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, sendmsg, shutdown};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -51,13 +54,22 @@ fn thirty_two_sockets_cross_in_one_message_in_order_and_are_counted() {
 
     let mut receiver = AcceptReceiver::new(socket);
     let first = receiver.try_accept().unwrap().unwrap();
-    assert!(rustix::io::fcntl_getfd(&first).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+    assert!(fcntl_getfd(&first).unwrap().contains(FdFlags::CLOEXEC));
     assert_eq!([receiver.waiting().unwrap(), copy.waiting().unwrap()], [33, 2]);
     let mut received = vec![client_port(first)];
     received.extend((1..34).map(|_| client_port(receiver.try_accept().unwrap().unwrap())));
     assert_eq!(received, ports);
     assert!(receiver.try_accept().unwrap().is_none());
     assert_eq!(receiver.waiting().unwrap(), 0);
+}
+
+#[test]
+fn both_ends_are_closed_on_exec_and_do_not_block() {
+    let (sender, socket) = accept_pair().unwrap();
+    for end in [sender.as_fd(), socket.as_fd()] {
+        assert!(fcntl_getfd(end).unwrap().contains(FdFlags::CLOEXEC));
+        assert!(fcntl_getfl(end).unwrap().contains(OFlags::NONBLOCK));
+    }
 }
 
 #[test]
@@ -85,6 +97,24 @@ fn a_full_queue_is_back_pressure() {
     assert_eq!(socket.waiting().unwrap(), sent);
     AcceptReceiver::new(socket.try_clone().unwrap()).try_accept().unwrap().unwrap();
     sender.send(&borrowed(&accepted)).unwrap();
+}
+
+/// Status flags are the open file's: another process that has it may have changed them.
+#[test]
+fn an_end_that_blocks_is_not_waited_for() {
+    let (_clients, accepted, _) = connections(1);
+    let (sender, socket) = accept_pair().unwrap();
+    for end in [sender.as_fd(), socket.as_fd()] {
+        fcntl_setfl(end, OFlags::empty()).unwrap();
+    }
+    assert!(AcceptReceiver::new(socket.try_clone().unwrap()).try_accept().unwrap().is_none());
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let full = (0..100_000).find_map(|_| sender.send(&borrowed(&accepted)).err());
+        let _ = done.send((full, sender));
+    });
+    let (full, _sender) = ended.recv_timeout(Duration::from_secs(60)).expect("it does not block");
+    assert!(matches!(full, Some(SendError::Full)), "{full:?}");
 }
 
 #[test]
@@ -117,11 +147,14 @@ fn a_worker_sees_the_end_only_behind_what_was_sent() {
 #[test]
 fn a_message_of_another_form_is_refused_and_leaks_nothing() {
     let (_clients, accepted, _) = connections(2);
-    for (octets, sockets) in [(&[2][..], 1), (&[1, 1], 1), (&[1], 2), (&[1], 0), (&[1, 2], 2)] {
+    let most = [1; MAX_SOCKETS + 1];
+    for (octets, sockets) in
+        [(&[2][..], 1), (&[1, 1], 1), (&[1], 2), (&[1], 0), (&[1, 2], 2), (&most, MAX_SOCKETS)]
+    {
         let (sender, socket) = accept_pair().unwrap();
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let sockets = borrowed(&accepted[..sockets]);
+        let sockets: Vec<_> = borrowed(&accepted).into_iter().cycle().take(sockets).collect();
         if !sockets.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(&sockets));
         }
@@ -130,6 +163,54 @@ fn a_message_of_another_form_is_refused_and_leaks_nothing() {
         assert!(matches!(receiver.try_accept(), Err(AcceptError::Malformed)), "{octets:?}");
         assert!(receiver.try_accept().unwrap().is_none(), "the message is gone");
     }
+}
+
+#[test]
+fn what_was_received_before_is_closed() {
+    let (_clients, accepted, ports) = connections(3);
+    let (sender, socket) = accept_pair().unwrap();
+    sender.send(&borrowed(&accepted[..2])).unwrap();
+    sender.send(&borrowed(&accepted[2..])).unwrap();
+    let mut sockets = Sockets::default();
+    assert!(receive(socket.as_fd(), &mut sockets).unwrap());
+    assert!(receive(socket.as_fd(), &mut sockets).unwrap());
+    assert_eq!(sockets.drain().map(client_port).collect::<Vec<_>>(), ports[2..]);
+}
+
+#[test]
+fn a_look_leaves_the_message_queued() {
+    let (_clients, accepted, ports) = connections(2);
+    let (sender, socket) = accept_pair().unwrap();
+    let mut sockets = Sockets::default();
+    assert!(!peek(socket.as_fd(), &mut sockets).unwrap());
+    sender.send(&borrowed(&accepted)).unwrap();
+    for _ in 0..2 {
+        assert!(peek(socket.as_fd(), &mut sockets).unwrap());
+        assert_eq!(sockets.drain().map(client_port).collect::<Vec<_>>(), ports);
+    }
+    assert_eq!(socket.waiting().unwrap(), 2);
+}
+
+#[test]
+fn accepted_sockets_can_have_the_lowest_free_descriptors() {
+    assert!(child("child_that_accepts_at_the_lowest_descriptors").status().unwrap().success());
+}
+
+#[test]
+#[ignore = "no other test may open a descriptor beside it"]
+fn child_that_accepts_at_the_lowest_descriptors() {
+    let (_clients, accepted, ports) = connections(3);
+    let (sender, socket) = accept_pair().unwrap();
+    let mut sockets = Sockets::default();
+    assert!(!receive_lowest(socket.as_fd(), &mut sockets).unwrap(), "none waits");
+    sender.send(&borrowed(&accepted)).unwrap();
+    let free: Vec<_> = (0..3).map(|_| rustix::io::dup(&socket).unwrap()).collect();
+    let free: Vec<_> = free.into_iter().map(|descriptor| descriptor.as_raw_fd()).collect();
+    assert!(receive_lowest(socket.as_fd(), &mut sockets).unwrap());
+    let received: Vec<_> = sockets.drain().collect();
+    assert_eq!(received.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>(), free);
+    assert!(received.iter().all(|socket| fcntl_getfd(socket).unwrap().contains(FdFlags::CLOEXEC)));
+    assert_eq!(received.into_iter().map(client_port).collect::<Vec<_>>(), ports);
 }
 
 #[test]

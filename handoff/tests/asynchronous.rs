@@ -22,6 +22,7 @@ async fn pair(folder: &tempfile::TempDir) -> (AsyncControlConnection, AsyncContr
     let worker = AsyncControlConnection::connect(listener.path()).await.unwrap();
     let peer = listener.accept().await.unwrap();
     listener.remove();
+    assert!(!worker.path().exists());
     (worker, peer)
 }
 
@@ -87,5 +88,16 @@ fn the_broker_sees_a_worker_end_while_it_looks_at_another() {
         drop(worker);
         assert!(peer.has_ended());
         assert!(peer.receive().await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn waiting_for_the_end_takes_no_message_away() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let (mut worker, peer) = pair(&folder).await;
+        peer.send(&Reply::Unregistered { id: 1 }, None).await.unwrap();
+        worker.closed().await;
+        worker.unregister(1).await.unwrap();
     });
 }

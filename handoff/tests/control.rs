@@ -55,8 +55,12 @@ fn copies(socket: impl AsFd) -> usize {
 fn the_file_has_the_mode_and_group_asked_for_and_nothing_else_stays() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made/control");
-    let group = folder.path().metadata().unwrap().gid();
-    let listener = ControlListener::bind(&path, &ControlOptions::default().with_group(group)).unwrap();
+    // only root may give a file to a group that is not its own
+    let own = folder.path().metadata().unwrap().gid();
+    let group = if rustix::process::geteuid().is_root() { own + 1 } else { own };
+    let options = ControlOptions::default().with_group(group);
+    assert_eq!(options.group, Some(group));
+    let listener = ControlListener::bind(&path, &options).unwrap();
     let file = path.metadata().unwrap();
     assert_eq!((file.permissions().mode() & 0o7777, file.gid()), (0o660, group));
     assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
@@ -131,6 +135,34 @@ fn the_files_mode_keeps_others_out() {
     }
 }
 
+/// In a folder as /tmp is, where only its owner may remove a file.
+#[test]
+fn a_socket_that_another_user_has_left_behind_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
+    let path = folder.path().join("control");
+    drop(ControlListener::bind(&path, &ControlOptions::default()).unwrap());
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child_that_may_not_remove", "--ignored"]).env("TEST_CONTROL", &path);
+    match command.uid(65_534).gid(65_534).status() {
+        Ok(status) => assert!(status.success()),
+        Err(error) => test_peers::skip(
+            "way to be another user",
+            &format!("run the tests as root, from where others may read them ({error})"),
+        ),
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else stays");
+}
+
+#[test]
+#[ignore = "runs as another user"]
+fn child_that_may_not_remove() {
+    let path = std::env::var_os("TEST_CONTROL").unwrap();
+    let bound = ControlListener::bind(path.as_ref(), &ControlOptions::default());
+    let Err(HandoffError::Io(error)) = bound else { panic!("{bound:?}") };
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+}
+
 #[test]
 #[ignore = "runs as another user"]
 fn child_of_another_user() {
@@ -148,6 +180,7 @@ fn a_registration_is_answered_with_a_descriptor_or_a_reason() {
         for (reply, descriptor) in [
             (Reply::Registered { id: 3 }, Some(socket.as_fd())),
             (Reply::Registered { id: 4 }, None),
+            (Reply::Refused(refused.clone()), None),
             (Reply::Refused(refused), None),
             (Reply::Unregistered { id: 3 }, None),
             (Reply::Unregistered { id: 3 }, None),
@@ -165,6 +198,7 @@ fn a_registration_is_answered_with_a_descriptor_or_a_reason() {
     assert!(matches!(worker.register(&register), Err(HandoffError::DescriptorMissing)));
     let Err(HandoffError::Refused(refused)) = worker.register(&register) else { panic!() };
     assert_eq!((refused.reason, refused.to_string().as_str()), (RefusedReason::FailedToListen, "port 1"));
+    assert!(matches!(worker.unregister(3), Err(HandoffError::Refused(_))));
     worker.unregister(3).unwrap();
     assert!(matches!(worker.unregister(4), Err(HandoffError::Malformed(_))), "answers another request");
     assert!(matches!(worker.register(&register), Err(HandoffError::Malformed(_))));
