@@ -95,8 +95,11 @@ fn one_broker_listens_at_a_path() {
 fn a_removed_path_of_another_broker_stays() {
     let (_folder, first) = listen();
     let path = first.path().to_owned();
+    assert!(!first.is_displaced());
     std::fs::remove_file(&path).unwrap();
+    assert!(first.is_displaced());
     let second = ControlListener::bind(&path, &ControlOptions::default()).unwrap();
+    assert!(first.is_displaced() && !second.is_displaced());
     first.remove();
     assert!(path.exists());
     second.remove();
