@@ -14,14 +14,13 @@ use crate::descriptor::{borrow, duplicate, is_close_on_exec, move_up, replace, s
 use crate::listener::{Listener, Registration, claim};
 use crate::shared::{Behind, MEMFD_NAME, PAGE, Shared};
 use crate::table::{self, Entry, LISTENERS};
-use crate::{say, watchers};
+use crate::{register, say, watchers};
 
 /// Makes the program's TCP socket a listener.
 ///
 /// # Errors
 /// Those of the system calls, such as `EMFILE`; the socket is as it was.
 pub(crate) fn create(socket: c_int, wanted: &Wanted, registration: Registration) -> Result<(), Errno> {
-    let state = state()?;
     let Some((number, listener)) = claim() else {
         let local = wanted.local;
         say::line(format_args!(
@@ -29,14 +28,22 @@ pub(crate) fn create(socket: c_int, wanted: &Wanted, registration: Registration)
         ));
         return Err(Errno::MFILE);
     };
-    // until its own page is mapped, the numbers are those of the former listener at this place
-    listener.map(state.as_raw_fd()).inspect_err(|_| listener.free())?;
-    create_at(number, listener, state, socket, wanted, registration).inspect_err(|_| listener.close_behind())
+    let created = page(listener).inspect_err(|_| listener.free()).and_then(|state| {
+        create_at(number, listener, state, socket, wanted, registration)
+            .inspect_err(|_| listener.close_behind())
+    });
+    created.inspect_err(|errno| {
+        if *errno == Errno::MFILE {
+            register::say_no_descriptor("");
+        }
+    })
 }
 
-fn state() -> Result<OwnedFd, Errno> {
+/// Until its own page is mapped, a listener's numbers are those of the former one at its place.
+fn page(listener: &Listener) -> Result<OwnedFd, Errno> {
     let state = rustix::fs::memfd_create(MEMFD_NAME, MemfdFlags::CLOEXEC)?;
     rustix::fs::ftruncate(&state, PAGE as u64)?;
+    listener.map(state.as_raw_fd())?;
     Ok(state)
 }
 
@@ -76,7 +83,6 @@ fn create_at(
     let original = duplicate(socket)?;
     let fresh = fresh_socket(wanted.local)?;
     shared.options.note_differences(socket, fresh.as_raw_fd());
-    drop(fresh);
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (mailbox_in, mailbox_out) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
 
@@ -104,6 +110,8 @@ fn create_at(
     listener.set_generation(1);
     listener.watch_accept_socket()?;
 
+    // they are read from files: there must be room for one
+    drop(fresh);
     let watchers = watchers::remove(socket);
     let replaced = replace(socket, borrow(shared.descriptor(Behind::Epoll)), close_on_exec);
     watchers::restore(socket, watchers);

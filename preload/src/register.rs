@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use handoff::{ControlConnection, HandoffError, Refused, RefusedReason, Register};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use crate::listener::Registration;
 use crate::say;
@@ -91,6 +92,7 @@ pub(crate) fn explain(error: &HandoffError, then: &str) {
                 "this program may make no Unix sockets, which lead to the broker: add AF_UNIX to RestrictAddressFamilies= of its unit"
             ))
         }
+        error if errno_of(error) == Errno::MFILE => say_no_descriptor(then),
         HandoffError::Refused(Refused { address: Some(address), message, .. })
             if !message.contains(address.as_str()) =>
         {
@@ -98,6 +100,15 @@ pub(crate) fn explain(error: &HandoffError, then: &str) {
         }
         error => say::line(format_args!("{error}{then}")),
     }
+}
+
+/// The limit is the program's own.
+pub(crate) fn say_no_descriptor(then: &str) {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    say::line(format_args!(
+        "no descriptor is free{then}: a shared listener takes eight, and this program may have {limit} \
+         (`ulimit -n`, LimitNOFILE= of a unit)"
+    ));
 }
 
 pub(crate) fn errno_of(error: &HandoffError) -> Errno {

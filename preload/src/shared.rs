@@ -33,7 +33,7 @@ pub(crate) enum Behind {
     MailboxIn,
 }
 
-const BEHIND: usize = 7;
+pub(crate) const BEHIND: usize = 7;
 
 /// What all processes with the listener share. Zero octets are a valid value.
 #[repr(C)]

@@ -3,6 +3,8 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use crate::shared::BEHIND;
+
 /// How many listeners a process may have at a time.
 pub(crate) const LISTENERS: usize = 64;
 
@@ -11,8 +13,10 @@ const LOW: usize = 16_384;
 
 static ENTRIES: [AtomicU8; LOW] = [const { AtomicU8::new(0) }; LOW];
 
-/// Listeners on descriptors above the table: descriptor << 8 | entry; 0 is free.
-static HIGH: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
+/// Listeners on descriptors above the table, each with a copy, and what stands behind them: descriptor << 8 | entry; 0 is free.
+static HIGH: [AtomicU64; HIGH_ROOM] = [const { AtomicU64::new(0) }; HIGH_ROOM];
+
+const HIGH_ROOM: usize = LISTENERS * (BEHIND + 2);
 
 /// How many of `HIGH` are in use.
 static HIGH_USED: AtomicU32 = AtomicU32::new(0);
@@ -174,6 +178,18 @@ mod tests {
             assert_eq!(entry(descriptor), Entry::Other);
         }
         assert_eq!(entry(-1), Entry::Other);
+    }
+
+    #[test]
+    fn there_is_room_for_all_listeners_above_the_table_and_what_is_behind_them() {
+        let _guard = ONE_AT_A_TIME.lock();
+        let all = || (0..LISTENERS * (BEHIND + 1)).zip(20_000..);
+        for (index, descriptor) in all() {
+            set(descriptor, Entry::Internal(index / (BEHIND + 1)));
+        }
+        for (index, descriptor) in all() {
+            assert_eq!(set(descriptor, Entry::Other), Entry::Internal(index / (BEHIND + 1)));
+        }
     }
 
     #[test]

@@ -265,6 +265,17 @@ static void shutdown_wakes_and_listen_begins_again(void) {
     same_connection(c, a);
 }
 
+static void closing_ends_who_accepts(void) {
+    int s = listening();
+    pthread_t thread;
+    pthread_create(&thread, NULL, accepts, &s);
+    usleep(50000);
+    CHECK(close(s) == 0);
+    pthread_join(thread, NULL);
+    CHECK(woken_with == EBADF);
+    CHECK(listening() >= 0); // the address is free
+}
+
 static void cancel_one_that_accepts_from(int s) {
     pthread_t thread;
     pthread_create(&thread, NULL, accepts, &s);
@@ -456,6 +467,44 @@ static void at_the_descriptor_limit_nothing_is_lost(void) {
     CHECK(sum == COUNT - 1);
 }
 
+// With so few free descriptors as it may have, a bind fails whole or gives a listener that is wherever the socket was.
+static void bind_where_few_descriptors_are_free(void) {
+    int bound_with = 0;
+    struct rlimit limit = {64, 64};
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    for (int room = 0; !bound_with; room++) {
+        CHECK(room < 20);
+        int s = new_socket(), epoll = epoll_create1(0), full[64], filled = 0;
+        struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+        CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, s, &event) == 0);
+        while (filled < 64 && (full[filled] = dup(0)) >= 0) {
+            filled++;
+        }
+        for (int i = 0; i < room; i++) {
+            close(full[--filled]);
+        }
+        errno = 0;
+        bound_with = bind_to(s, "127.0.0.1") == 0 ? room : 0;
+        CHECK(bound_with || errno == EMFILE);
+        while (filled > 0) {
+            close(full[--filled]);
+        }
+        if (bound_with) {
+            CHECK(listen(s, 5) == 0);
+            while (epoll_wait(epoll, &event, 1, 0) == 1) { // what an unconnected socket says
+            }
+            int c = client();
+            CHECK(epoll_wait(epoll, &event, 1, 60000) == 1);
+            int a = accept(s, NULL, NULL);
+            CHECK(a >= 0);
+            same_connection(c, a);
+        }
+        close(s);
+        close(epoll);
+    }
+    CHECK(bound_with >= 8);
+}
+
 static void on_a_descriptor_above_any_table(void) {
     struct rlimit limit;
     int s = listening();
@@ -619,6 +668,7 @@ static const struct {
     ENTRY(flags_of_what_is_accepted),
     ENTRY(options_are_kept),
     ENTRY(shutdown_wakes_and_listen_begins_again),
+    ENTRY(closing_ends_who_accepts),
     ENTRY(a_thread_that_accepts_can_be_cancelled),
     ENTRY(connecting_to_nothing_ends_listening),
     ENTRY(close_then_bind_succeeds_at_once),
@@ -626,6 +676,7 @@ static const struct {
     ENTRY(edges_come_for_each_connection),
     ENTRY(in_an_epoll_before_it_is_bound),
     ENTRY(at_the_descriptor_limit_nothing_is_lost),
+    ENTRY(bind_where_few_descriptors_are_free),
     ENTRY(on_a_descriptor_above_any_table),
     ENTRY(who_resets_is_accepted),
     ENTRY(accept_gives_the_lowest_descriptor),

@@ -46,6 +46,8 @@ checks! {
     who_resets_is_accepted plain;
     options_are_kept plain;
     shutdown_wakes_and_listen_begins_again plain;
+    // TCP's own waits for one more connection: preload/README.md
+    closing_ends_who_accepts;
     a_thread_that_accepts_can_be_cancelled plain;
     connecting_to_nothing_ends_listening plain;
     // TCP's own TIME_WAIT and lack of anything behind the listener make these two differ
@@ -57,6 +59,7 @@ checks! {
     edges_come_for_each_connection plain;
     in_an_epoll_before_it_is_bound plain;
     at_the_descriptor_limit_nothing_is_lost plain;
+    bind_where_few_descriptors_are_free;
     on_a_descriptor_above_any_table;
     vfork_children_change_nothing;
     // plain TCP: TIME_WAIT

@@ -73,6 +73,32 @@ fn one_listener_too_many_is_said() {
     assert!(last.ends_with("cannot be shared: a program has at most 64 shared listeners"), "{lines}");
 }
 
+/// The limit is lowered step by step, until no socket can be had.
+#[test]
+fn a_listener_that_has_no_room_for_its_descriptors_is_said() {
+    if !installed("python3") {
+        return;
+    }
+    let (broker, port) = (Broker::start(), free_port());
+    let program = "import errno, resource, socket, sys
+s = socket.socket()
+for limit in range(s.fileno() + 1, 64):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, 64))
+    try: s.bind(('127.0.0.1', int(sys.argv[1]))); break
+    except OSError as error: print(errno.errorcode[error.errno], limit)";
+    let mut exec = broker.exec(&[address(port, "a")]);
+    let (results, lines) = said(&exec.args(["python3", "-c", program, &port.to_string()]).output().unwrap());
+    assert!(results.lines().count() >= 8, "{results}");
+    let expected = results.lines().map(|result| {
+        let limit = result.strip_prefix("EMFILE ").unwrap_or_else(|| panic!("{results}{lines}"));
+        format!(
+            "net.tcp port sharing: no descriptor is free: a shared listener takes eight, and this program may have \
+             {limit} (`ulimit -n`, LimitNOFILE= of a unit)"
+        )
+    });
+    assert_eq!(lines.lines().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
 #[test]
 fn an_inherited_listener_is_said_once_by_all_the_processes_of_a_script() {
     let broker = Broker::start();
