@@ -42,7 +42,9 @@ pub async fn run(options: Options, terminate: impl Future<Output = ()>) -> anyho
     let number = options.number.unwrap_or_else(random::number);
     let mut place = options.place;
     let address = place.address(number);
-    let mut listen = ListenOptions::new(&address).port_sharing(!options.no_port_sharing);
+    let mut listen = ListenOptions::new(&address)
+        .port_sharing(!options.no_port_sharing)
+        .on_registration(|event| eprintln!("calculator-service: {event}"));
     for content_type in MessageEncoding::ALL.iter().flat_map(|encoding| encoding.content_types()) {
         listen = listen.content_type(*content_type);
     }

@@ -1,8 +1,14 @@
-//! The broker dies, and services that share a port through it neither notice nor need to be told when it is back.
+//! The broker dies, and services that share a port through it go on, and say so.
 
 mod common;
 
-use common::{Broker, Process, RESULTS, free_port, sample, until};
+use common::{Broker, Process, RESULTS, free_port, sample};
+
+/// What a service says of an outage.
+const OUTAGE: [&str; 2] = [
+    "calculator-service: the port sharing broker is gone, or has ended the registration: waits to register again",
+    "calculator-service: registered again with the port sharing broker",
+];
 
 #[test]
 fn services_survive_their_broker() {
@@ -25,7 +31,14 @@ fn services_survive_their_broker() {
             (RESULTS.map(String::from).to_vec(), RESULTS.map(String::from).to_vec())
         );
         broker.kill_and_restart();
-        until(|| call("1") == RESULTS && call("2") == RESULTS);
+        for service in &services {
+            let said = [service.error_line(), service.error_line()].map(Option::unwrap);
+            assert_eq!(said, OUTAGE);
+        }
+        assert_eq!(
+            (call("1"), call("2")),
+            (RESULTS.map(String::from).to_vec(), RESULTS.map(String::from).to_vec())
+        );
     }
     for service in &mut services {
         assert!(service.is_running());
@@ -34,6 +47,6 @@ fn services_survive_their_broker() {
         service.terminate();
         let (status, _, errors) = service.finish();
         assert!(status.success());
-        assert_eq!(errors, [""; 0], "an error that a TCP listener cannot have");
+        assert_eq!(errors, [""; 0], "it has said everything");
     }
 }

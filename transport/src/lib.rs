@@ -53,6 +53,7 @@ mod machine;
 mod options;
 mod own_port;
 mod receiver;
+mod registration_event;
 mod shared_port;
 
 pub use channel::{Channel, Envelope};
@@ -62,6 +63,7 @@ pub use handoff::{HandoffError, RefusedReason};
 pub use initiator::connect;
 pub use listener::Listener;
 pub use options::{ConnectOptions, ListenOptions};
+pub use registration_event::RegistrationEvent;
 pub use router::HostNameComparison;
 
 /// The examples of the README, as tests.

@@ -74,7 +74,7 @@ impl Listener {
     /// Listens.
     ///
     /// A shared port needs a running port sharing service; if it goes away later, the listener waits for it to come back
-    /// and registers again by itself.
+    /// and registers again by itself; [`on_registration`](ListenOptions::on_registration) tells of it.
     ///
     /// # Errors
     /// [`InvalidAddress`](RegisterError::InvalidAddress); [`AddressInUse`](RegisterError::AddressInUse): by another
@@ -225,7 +225,7 @@ async fn register(address: &Address, options: &ListenOptions) -> Result<SharedPo
     let control = options.control.clone().unwrap_or_else(handoff::control_path);
     let mut register = Register::new([&options.address]);
     register.host_name_comparison = Some(options.host_name_comparison.to_string());
-    let shared = SharedPort::register(control, register).await;
+    let shared = SharedPort::register(control, register, options.on_registration.clone()).await;
     shared.map_err(|error| RegisterError::shared_port(address, error))
 }
 

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use framing_core::{Limits, Mode};
 use router::HostNameComparison;
 
+use crate::registration_event::{OnRegistration, RegistrationEvent};
+
 /// What holds for a whole session, whoever opened it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
@@ -36,6 +38,7 @@ pub struct ListenOptions {
     pub(crate) address: String,
     pub(crate) port_sharing: bool,
     pub(crate) control: Option<PathBuf>,
+    pub(crate) on_registration: OnRegistration,
     pub(crate) host_name_comparison: HostNameComparison,
     pub(crate) modes: Vec<Mode>,
     pub(crate) content_types: Vec<String>,
@@ -56,6 +59,7 @@ impl ListenOptions {
             address: address.into(),
             port_sharing: false,
             control: None,
+            on_registration: OnRegistration::default(),
             host_name_comparison: HostNameComparison::default(),
             modes: vec![Mode::DUPLEX, Mode::SINGLETON_UNSIZED],
             content_types: Vec::new(),
@@ -78,6 +82,23 @@ impl ListenOptions {
     #[must_use]
     pub fn control(mut self, path: impl Into<PathBuf>) -> Self {
         self.control = Some(path.into());
+        self
+    }
+
+    /// Calls a function when the registration on a shared port is lost, cannot be made again, and is made again: for a service that
+    /// says so in its log or its health check. A loss is noticed while [`accept`](crate::Listener::accept) is waited for. The
+    /// function is called by a task of the runtime, so it must not block.
+    ///
+    /// ```
+    /// use transport::{ListenOptions, RegistrationEvent};
+    ///
+    /// let options = ListenOptions::new("net.tcp://localhost:9000/calculator")
+    ///     .port_sharing(true)
+    ///     .on_registration(|event| eprintln!("calculator: {event}"));
+    /// ```
+    #[must_use]
+    pub fn on_registration(mut self, tell: impl Fn(RegistrationEvent) + Send + Sync + 'static) -> Self {
+        self.on_registration = OnRegistration::new(tell);
         self
     }
 

@@ -1,16 +1,18 @@
 //! Listening on a port that the port sharing service owns: connections come from the accept socket of a registration.
 
+use core::mem::{Discriminant, discriminant};
 use core::time::Duration;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use handoff::tokio::{AsyncAcceptSocket, AsyncControlConnection};
-use handoff::{HandoffError, Register};
+use handoff::{HandoffError, RefusedReason, Register};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::own_port::from_std;
+use crate::registration_event::{OnRegistration, RegistrationEvent};
 
 /// The broker answers a registration at once; one that is stopped must not hold up the worker's start for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,6 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct SharedPort {
     control: PathBuf,
     register: Register,
+    on_registration: OnRegistration,
     registration: Option<Registration>,
     /// The one task that registers again. It goes on while nobody calls `accept`, and ends with this value.
     again: JoinSet<Registration>,
@@ -37,9 +40,13 @@ struct Registration {
 }
 
 impl SharedPort {
-    pub(crate) async fn register(control: PathBuf, register: Register) -> Result<Self, HandoffError> {
-        let registration = Registration::new(&control, &register).await?;
-        Ok(Self { control, register, registration: Some(registration), again: JoinSet::new() })
+    pub(crate) async fn register(
+        control: PathBuf,
+        register: Register,
+        on_registration: OnRegistration,
+    ) -> Result<Self, HandoffError> {
+        let registration = Some(Registration::new(&control, &register).await?);
+        Ok(Self { control, register, on_registration, registration, again: JoinSet::new() })
     }
 
     /// Waits for a connection. While the broker is gone it waits for that, too.
@@ -55,7 +62,10 @@ impl SharedPort {
             match registration.accept_socket.accept().await {
                 Ok(socket) => return from_std(socket.into()),
                 Err(error) if is_at_limit(&error) => return Err(error),
-                Err(_) => self.registration = None,
+                Err(_) => {
+                    self.registration = None;
+                    self.on_registration.tell(RegistrationEvent::Lost);
+                }
             }
         }
     }
@@ -70,7 +80,8 @@ impl SharedPort {
 
     async fn register_again(&mut self) -> Option<Registration> {
         if self.again.is_empty() {
-            self.again.spawn(register_until_done(self.control.clone(), self.register.clone()));
+            let (control, register) = (self.control.clone(), self.register.clone());
+            self.again.spawn(register_until_done(control, register, self.on_registration.clone()));
         }
         self.again.join_next().await?.ok()
     }
@@ -90,15 +101,38 @@ impl Registration {
 }
 
 /// Whatever is in the way, a TCP listener would know no error for it: no broker yet, or somebody else at the address.
-async fn register_until_done(control: PathBuf, register: Register) -> Registration {
+async fn register_until_done(
+    control: PathBuf,
+    register: Register,
+    on_registration: OnRegistration,
+) -> Registration {
     let mut pause = FIRST_PAUSE;
+    let mut told = Vec::new();
     loop {
         sleep(pause).await;
-        if let Ok(registration) = Registration::new(&control, &register).await {
-            return registration;
+        match Registration::new(&control, &register).await {
+            Ok(registration) => {
+                on_registration.tell(RegistrationEvent::Restored);
+                return registration;
+            }
+            // Told already: it is lost.
+            Err(HandoffError::NoBroker { .. } | HandoffError::Closed) => {}
+            Err(error) => {
+                let reason = reason_of(&error);
+                if !told.contains(&reason) {
+                    told.push(reason);
+                    on_registration.tell(RegistrationEvent::Failed(error));
+                }
+            }
         }
         pause = LONGEST_PAUSE.min(pause * 2);
     }
+}
+
+/// What makes one reason another; the words may differ each time.
+fn reason_of(error: &HandoffError) -> (Discriminant<HandoffError>, Option<RefusedReason>) {
+    let refused = if let HandoffError::Refused(refused) = error { Some(refused.reason) } else { None };
+    (discriminant(error), refused)
 }
 
 /// Neither the process nor the system has a descriptor, or no memory for one. What waits keeps waiting.

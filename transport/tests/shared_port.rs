@@ -7,12 +7,15 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{DUPLEX, Raw, TEXT_END, fault, peer, preamble, serve};
+use common::{DEADLINE, DUPLEX, Raw, TEXT_END, fault, peer, preamble, serve};
 use handoff::{
     AcceptSender, ControlListener, ControlOptions, ControlPeer, Refused, RefusedReason, Register, Reply,
     Request, accept_pair,
 };
-use transport::{AcceptError, Fault, HostNameComparison, ListenOptions, Listener, RegisterError};
+use transport::{
+    AcceptError, Fault, HandoffError, HostNameComparison, ListenOptions, Listener, RegisterError,
+    RegistrationEvent,
+};
 
 const ADDRESS: &str = "net.tcp://localhost:9000/echo";
 const VIA: &str = "net.tcp://h:9000/Echo/x";
@@ -141,6 +144,47 @@ async fn a_listener_outlives_its_broker() {
         .await;
     }
     assert!(!service.is_finished());
+    service.abort();
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_registration_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = folder.path().join("control");
+    let (tell, told) = std::sync::mpsc::channel();
+    let telling = |options: ListenOptions| options.on_registration(move |event| tell.send(event).unwrap());
+    let (listener, broker) = bound_with(control.clone(), telling).await;
+    let service = tokio::spawn(serve(listener));
+    peer(move || {
+        let next = || told.recv_timeout(DEADLINE).expect("it is told");
+        drop(broker);
+        assert!(matches!(next(), RegistrationEvent::Lost));
+        let refusing = ControlListener::bind(&control, &ControlOptions::default()).unwrap();
+        // A broker that goes without an answer is lost already.
+        drop(refusing.accept().unwrap());
+        // Each reason is told once.
+        let (conflict, denied) = (RefusedReason::ConflictingRegistration, RefusedReason::AccessDenied);
+        for (reason, message) in [(conflict, "first"), (conflict, "second"), (denied, "third")] {
+            let worker = refusing.accept().unwrap();
+            assert!(matches!(worker.receive(), Ok(Some(Ok(Request::Register(_))))));
+            worker.send(&Reply::Refused(Refused::new(reason, Some(ADDRESS), message)), None).unwrap();
+        }
+        drop(refusing);
+        let next_broker = Broker::start(&control);
+        for message in ["first", "third"] {
+            match next() {
+                RegistrationEvent::Failed(HandoffError::Refused(refused)) => {
+                    assert_eq!(refused.message, message)
+                }
+                event => panic!("{event}"),
+            }
+        }
+        assert!(matches!(next(), RegistrationEvent::Restored));
+        drop(next_broker);
+        assert!(matches!(next(), RegistrationEvent::Lost));
+        assert!(told.try_recv().is_err());
+    })
+    .await;
     service.abort();
 }
 
