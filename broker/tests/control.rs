@@ -3,8 +3,8 @@
 mod common;
 
 use common::{
-    Broker, Raw, Strace, Worker, address, answer, ask, eventually, fault, free_port, installed, is_root,
-    reason, serve, skip, told,
+    Broker, Raw, Strace, Worker, address, answer, ask, eventually, fault, free_port, has_ipv6, installed,
+    is_root, reason, serve, skip, told,
 };
 use serde_json::{Value, json};
 
@@ -31,6 +31,30 @@ fn registered_comes_with_one_descriptor() {
     // What ended cannot end again, and the connection is as good as new.
     assert_eq!(control.refusal(&json!({"unregister": {"id": id}})), "invalid_argument");
     assert!(control.ask(&register(&[address(port, "x")])).0["registered"]["id"].is_u64());
+}
+
+/// What is open may be less than a worker asked for.
+#[test]
+fn registered_says_on_which_addresses_the_broker_listens() {
+    let port = free_port();
+    let listening = |broker: &Broker, bound: Option<&[&str]>| {
+        let mut control = Raw::connect(&broker.control());
+        let addresses = [address(port, "x"), address(port, "y")];
+        let (reply, _) =
+            control.ask(&json!({"register": {"protocol": 1, "addresses": addresses, "bound": bound}}));
+        reply["registered"]["listening"].clone()
+    };
+    let all = Broker::start(&[]);
+    assert_eq!(
+        listening(&all, Some(&["127.0.0.1", "0.0.0.0"])),
+        json!([format!("0.0.0.0:{port}"), format!("127.0.0.1:{port}")])
+    );
+    if has_ipv6() {
+        assert_eq!(listening(&all, None), json!([format!("0.0.0.0:{port}"), format!("[::]:{port}")]));
+    }
+    drop(all);
+    let some = Broker::start(&["--listen", "127.0.0.2"]);
+    assert_eq!(listening(&some, Some(&["0.0.0.0", "::"])), json!([format!("127.0.0.2:{port}")]));
 }
 
 #[test]
@@ -252,6 +276,32 @@ fn a_worker_in_another_pid_namespace_has_no_number() {
     let inner = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
     common::signal(inner, rustix::process::Signal::TERM);
     assert!(broker.ends());
+}
+
+/// Connections that only wait make room for a registration; nobody waits for that but the worker who asks.
+#[test]
+fn a_registration_without_descriptors_is_tried_again_and_keeps_nobody() {
+    if !installed("strace") {
+        return;
+    }
+    let broker = Broker::start(&[]);
+    let mut control = Raw::connect(&broker.control());
+    // The accept socket, and the listening socket.
+    for (call, times) in [("socketpair", 3), ("socket", 3)] {
+        let (trace, inject) = (
+            format!("trace={call},clock_nanosleep,nanosleep,ppoll"),
+            format!("inject={call}:error=EMFILE:when=1..{times}"),
+        );
+        let strace = Strace::attach(broker.thread("registry"), &["-e", &trace, "-e", &inject]);
+        let (reply, _) = control.ask(&register(&[address(free_port(), "x")]));
+        let trace = strace.end();
+        assert!(reply["registered"].is_object(), "{reply}");
+        assert_eq!(trace.matches("(INJECTED)").count(), times, "{trace}");
+        assert!(trace.lines().all(|line| line.starts_with(call)), "the registry does not sleep: {trace}");
+    }
+    let strace = Strace::attach(broker.thread("registry"), &["-e", "inject=socketpair:error=EMFILE"]);
+    assert_eq!(control.refusal(&register(&[address(free_port(), "x")])), "registration_quota_exceeded");
+    drop(strace);
 }
 
 /// It may mean to look into every process of the machine, and others wait behind each request of the registry.

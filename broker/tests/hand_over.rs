@@ -119,8 +119,8 @@ fn unregister_closes_the_port_and_keeps_the_connection() {
     worker.control.unregister(worker.id).unwrap();
     // When the answer is here the port is closed already.
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
-    let (id, _accept_socket) = worker.control.register(&Register::new([address(port, "a")])).unwrap();
-    assert_ne!(id, worker.id);
+    let (registered, _accept_socket) = worker.control.register(&Register::new([address(port, "a")])).unwrap();
+    assert_ne!(registered.id, worker.id);
     drop((worker, _accept_socket));
     broker.settles_at(before);
 }

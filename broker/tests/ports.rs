@@ -9,7 +9,7 @@ use common::{
     Broker, Told, Worker, address, answer, connect_to, eventually, fault, free_port, has_ipv6, needs_ipv6,
     preamble, serve, told,
 };
-use handoff::{ControlConnection, HandoffError, RefusedReason, Register};
+use handoff::{AcceptSocket, ControlConnection, HandoffError, RefusedReason, Register, Registered};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -89,7 +89,7 @@ fn literal_and_all_in_any_order_lose_no_connection() {
         let all = [address(port, "all")];
         let mut control = ControlConnection::connect(&broker.control()).unwrap();
         let (first, second) = if literal_first { (&one, &all) } else { (&all, &one) };
-        let (first_id, _first) = control.register(&Register::new(first.clone())).unwrap();
+        let (former, _first) = control.register(&Register::new(first.clone())).unwrap();
 
         let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let asking = std::thread::spawn({
@@ -104,14 +104,14 @@ fn literal_and_all_in_any_order_lose_no_connection() {
             }
         });
         for _ in 0..20 {
-            let (id, _accept_socket) = control.register(&Register::new(second.clone())).unwrap();
+            let (again, _accept_socket) = control.register(&Register::new(second.clone())).unwrap();
             assert!(is_open("127.0.0.2", port));
-            control.unregister(id).unwrap();
+            control.unregister(again.id).unwrap();
             // Nothing stays open that nobody asks for.
             assert_eq!(is_open("127.0.0.2", port), !literal_first);
         }
-        let (second_id, mut accept_socket) = control.register(&Register::new(second.clone())).unwrap();
-        control.unregister(first_id).unwrap();
+        let (latter, mut accept_socket) = control.register(&Register::new(second.clone())).unwrap();
+        control.unregister(former.id).unwrap();
         assert_eq!(is_open("127.0.0.2", port), literal_first);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         assert!(asking.join().unwrap() > 0);
@@ -119,7 +119,7 @@ fn literal_and_all_in_any_order_lose_no_connection() {
         let path = if literal_first { "all" } else { "one" };
         let _client = ask_at("127.0.0.1", port, path);
         eventually(|| accept_socket.waiting().unwrap() == 1, || broker.log());
-        control.unregister(second_id).unwrap();
+        control.unregister(latter.id).unwrap();
         accept_socket = accept_socket.try_clone().unwrap();
         drop(accept_socket);
         assert!(!is_open("127.0.0.1", port));
@@ -137,12 +137,12 @@ fn who_connects_before_a_step_is_answered_behind_it() {
         let port = free_port();
         let addresses = [address(port, "all"), literal("127.0.0.1", port, "one")];
         let mut control = ControlConnection::connect(&broker.control()).unwrap();
-        let mut held = [None, None];
+        let mut held: [Option<(Registered, AcceptSocket)>; 2] = [None, None];
         for step in 0..6 {
             let which = usize::from(order >> step & 1 == 1);
             let silent = held.iter().any(Option::is_some).then(|| connect_to(ip("127.0.0.1"), port));
             match held[which].take() {
-                Some((id, _)) => control.unregister(id).unwrap(),
+                Some((registered, _)) => control.unregister(registered.id).unwrap(),
                 None => {
                     let register = Register::new([addresses[which].clone()]);
                     held[which] = Some(control.register(&register).unwrap());
@@ -181,7 +181,7 @@ fn an_address_outlives_all_without_a_free_descriptor() {
     let pid = Pid::from_raw(i32::try_from(broker.pid()).unwrap());
     let own = rustix::process::getrlimit(Resource::Nofile);
     let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(0), maximum: own.maximum }).unwrap();
-    control.unregister(all).unwrap();
+    control.unregister(all.id).unwrap();
     prlimit(pid, Resource::Nofile, before).unwrap();
     let mut client = ask_at("127.0.0.1", port, "one");
     assert_eq!(served(&mut client, &mut worker, port, "one"), ip("127.0.0.1"));

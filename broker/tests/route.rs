@@ -80,7 +80,7 @@ fn a_running_broker_answers() {
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
     let mut register = Register::new([format!("net.tcp://localhost:{port}/Calc")]);
     register.bound = Some(vec!["127.0.0.1".parse().expect("an address")]);
-    let (id, _accept_socket) = worker.register(&register).expect("registered");
+    let (registered, _accept_socket) = worker.register(&register).expect("registered");
 
     let control = control.to_str().expect("UTF-8");
     let ask = |ip: &str, vias: &[u8]| {
@@ -97,7 +97,12 @@ fn a_running_broker_answers() {
     let (explained, _) =
         route(&["--control", control, "--local", &format!("127.0.0.1:{port}"), "net.tcp://h/calc"], b"");
     let program = std::fs::read_to_string("/proc/self/comm").expect("a name");
-    let who = format!("handed to: {} (pid {}), registration {id}", program.trim_end(), std::process::id());
+    let who = format!(
+        "handed to: {} (pid {}), registration {}",
+        program.trim_end(),
+        std::process::id(),
+        registered.id
+    );
     assert!(explained.trim_end().ends_with(&who), "{explained}");
     for ip in ["192.0.2.5", "[::1]"] {
         let refused = ask(ip, b"net.tcp://any/calc/add\n");
@@ -116,8 +121,8 @@ fn a_running_broker_answers() {
         found && explained.contains(&format!("over a connection that the broker makes to 127.0.0.1:{port}")),
         "{explained}"
     );
-    worker.unregister(other).expect("unregistered");
-    worker.unregister(id).expect("unregistered");
+    worker.unregister(other.id).expect("unregistered");
+    worker.unregister(registered.id).expect("unregistered");
     assert_eq!(ask("127.0.0.1", b"net.tcp://any/calc/add\n"), "connection refused\n");
 }
 

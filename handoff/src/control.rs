@@ -22,7 +22,7 @@ use crate::accept_socket::AcceptSocket;
 use crate::alone::alone_in;
 use crate::error::HandoffError;
 use crate::message::Malformed;
-use crate::reply::{Reply, Routed};
+use crate::reply::{Registered, Reply, Routed};
 use crate::request::{Register, Request, Route};
 use crate::wire::{
     ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message,
@@ -288,12 +288,12 @@ impl ControlConnection {
         Ok(())
     }
 
-    /// Registers; gives the registration's number and its accept socket.
+    /// Registers; gives the registration and its accept socket.
     ///
     /// # Errors
     /// [`HandoffError::Refused`] with the broker's reason; [`HandoffError::Closed`] when the broker has gone;
     /// [`HandoffError::ControlTruncated`] at the descriptor limit; [`HandoffError::NoAnswer`] after the timeout.
-    pub fn register(&mut self, register: &Register) -> Result<(u64, AcceptSocket), HandoffError> {
+    pub fn register(&mut self, register: &Register) -> Result<(Registered, AcceptSocket), HandoffError> {
         accept_socket_of(self.ask(&Request::Register(register.clone()))?)
     }
 

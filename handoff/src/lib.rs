@@ -12,7 +12,8 @@
 //! A whole worker and the broker's side of it:
 //!
 //! ```
-//! use handoff::{AcceptReceiver, ControlConnection, ControlListener, ControlOptions, Register, Reply, Request, accept_pair};
+//! use handoff::{AcceptReceiver, ControlConnection, ControlListener, ControlOptions, accept_pair};
+//! use handoff::{Register, Registered, Reply, Request};
 //! use std::os::fd::AsFd;
 //!
 //! let folder = tempfile::tempdir()?;
@@ -25,7 +26,7 @@
 //!     let Some(Ok(Request::Register(register))) = peer.receive()? else { return Err("no registration".into()) };
 //!     assert_eq!(register.addresses, ["net.tcp://localhost:9000/calc"]);
 //!     let (sender, accept_socket) = accept_pair()?;
-//!     peer.send(&Reply::Registered { id: 7 }, Some(accept_socket.as_fd()))?;
+//!     peer.send(&Reply::Registered(Registered::new(7)), Some(accept_socket.as_fd()))?;
 //!
 //!     let port = std::net::TcpListener::bind("127.0.0.1:0")?;
 //!     let _client = std::net::TcpStream::connect(port.local_addr()?)?;
@@ -36,8 +37,8 @@
 //!
 //! // the worker
 //! let mut control = ControlConnection::connect(&path)?;
-//! let (id, accept_socket) = control.register(&Register::new(["net.tcp://localhost:9000/calc"]))?;
-//! assert_eq!(id, 7);
+//! let (registered, accept_socket) = control.register(&Register::new(["net.tcp://localhost:9000/calc"]))?;
+//! assert_eq!(registered.id, 7);
 //! broker.join().unwrap().unwrap();
 //! let mut receiver = AcceptReceiver::new(accept_socket);
 //! let connection = receiver.try_accept()?.expect("one connection waits");
@@ -68,7 +69,7 @@ pub use error::HandoffError;
 pub use message::{MAX_MESSAGE, Malformed, PROTOCOL_VERSION};
 pub use path::{CONTROL_VARIABLE, control_path, default_control_path};
 pub use permission::why_not_permitted;
-pub use reply::{Refused, RefusedReason, Reply, Routed};
+pub use reply::{Refused, RefusedReason, Registered, Reply, Routed};
 pub use request::{Register, Request, Route};
 
 /// The examples of the README, as tests.

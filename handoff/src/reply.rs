@@ -1,10 +1,41 @@
 //! What the broker answers.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Malformed, only_known, parse_id, parse_object};
+
+/// The most addresses that go into [`Registered::listening`]: so many fit into a message, however they are written.
+const MOST_LISTENING: usize = 1000;
+
+/// The body of a `registered` reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Registered {
+    /// Names the registration on this control connection.
+    pub id: u64,
+    /// The local addresses, with their ports, on which the broker takes connections for it: fewer than the worker asked for if
+    /// the broker is configured to listen on some addresses where others say "all". None: the broker is older than this
+    /// member, or they are more than a message holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listening: Option<Vec<SocketAddr>>,
+}
+
+impl Registered {
+    /// A registration with this number; nothing is told of addresses.
+    pub fn new(id: u64) -> Self {
+        Self { id, listening: None }
+    }
+
+    /// The same, for which the broker listens on these.
+    #[must_use]
+    pub fn with_listening(self, listening: Vec<SocketAddr>) -> Self {
+        let listening = (listening.len() <= MOST_LISTENING).then_some(listening);
+        Self { listening, ..self }
+    }
+}
 
 /// The body of a `routed` reply: what would become of the connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,10 +104,7 @@ impl Routed {
 #[non_exhaustive]
 pub enum Reply {
     /// The addresses are registered; the message carries the accept socket as its one descriptor.
-    Registered {
-        /// Names the registration on this control connection.
-        id: u64,
-    },
+    Registered(Registered),
     /// The request was not carried out.
     Refused(Refused),
     /// The registration has ended.
@@ -162,7 +190,7 @@ impl Reply {
             .ok_or_else(|| Malformed::new("no known reply"))?;
         let body = object.remove(name).unwrap_or_default();
         match name {
-            "registered" => parse_id(body).map(|id| Self::Registered { id }),
+            "registered" => serde_json::from_value(body).map(Self::Registered).map_err(Malformed::new),
             "routed" => serde_json::from_value(body).map(Self::Routed).map_err(Malformed::new),
             "refused" => serde_json::from_value(body).map(Self::Refused).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregistered { id }),
@@ -172,7 +200,7 @@ impl Reply {
     /// Writes the message.
     pub fn to_json(&self) -> String {
         match self {
-            Self::Registered { id } => serde_json::json!({ "registered": { "id": id } }),
+            Self::Registered(registered) => serde_json::json!({ "registered": registered }),
             Self::Refused(refused) => serde_json::json!({ "refused": refused }),
             Self::Unregistered { id } => serde_json::json!({ "unregistered": { "id": id } }),
             Self::Routed(routed) => serde_json::json!({ "routed": routed }),
@@ -215,6 +243,21 @@ mod tests {
     }
 
     #[test]
+    fn addresses_that_fill_more_than_a_message_are_left_out() {
+        let longest = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
+        let reply = |count| Registered::new(u64::MAX).with_listening(vec![longest; count]);
+        assert!(Reply::Registered(reply(MOST_LISTENING)).to_json().len() <= crate::MAX_MESSAGE);
+        assert_eq!(reply(MOST_LISTENING + 1), Registered::new(u64::MAX));
+    }
+
+    /// As an older broker answers.
+    #[test]
+    fn what_the_broker_listens_on_may_be_missing() {
+        let reply = Reply::parse(br#"{"registered": {"id": 7}}"#);
+        assert_eq!(reply, Ok(Reply::Registered(Registered::new(7))));
+    }
+
+    #[test]
     fn a_reason_of_a_newer_broker_is_unknown() {
         let reason = Reply::parse(br#"{"refused": {"reason": "out_of_cheese"}}"#);
         assert!(
@@ -248,10 +291,17 @@ mod tests {
             Reply::Routed(who.clone()).to_json(),
             r#"{"routed":{"address":"a","message":"","pid":4711,"program":"dotnet","registration":7}}"#
         );
+        let two = Registered::new(7)
+            .with_listening(vec!["0.0.0.0:9000".parse().unwrap(), "[::1]:808".parse().unwrap()]);
+        assert_eq!(
+            Reply::Registered(two.clone()).to_json(),
+            r#"{"registered":{"id":7,"listening":["0.0.0.0:9000","[::1]:808"]}}"#
+        );
         let fault =
             Routed { fault: Some("ViaTooLong".into()), relay: Some("h:1".into()), ..Routed::default() };
         for reply in [
-            Reply::Registered { id: 0 },
+            Reply::Registered(Registered::new(0)),
+            Reply::Registered(two),
             Reply::Refused(refused),
             Reply::Unregistered { id: 9 },
             Reply::Routed(routed),

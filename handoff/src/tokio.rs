@@ -32,7 +32,7 @@ use crate::accept_socket::{AcceptSocket, LeftOver};
 use crate::control::{ControlConnection, ControlListener, PeerCredentials};
 use crate::error::HandoffError;
 use crate::message::Malformed;
-use crate::reply::Reply;
+use crate::reply::{Registered, Reply};
 use crate::request::{Register, Request};
 use crate::wire::{
     ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message,
@@ -183,17 +183,20 @@ impl AsyncControlConnection {
         &self.path
     }
 
-    /// Registers; gives the registration's number and its accept socket.
+    /// Registers; gives the registration and its accept socket.
     ///
     /// # Errors
     /// As [`ControlConnection::register`].
     ///
     /// # Cancel safety
     /// None: close the connection if it is cancelled.
-    pub async fn register(&mut self, register: &Register) -> Result<(u64, AsyncAcceptSocket), HandoffError> {
+    pub async fn register(
+        &mut self,
+        register: &Register,
+    ) -> Result<(Registered, AsyncAcceptSocket), HandoffError> {
         let reply = self.ask(&Request::Register(register.clone())).await?;
-        let (id, socket) = accept_socket_of(reply)?;
-        Ok((id, AsyncAcceptSocket::new(socket)?))
+        let (registered, socket) = accept_socket_of(reply)?;
+        Ok((registered, AsyncAcceptSocket::new(socket)?))
     }
 
     /// Ends one registration.

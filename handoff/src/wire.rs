@@ -13,7 +13,7 @@ use rustix::net::{
 use crate::accept_socket::AcceptSocket;
 use crate::error::HandoffError;
 use crate::message::{MAX_MESSAGE, Malformed};
-use crate::reply::Reply;
+use crate::reply::{Registered, Reply};
 use crate::request::Request;
 
 /// A reply, and the descriptor that came with it.
@@ -22,10 +22,10 @@ pub(crate) type ReplyWithDescriptor = (Reply, Option<OwnedFd>);
 /// What a reply to `register` means.
 pub(crate) fn accept_socket_of(
     (reply, descriptor): ReplyWithDescriptor,
-) -> Result<(u64, AcceptSocket), HandoffError> {
+) -> Result<(Registered, AcceptSocket), HandoffError> {
     match (reply, descriptor) {
-        (Reply::Registered { id }, Some(descriptor)) => Ok((id, descriptor.into())),
-        (Reply::Registered { .. }, None) => Err(HandoffError::DescriptorMissing),
+        (Reply::Registered(registered), Some(descriptor)) => Ok((registered, descriptor.into())),
+        (Reply::Registered(_), None) => Err(HandoffError::DescriptorMissing),
         (Reply::Refused(refused), _) => Err(refused.into()),
         _ => Err(Malformed::new("the reply answers another request").into()),
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use handoff::{
     AcceptError, AcceptReceiver, AcceptSender, AcceptSocket, ControlConnection, ControlListener,
-    ControlOptions, MAX_SOCKETS, Register, Reply, Request, SendError, accept_pair,
+    ControlOptions, MAX_SOCKETS, Register, Registered, Reply, Request, SendError, accept_pair,
     accept_socket::{Sockets, peek, receive, receive_lowest},
 };
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -332,7 +332,7 @@ fn what_a_killed_worker_had_not_received_is_still_in_the_brokers_copy() {
         matches!(request, Request::Register(register) if register.addresses == ["net.tcp://localhost:1/a"])
     );
     let (sender, socket): (AcceptSender, AcceptSocket) = accept_pair().unwrap();
-    peer.send(&Reply::Registered { id: 1 }, Some(socket.as_fd())).unwrap();
+    peer.send(&Reply::Registered(Registered::new(1)), Some(socket.as_fd())).unwrap();
     let (_clients, accepted, ports) = connections(3);
     for connection in accepted {
         sender.send(&[connection.as_fd()]).unwrap();

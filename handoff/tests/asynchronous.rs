@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use handoff::tokio::{AsyncControlConnection, AsyncControlListener, AsyncControlPeer};
 use handoff::{
-    ControlListener, ControlOptions, HandoffError, Refused, RefusedReason, Register, Reply, Request,
-    accept_pair,
+    ControlListener, ControlOptions, HandoffError, Refused, RefusedReason, Register, Registered, Reply,
+    Request, accept_pair,
 };
 
 fn run<F: Future>(future: F) -> F::Output {
@@ -36,11 +36,11 @@ fn a_worker_registers_accepts_and_sees_the_broker_go() {
         let broker = async {
             let request = peer.receive().await.unwrap().unwrap().unwrap();
             assert_eq!(request, Request::Register(Register::new(["a"])));
-            peer.send(&Reply::Registered { id: 5 }, Some(kept.as_fd())).await.unwrap();
+            peer.send(&Reply::Registered(Registered::new(5)), Some(kept.as_fd())).await.unwrap();
         };
         let register = Register::new(["a"]);
         let (registered, ()) = tokio::join!(worker.register(&register), broker);
-        let (id, mut accept_socket) = registered.unwrap();
+        let (Registered { id, .. }, mut accept_socket) = registered.unwrap();
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

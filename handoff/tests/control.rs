@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use handoff::{
     ControlConnection, ControlListener, ControlOptions, ControlPeer, HandoffError, MAX_MESSAGE, Malformed,
-    Refused, RefusedReason, Register, Reply, Request, accept_pair,
+    Refused, RefusedReason, Register, Registered, Reply, Request, accept_pair,
 };
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
@@ -181,8 +181,8 @@ fn a_registration_is_answered_with_a_descriptor_or_a_reason() {
         let (_sender, socket) = accept_pair().unwrap();
         let refused = Refused::new(RefusedReason::FailedToListen, None, "port 1");
         for (reply, descriptor) in [
-            (Reply::Registered { id: 3 }, Some(socket.as_fd())),
-            (Reply::Registered { id: 4 }, None),
+            (Reply::Registered(Registered::new(3)), Some(socket.as_fd())),
+            (Reply::Registered(Registered::new(4)), None),
             (Reply::Refused(refused.clone()), None),
             (Reply::Refused(refused), None),
             (Reply::Unregistered { id: 3 }, None),
@@ -197,7 +197,7 @@ fn a_registration_is_answered_with_a_descriptor_or_a_reason() {
         }
     });
     let register = Register::new(["net.tcp://localhost:1/a"]);
-    assert_eq!(worker.register(&register).unwrap().0, 3);
+    assert_eq!(worker.register(&register).unwrap().0.id, 3);
     assert!(matches!(worker.register(&register), Err(HandoffError::DescriptorMissing)));
     let Err(HandoffError::Refused(refused)) = worker.register(&register) else { panic!() };
     assert_eq!((refused.reason, refused.to_string().as_str()), (RefusedReason::FailedToListen, "port 1"));

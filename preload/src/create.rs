@@ -78,6 +78,7 @@ fn create_at(
     shared.descriptors.iter().for_each(|cell| cell.store(-1, Ordering::Relaxed));
     wanted.write(shared);
     shared.registration.store(registration.id, Ordering::Relaxed);
+    shared.only.set(&registration.only);
 
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let original = duplicate(socket)?;

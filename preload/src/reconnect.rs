@@ -72,7 +72,11 @@ pub(crate) fn say_registered(listener: &Listener, how: &str) {
     let others = settings.others_of_port(local).join(", ");
     let (but, others) =
         if others.is_empty() { ("", "") } else { ("; not of this IP address: ", others.as_str()) };
-    say::news(format_args!("{local} is shared: {addresses} is {how} (registration {id}){but}{others}"));
+    let only = match shared.only.get() {
+        only if only.is_empty() => only,
+        only => format!(", on {only} only, where the broker is configured to listen"),
+    };
+    say::news(format_args!("{local} is shared: {addresses} is {how} (registration {id}){only}{but}{others}"));
 }
 
 /// The program's signals are for its own threads.

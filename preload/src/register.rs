@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use handoff::{ControlConnection, HandoffError, Refused, RefusedReason, Register};
+use handoff::{ControlConnection, HandoffError, Refused, RefusedReason, Register, Registered};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
@@ -39,13 +39,29 @@ pub(crate) fn ask(
 ) -> Result<Registration, (HandoffError, ControlConnection)> {
     let mut register = Register::new(addresses);
     register.host_name_comparison.clone_from(&settings.host_name_comparison);
-    register.bound = Some(bound);
+    register.bound = Some(bound.clone());
     // what is left over from a message is invisible to epoll: a program that accepts once per wake-up would never see it
     register.sockets_per_message = Some(1);
     match control.register(&register) {
-        Ok((id, accept)) => Ok(Registration { id, control, accept }),
+        Ok((registered, accept)) => {
+            Ok(Registration { id: registered.id, only: only(&registered, &bound), control, accept })
+        }
         Err(error) => Err((error, control)),
     }
+}
+
+/// Where the broker listens, if one of these addresses is not among them: it has been told what "all" means.
+fn only(registered: &Registered, bound: &[IpAddr]) -> String {
+    /// More are not spelled out.
+    const SHOWN: usize = 4;
+    let listening = registered.listening.as_deref().unwrap_or_default();
+    let is_open = |ip: &IpAddr| listening.iter().any(|address| address.ip() == *ip);
+    if listening.is_empty() || bound.iter().all(is_open) {
+        return String::new();
+    }
+    let shown: Vec<_> = listening.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = listening.len().saturating_sub(SHOWN);
+    shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
 /// The first registration, at `bind`. Waits a while for a broker that is not there yet, if the program began at boot, say.

@@ -1,7 +1,7 @@
 //! What the processes that inherited a listener must agree on: a page of a memfd.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicI32, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::options::Options;
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) shut: AtomicU32,
     /// The registration's number at the broker.
     pub(crate) registration: AtomicU64,
+    /// Where the broker listens for it, if that is less than the program asked for.
+    pub(crate) only: Text,
     /// The accept socket, by its generation, whose end was said on standard error.
     pub(crate) told: AtomicU32,
     /// The process that is registering again.
@@ -62,6 +64,26 @@ pub(crate) struct Shared {
 
 const _: () = assert!(size_of::<Shared>() <= PAGE);
 
+/// A few words.
+pub(crate) struct Text([AtomicU8; 256]);
+
+impl Text {
+    const fn new() -> Self {
+        Self([const { AtomicU8::new(0) }; 256])
+    }
+
+    pub(crate) fn set(&self, text: &str) {
+        let octets = text.bytes().chain(core::iter::repeat(0));
+        self.0.iter().zip(octets).for_each(|(cell, octet)| cell.store(octet, Ordering::Relaxed));
+    }
+
+    pub(crate) fn get(&self) -> String {
+        let octets = self.0.iter().map(|cell| cell.load(Ordering::Relaxed));
+        let octets: Vec<u8> = octets.take_while(|octet| *octet != 0).collect();
+        String::from_utf8_lossy(&octets).into_owned()
+    }
+}
+
 impl Shared {
     pub(crate) const fn new() -> Self {
         Self {
@@ -70,6 +92,7 @@ impl Shared {
             listening: AtomicU32::new(0),
             shut: AtomicU32::new(0),
             registration: AtomicU64::new(0),
+            only: Text::new(),
             told: AtomicU32::new(0),
             registrar: AtomicI32::new(0),
             ip: [const { AtomicU64::new(0) }; 2],

@@ -164,6 +164,24 @@ fn listen_says_whether_it_is_shared() {
     assert_eq!(said_at_listen(quiet, port, &["127.0.0.1"]), "");
 }
 
+/// A service on all addresses is reached on those of the broker alone.
+#[test]
+fn listen_says_what_the_broker_does_not_open() {
+    if !installed("python3") {
+        return;
+    }
+    let broker = Broker::with(&["--listen", "127.0.0.3", "--listen", "127.0.0.2"]);
+    let port = free_port();
+    let said = said_at_listen(broker.exec(&[address(port, "a")]), port, &["0.0.0.0"]);
+    let only = format!(
+        " (registration 1), on 127.0.0.2:{port}, 127.0.0.3:{port} only, where the broker is configured to listen\n"
+    );
+    assert!(said.starts_with("net.tcp port sharing: 0.0.0.0:") && said.ends_with(&only), "{said}");
+    // what it asks for is open
+    let said = said_at_listen(broker.exec(&[address(port, "a")]), port, &["127.0.0.1"]);
+    assert!(said.ends_with(" (registration 2)\n"), "{said}");
+}
+
 #[test]
 fn a_broken_environment_is_said() {
     if !installed("python3") {

@@ -91,7 +91,7 @@ impl Registration {
     async fn new(control: &Path, register: &Register) -> Result<Self, HandoffError> {
         let registered = async {
             let mut control = AsyncControlConnection::connect(control).await?;
-            let (_id, accept_socket) = control.register(register).await?;
+            let (_, accept_socket) = control.register(register).await?;
             Ok(Self { accept_socket, control })
         };
         timeout(ANSWER_TIMEOUT, registered).await.unwrap_or_else(|_| {

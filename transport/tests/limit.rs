@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use common::{DUPLEX, Raw, TEXT_END, peer, preamble};
-use handoff::{ControlListener, ControlOptions, Reply, accept_pair};
+use handoff::{ControlListener, ControlOptions, Registered, Reply, accept_pair};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transport::{AcceptError, ListenOptions, Listener};
 
@@ -53,7 +53,7 @@ async fn shared_port_at_the_limit() {
         let worker = broker.accept().unwrap();
         worker.receive().unwrap().unwrap().unwrap();
         let (sender, accept_socket) = accept_pair().unwrap();
-        worker.send(&Reply::Registered { id: 1 }, Some(accept_socket.as_fd())).unwrap();
+        worker.send(&Reply::Registered(Registered::new(1)), Some(accept_socket.as_fd())).unwrap();
         (worker, sender)
     });
     let options = ListenOptions::new("net.tcp://localhost:9000/echo").port_sharing(true).control(control);

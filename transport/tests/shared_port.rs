@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use common::{DEADLINE, DUPLEX, Raw, TEXT_END, fault, peer, preamble, serve};
 use handoff::{
-    AcceptSender, ControlListener, ControlOptions, ControlPeer, Refused, RefusedReason, Register, Reply,
-    Request, accept_pair,
+    AcceptSender, ControlListener, ControlOptions, ControlPeer, Refused, RefusedReason, Register, Registered,
+    Reply, Request, accept_pair,
 };
 use transport::{
     AcceptError, Fault, HandoffError, HostNameComparison, ListenOptions, Listener, RegisterError,
@@ -37,7 +37,7 @@ impl Broker {
             panic!("no registration")
         };
         let (sender, accept_socket) = accept_pair().unwrap();
-        worker.send(&Reply::Registered { id: 1 }, Some(accept_socket.as_fd())).unwrap();
+        worker.send(&Reply::Registered(Registered::new(1)), Some(accept_socket.as_fd())).unwrap();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         Self { _control: control, _worker: worker, sender, port, register }
     }

@@ -1,6 +1,8 @@
 //! Why the registry refuses a request. What is to be said of another program stands in `/proc`, maybe in that of the last of
 //! thousands of processes: it is looked up by whoever tells, not by the registry, for which others wait.
 
+use std::io;
+
 use handoff::{Refused, RefusedReason};
 use router::Prefix;
 
@@ -16,6 +18,8 @@ pub(crate) enum Denied {
     NotOpened(String, ListenError),
     /// An address that somebody has: which of the registered ones it is, and its worker's process.
     Registered { address: String, existing: String, pid: u32 },
+    /// There is no descriptor for the accept socket.
+    NoDescriptor(io::Error),
 }
 
 impl Denied {
@@ -28,6 +32,16 @@ impl Denied {
             Self::Known(refused) => refused.reason,
             Self::NotOpened(_, error) => error.reason(),
             Self::Registered { .. } => RefusedReason::ConflictingRegistration,
+            Self::NoDescriptor(_) => RefusedReason::RegistrationQuotaExceeded,
+        }
+    }
+
+    /// Descriptors have run out: connections that only wait may make room.
+    pub(crate) fn is_shortage(&self) -> bool {
+        match self {
+            Self::NoDescriptor(_) => true,
+            Self::NotOpened(_, error) => error.is_shortage(),
+            _ => false,
         }
     }
 
@@ -40,6 +54,10 @@ impl Denied {
             Self::Registered { address, existing, pid } => {
                 let message = already_registered(&address, &existing, &process(pid));
                 refused(reason, Some(&address), message)
+            }
+            Self::NoDescriptor(error) => {
+                let message = format!("the broker has no descriptor for another registration: {error}");
+                refused(reason, None, message)
             }
         }
     }

@@ -5,12 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use handoff::tokio::AsyncControlPeer;
 use handoff::{
     AcceptSender, AcceptSocket, PROTOCOL_VERSION, PeerCredentials, Refused, RefusedReason, Register,
-    accept_pair,
+    Registered, accept_pair,
 };
 use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
 
@@ -67,7 +66,7 @@ impl Registry {
         &mut self,
         request: &Register,
         peer: &Arc<AsyncControlPeer>,
-    ) -> Result<(u64, AcceptSocket), Denied> {
+    ) -> Result<(Registered, AcceptSocket), Denied> {
         let quotas = &self.quotas;
         let Checked { prefixes, bound, per_message } = check(request, quotas.addresses_per_registration)?;
         let PeerCredentials { uid, pid, .. } = peer.credentials();
@@ -79,9 +78,8 @@ impl Registry {
         quotas
             .admits(uid, wanted)
             .map_err(|why| refused(RefusedReason::RegistrationQuotaExceeded, None, why))?;
+        let (sender, ours, theirs) = accept_socket().map_err(Denied::NoDescriptor)?;
         let open = self.listen(&prefixes, &bound)?;
-        let ends = self.accept_socket().inspect_err(|_| self.ports.release(&open));
-        let (sender, ours, theirs) = ends?;
 
         let id = self.next_id();
         let queue = Arc::new(Queue::new(id, shown(&request.addresses), sender, ours, per_message));
@@ -92,6 +90,9 @@ impl Registry {
             table.insert(Target::new(prefix.clone(), holder.clone(), &bound));
         }
         self.quotas.begin(uid, &open);
+        let mut listening = open.clone();
+        listening.sort_unstable();
+        listening.dedup();
         let registration = Registration { holder, prefixes, open, peer: Some(Arc::clone(peer)) };
         self.registrations.insert(id, registration);
         self.publish(table);
@@ -101,7 +102,7 @@ impl Registry {
         }
         let (addresses, pid) = (&request.addresses, seen(pid));
         tracing::info!(registration = id, pid, uid, ?addresses, "registered");
-        Ok((id, theirs))
+        Ok((Registered::new(id).with_listening(listening), theirs))
     }
 
     /// Ends a registration, if it has not ended.
@@ -188,28 +189,6 @@ impl Registry {
         }
     }
 
-    /// The sending end, our copy of the receiving end, and the worker's.
-    fn accept_socket(&self) -> Result<(AcceptSender, AcceptSocket, AcceptSocket), Refused> {
-        let make = || {
-            let (sender, theirs) = accept_pair()?;
-            Ok((sender, theirs.try_clone()?, theirs))
-        };
-        let mut made: io::Result<_> = make();
-        for _ in 0..10 {
-            if made.is_ok() {
-                break;
-            }
-            // Registrations are worth more than connections without a preamble.
-            self.shared.commands.send(Command::MakeRoom);
-            std::thread::sleep(Duration::from_millis(2));
-            made = make();
-        }
-        made.map_err(|error| {
-            let message = format!("the broker has no descriptor for another registration: {error}");
-            refused(RefusedReason::RegistrationQuotaExceeded, None, message)
-        })
-    }
-
     /// Who has one of the addresses already. Those whose worker is gone are returned: they are about to end.
     fn conflicts(&self, table: &Table, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<u64>, Denied> {
         let mut past = Vec::new();
@@ -257,6 +236,12 @@ impl Registry {
         }
         Some(registration)
     }
+}
+
+/// The sending end, our copy of the receiving end, and the worker's.
+fn accept_socket() -> io::Result<(AcceptSender, AcceptSocket, AcceptSocket)> {
+    let (sender, theirs) = accept_pair()?;
+    Ok((sender, theirs.try_clone()?, theirs))
 }
 
 /// The checks of the original in its order (docs/original.md §4.3), as far as they need no table.

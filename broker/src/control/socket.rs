@@ -36,6 +36,7 @@ const STRANGERS: usize = 16;
 
 /// A conflict is looked at again before it is refused. A process that starts another has, for the moment between the two
 /// steps of that, a copy of its descriptors in the other: so a control connection may live a little longer than its worker.
+/// Where descriptors are out, connections that only wait make room meanwhile.
 const LOOKS: usize = 5;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -242,8 +243,11 @@ async fn worker(
             Ok(request) => {
                 let mut answer = holding.answer(&request, &peer).await;
                 for _ in 0..LOOKS {
-                    if !is_conflict(&answer) {
-                        break;
+                    match &answer {
+                        Err(denied) if denied.reason() == RefusedReason::ConflictingRegistration => {}
+                        // Registrations are worth more than connections without a preamble.
+                        Err(denied) if denied.is_shortage() => shared.commands.send(Command::MakeRoom),
+                        _ => break,
                     }
                     tokio::time::sleep(LOOK_AGAIN).await;
                     answer = holding.answer(&request, &peer).await;
@@ -295,9 +299,9 @@ impl Holding {
                 let (register, holder) = (register.clone(), Arc::clone(peer));
                 let registered =
                     self.registrar.ask(move |registry| registry.register(&register, &holder)).await;
-                let (id, accept_socket) = registered?;
-                self.ids.push(id);
-                Ok((Reply::Registered { id }, Some(accept_socket)))
+                let (registered, accept_socket) = registered?;
+                self.ids.push(registered.id);
+                Ok((Reply::Registered(registered), Some(accept_socket)))
             }
             &Request::Unregister { id } => match self.ids.iter().position(|held| *held == id) {
                 Some(place) => {
@@ -334,10 +338,6 @@ impl Drop for Holding {
             self.registrar.tell(move |registry| registry.unregister(id, "its worker has left"));
         }
     }
-}
-
-fn is_conflict(answer: &Answer) -> bool {
-    answer.as_ref().is_err_and(|denied| denied.reason() == RefusedReason::ConflictingRegistration)
 }
 
 /// What a worker is told, on a thread where it may take long; one at a time, so that no user can take all of those.

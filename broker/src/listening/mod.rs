@@ -93,6 +93,11 @@ impl ListenError {
         [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT].contains(&self.errno)
     }
 
+    /// There was no descriptor.
+    pub(crate) fn is_shortage(&self) -> bool {
+        [Errno::MFILE, Errno::NFILE].contains(&self.errno)
+    }
+
     /// What a worker is refused for.
     pub(crate) fn reason(&self) -> RefusedReason {
         match self.errno {

@@ -25,8 +25,8 @@ impl Worker {
 
     pub fn register_as(broker: &Broker, register: Register) -> Self {
         let mut control = ControlConnection::connect(&broker.control()).unwrap();
-        let (id, socket) = control.register(&register).unwrap();
-        Self { control, receiver: AcceptReceiver::new(socket), id }
+        let (registered, socket) = control.register(&register).unwrap();
+        Self { control, receiver: AcceptReceiver::new(socket), id: registered.id }
     }
 
     /// The next connection, blocking.

@@ -95,6 +95,8 @@ impl Outage {
 pub(crate) struct Registration {
     /// Its number at the broker.
     pub(crate) id: u64,
+    /// Where the broker listens for it, if that is less than was asked for.
+    pub(crate) only: String,
     pub(crate) control: ControlConnection,
     pub(crate) accept: AcceptSocket,
 }

@@ -58,6 +58,7 @@ impl Listener {
     fn renew_accept_socket(&self, registration: Registration) -> Result<(), Errno> {
         self.quiet();
         self.shared().registration.store(registration.id, Ordering::Relaxed);
+        self.shared().only.set(&registration.only);
         let (accept, control) = (OwnedFd::from(registration.accept), OwnedFd::from(registration.control));
         // the mailbox may keep a copy
         self.put_behind(&accept, &control).inspect_err(|_| end(control.as_raw_fd()))
