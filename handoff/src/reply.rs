@@ -229,6 +229,17 @@ mod tests {
     }
 
     #[test]
+    fn what_would_become_of_a_connection_is_one_of_five() {
+        let none = Routed { message: "m".to_owned(), ..Routed::default() };
+        let to = Routed { address: Some("net.tcp://h/a".to_owned()), ..none.clone() };
+        assert_eq!(Routed::to("net.tcp://h/a", "m"), to);
+        assert_eq!(Routed::fault("F", "m"), Routed { fault: Some("F".to_owned()), ..none.clone() });
+        assert_eq!(Routed::reset("m"), Routed { reset: true, ..none.clone() });
+        assert_eq!(Routed::not_listening("m"), Routed { not_listening: true, ..none.clone() });
+        assert_eq!(Routed::nowhere("m"), none);
+    }
+
+    #[test]
     fn a_reason_is_shown_as_on_the_wire() {
         assert_eq!(RefusedReason::FailedToListen.to_string(), "failed_to_listen");
         assert_eq!(RefusedReason::Unknown.to_string(), "unknown");

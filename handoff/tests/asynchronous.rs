@@ -21,6 +21,10 @@ async fn pair(folder: &tempfile::TempDir) -> (AsyncControlConnection, AsyncContr
     let listener = AsyncControlListener::new(listener).unwrap();
     let worker = AsyncControlConnection::connect(listener.path()).await.unwrap();
     let peer = listener.accept().await.unwrap();
+    assert!(!listener.is_displaced());
+    std::fs::rename(listener.path(), folder.path().join("elsewhere")).unwrap();
+    assert!(listener.is_displaced());
+    std::fs::rename(folder.path().join("elsewhere"), listener.path()).unwrap();
     listener.remove();
     assert!(!worker.path().exists());
     (worker, peer)

@@ -13,6 +13,7 @@ use handoff::{
     ControlConnection, ControlListener, ControlOptions, ControlPeer, HandoffError, MAX_MESSAGE, Malformed,
     Refused, RefusedReason, Register, Registered, Reply, Request, accept_pair,
 };
+use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 fn listen() -> (tempfile::TempDir, ControlListener) {
@@ -219,6 +220,12 @@ fn a_broker_that_does_not_answer_is_left_after_the_timeout() {
     let said =
         format!("the port sharing broker at {} has not answered for 0 s: is it stopped", path.display());
     assert!(error.to_string().starts_with(&said), "{error}");
+    // what cannot even be sent is no silence of the broker's
+    let error = worker.register(&Register::new(["a".repeat(10_000_000)])).unwrap_err();
+    assert!(
+        matches!(&error, HandoffError::Io(error) if error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error())),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -88,6 +88,19 @@ fn a_refused_request_gets_a_fault_that_relates_to_it() {
         assert!(fault.body.is_err(), "{text}");
         assert_eq!(fault.relates_to, Some(id()), "{text}");
     }
+    // An identity that is longer than the quota is not repeated, and one in the body is none.
+    let too_long = usual("<b><c></b>").replace(ID, &long);
+    let in_body = format!(
+        "<s:Envelope xmlns:s='{SOAP_12}' xmlns:a='http://www.w3.org/2005/08/addressing'>\
+                           <s:Body><a:MessageID>{ID}</a:MessageID><b></c></s:Body></s:Envelope>"
+    );
+    for text in [too_long, in_body] {
+        let fault = ask_text(&text).unwrap();
+        assert_eq!((fault.body.is_err(), fault.relates_to), (true, None), "{text}");
+        assert_eq!(fault.addressing, Addressing::Wsa10);
+    }
+    let plain = "<To xmlns='http://schemas.microsoft.com/ws/2005/05/addressing/none'>net.tcp://h/</To>";
+    assert_eq!(ask_text(&envelope(plain, "<b></c>")).unwrap().addressing, Addressing::None);
     let mismatch = ask_text(texts.last().unwrap()).unwrap().body.unwrap_err();
     assert_eq!(mismatch.code, Code::VersionMismatch);
 
@@ -182,6 +195,7 @@ fn a_request_in_duplex_has_an_identity() {
         assert_eq!(calls.0 == 1, called, "{headers} {duplex}");
         if let Some(Err(fault)) = answer.map(|answer| answer.body) {
             assert_eq!((fault.code, &fault.subcode), (Code::Receiver, &MessageFault::internal().subcode));
+            assert!(fault.reason.starts_with("the request has no MessageID, "), "{fault}");
         }
     }
     assert!(Decoder::new(MessageEncoding::BinarySession, Quotas::DEFAULT).is_duplex());
@@ -206,6 +220,11 @@ impl Service for Counted {
 fn header_values_are_uris_without_the_space_around_them() {
     let headers = "<a:Action>\n urn:echo\t</a:Action><a:To> net.tcp://h/ </a:To><a:MessageID> urn:1 </a:MessageID>\
                    <a:ReplyTo><a:Address>\r\nnet.tcp://client/ </a:Address></a:ReplyTo>";
+    for uri in ["urn:echo", " urn:echo", "urn:echo\n", "urn:<!-- -->echo ", "\turn:<!-- -->echo"] {
+        let text = envelope(&format!("<a:Action>{uri}</a:Action>"), "");
+        let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
+        assert_eq!(decoder.decode(text.as_bytes()).unwrap().action(), "urn:echo");
+    }
     let text = envelope(headers, "");
     let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
     let heard = decoder.decode(text.as_bytes()).unwrap();
