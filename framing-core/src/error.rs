@@ -182,18 +182,18 @@ pub enum DecodeError {
     },
 }
 
-/// Whose answer to malformed octets to give, see [`DecodeError::compatible_fault`].
+/// An implementation of Microsoft's, whose answer to malformed octets [`DecodeError::compatible_fault`] gives.
 ///
 /// ```
-/// use framing_core::{DecodeError, Compatibility, Field, Fault};
+/// use framing_core::{DecodeError, Fault, Field, Implementation};
 /// let error = DecodeError::TooLong { field: Field::SizedEnvelope, octets: 65537, limit: 65536 };
-/// let fault = error.compatible_fault(Compatibility::Service);
+/// let fault = error.compatible_fault(Implementation::Service);
 /// assert_eq!(fault, Some(Fault::MAX_MESSAGE_SIZE_EXCEEDED));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-pub enum Compatibility {
+pub enum Implementation {
     /// The port sharing service, `SMSvcHost`: it resets the connection, whatever is wrong. To it a Via that is not UTF-8 is
     /// not wrong: it reads U+FFFD there, and looks that up ([`preamble::via_octets`](crate::preamble::via_octets)).
     PortSharingService,
@@ -223,19 +223,19 @@ impl DecodeError {
         self.answers().clear
     }
 
-    /// The fault Microsoft's implementation answers with, or `None` where it resets the connection.
+    /// The fault that this implementation of Microsoft's answers with, or `None` where it resets the connection.
     ///
     /// ```
-    /// use framing_core::{Compatibility, DecodeError, Fault};
+    /// use framing_core::{Implementation, DecodeError, Fault};
     /// let error = DecodeError::UnsupportedVersion { major: 2 };
-    /// assert_eq!(error.compatible_fault(Compatibility::PortSharingService), None);
-    /// assert_eq!(error.compatible_fault(Compatibility::Service), Some(Fault::UNSUPPORTED_VERSION));
+    /// assert_eq!(error.compatible_fault(Implementation::PortSharingService), None);
+    /// assert_eq!(error.compatible_fault(Implementation::Service), Some(Fault::UNSUPPORTED_VERSION));
     /// ```
     #[must_use]
-    pub const fn compatible_fault(self, compatibility: Compatibility) -> Option<Fault<'static>> {
-        match compatibility {
-            Compatibility::PortSharingService => None,
-            Compatibility::Service => self.answers().service,
+    pub const fn compatible_fault(self, implementation: Implementation) -> Option<Fault<'static>> {
+        match implementation {
+            Implementation::PortSharingService => None,
+            Implementation::Service => self.answers().service,
         }
     }
 

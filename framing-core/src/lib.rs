@@ -188,7 +188,7 @@ pub mod size;
 
 pub use codes::{KnownEncoding, Mode, RecordType};
 pub use encoding::Encoding;
-pub use error::{ApiMisuse, Compatibility, DecodeError, EncodeError, Expected, Field};
+pub use error::{ApiMisuse, DecodeError, EncodeError, Expected, Field, Implementation};
 pub use fault::Fault;
 pub use initiator::Initiator;
 pub use limits::Limits;

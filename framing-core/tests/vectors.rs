@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use framing_core::{Compatibility, Decoded, Limits, Mode, Record, StreamEnd, size};
+use framing_core::{Decoded, Implementation, Limits, Mode, Record, StreamEnd, size};
 use support::drive::{Run, Upgrades, pieces};
 use support::naive;
 use support::seen::Seen;
@@ -75,7 +75,7 @@ fn compare(vector: &Vector, run: &Run) {
         writeln!(lines, "{seen}").expect("a string");
         // An initiator answers nothing.
         if let (Seen::Failed(error), None) = (seen, vector.setting.initiator) {
-            let answers = [error.fault(), error.compatible_fault(Compatibility::Service)]
+            let answers = [error.fault(), error.compatible_fault(Implementation::Service)]
                 .map(|fault| fault.map_or_else(|| "none".to_owned(), |fault| fault.to_string()));
             writeln!(lines, "fault: {}; .NET Framework's service: {}", answers[0], answers[1])
                 .expect("a string");

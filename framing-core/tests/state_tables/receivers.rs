@@ -1,6 +1,6 @@
 //! The receiver's tables.
 
-use framing_core::{Compatibility, Fault, Initiator, Limits, Receiver, StreamEnd, receiver};
+use framing_core::{Fault, Implementation, Initiator, Limits, Receiver, StreamEnd, receiver};
 
 use crate::{PREAMBLE, RECEIVER, SIMPLEX, SINGLETON, in_turn, receiver_after};
 
@@ -113,11 +113,11 @@ fn receiver_takes_what_the_tables_say() {
                     assert!(!allowed(octet), "{name}: refuses {octet:02X}: {error}");
                     assert_eq!(error.fault(), ours, "{name}: {octet:02X}");
                     assert_eq!(
-                        error.compatible_fault(Compatibility::Service),
+                        error.compatible_fault(Implementation::Service),
                         service,
                         "{name}: {octet:02X}"
                     );
-                    assert_eq!(error.compatible_fault(Compatibility::PortSharingService), None);
+                    assert_eq!(error.compatible_fault(Implementation::PortSharingService), None);
                     let way_back = !name.starts_with("simplex");
                     assert_eq!(machine.answer(), ours.filter(|_| way_back), "{name}: {octet:02X}");
                 }
@@ -132,7 +132,7 @@ fn receiver_on_a_connection_takes_two_modes() {
     for mode in 0..=255 {
         let outcome = feed_receiver(&mut Receiver::new(Limits::DEFAULT), &[0, 1, 0, 1, mode]);
         let answers =
-            outcome.err().map(|error| (error.fault(), error.compatible_fault(Compatibility::Service)));
+            outcome.err().map(|error| (error.fault(), error.compatible_fault(Implementation::Service)));
         let unsupported = Some(Fault::UNSUPPORTED_MODE);
         assert_eq!(
             answers,
