@@ -1,5 +1,5 @@
-//! What an error of accept(2) is about. Whoever listens goes by the one list that is here: the broker, and a service on a port
-//! of its own.
+//! What an error of accept(2) is about. No part of the protocol: it is here because both of its sides, the broker and a worker
+//! that may also listen on a port of its own (as `transport` does), go by one list.
 
 use std::io;
 

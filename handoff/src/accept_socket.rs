@@ -3,6 +3,11 @@
 //! Each message holds 1 to [`MAX_SOCKETS`] sockets as `SCM_RIGHTS`, in the order of arrival, and as many octets, each the
 //! protocol's version, so that `FIONREAD` on the receiving end counts the waiting connections. The broker keeps a copy of the
 //! receiving end: what a dead worker had not received is still in it ([`AcceptSocket::drain`]).
+//!
+//! A worker has an [`AcceptReceiver`], or the asynchronous one of `handoff::tokio`. [`Sockets`], [`receive`], [`receive_lowest`]
+//! and [`peek`] are the layer below, one message at a time and without memory of the last one: for a worker that keeps what is
+//! left of a message by itself, because several processes share its accept socket (the library of `broker exec`), or that may
+//! not allocate.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -15,11 +20,16 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
+use crate::message::PROTOCOL_VERSION;
+
 /// How many sockets one message carries at most.
 pub const MAX_SOCKETS: usize = 32;
 
-/// One octet per socket: [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
-const VERSION_OCTET: u8 = 1;
+/// One for each socket.
+const VERSION_OCTET: u8 = {
+    let [octet, 0, 0, 0] = PROTOCOL_VERSION.to_le_bytes() else { panic!("a version is one octet here") };
+    octet
+};
 
 /// Makes an accept socket: the broker's sending end, and the receiving end that goes to the worker (non-blocking).
 ///
@@ -126,13 +136,13 @@ impl AcceptSocket {
     /// Takes everything that waits, in order, and gives each connection to `each`; for the broker, once its worker is gone.
     ///
     /// # Errors
-    /// [`AcceptError`], with what has not been taken still in the queue; `each` was called for the others.
-    pub fn drain(&self, mut each: impl FnMut(OwnedFd)) -> Result<(), AcceptError> {
+    /// [`ReceiveError`], with what has not been taken still in the queue; `each` was called for the others.
+    pub fn drain(&self, mut each: impl FnMut(OwnedFd)) -> Result<(), ReceiveError> {
         let mut sockets = Sockets::default();
         loop {
             match receive(self.as_fd(), &mut sockets) {
                 Ok(true) => sockets.drain().for_each(&mut each),
-                Ok(false) | Err(AcceptError::Closed) => return Ok(()),
+                Ok(false) | Err(ReceiveError::Closed) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -173,9 +183,9 @@ impl AcceptReceiver {
     /// The next connection; `None` if none waits. Never blocks. The socket is non-blocking and closed on exec.
     ///
     /// # Errors
-    /// [`AcceptError::TooManyOpenFiles`] at the descriptor limit, with nothing lost; [`AcceptError::Closed`] when the
-    /// broker is gone; [`AcceptError::Malformed`] when it does not speak this protocol.
-    pub fn try_accept(&mut self) -> Result<Option<OwnedFd>, AcceptError> {
+    /// [`ReceiveError::TooManyOpenFiles`] at the descriptor limit, with nothing lost; [`ReceiveError::Closed`] when the
+    /// broker is gone; [`ReceiveError::Malformed`] when it does not speak this protocol.
+    pub fn try_accept(&mut self) -> Result<Option<OwnedFd>, ReceiveError> {
         self.left.next(self.socket.as_fd())
     }
 
@@ -206,7 +216,7 @@ pub(crate) struct LeftOver(pub(crate) VecDeque<OwnedFd>);
 
 impl LeftOver {
     /// The next one; else the first of the next message.
-    pub(crate) fn next(&mut self, socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, AcceptError> {
+    pub(crate) fn next(&mut self, socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, ReceiveError> {
         if self.0.is_empty() {
             let mut sockets = Sockets::default();
             if receive(socket, &mut sockets)? {
@@ -220,7 +230,7 @@ impl LeftOver {
 /// Why there is no connection although the broker may have sent one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AcceptError {
+pub enum ReceiveError {
     /// `EMFILE`: this process has no room for the next message's sockets. They stay queued.
     #[error("no descriptor is free for the next connections")]
     TooManyOpenFiles,
@@ -235,13 +245,13 @@ pub enum AcceptError {
     Io(#[from] io::Error),
 }
 
-impl From<AcceptError> for io::Error {
-    fn from(error: AcceptError) -> Self {
+impl From<ReceiveError> for io::Error {
+    fn from(error: ReceiveError) -> Self {
         match error {
-            AcceptError::TooManyOpenFiles => Errno::MFILE.into(),
-            AcceptError::Closed => Self::new(io::ErrorKind::ConnectionAborted, error),
-            AcceptError::Malformed => Self::new(io::ErrorKind::InvalidData, error),
-            AcceptError::Io(error) => error,
+            ReceiveError::TooManyOpenFiles => Errno::MFILE.into(),
+            ReceiveError::Closed => Self::new(io::ErrorKind::ConnectionAborted, error),
+            ReceiveError::Malformed => Self::new(io::ErrorKind::InvalidData, error),
+            ReceiveError::Io(error) => error,
         }
     }
 }
@@ -275,8 +285,8 @@ impl Sockets {
 /// meanwhile, the copies serve.
 ///
 /// # Errors
-/// [`AcceptError`], with nothing lost on [`AcceptError::TooManyOpenFiles`].
-pub fn receive(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, AcceptError> {
+/// [`ReceiveError`], with nothing lost on [`ReceiveError::TooManyOpenFiles`].
+pub fn receive(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, ReceiveError> {
     receive_beside(socket, into, &mut Sockets::default())
 }
 
@@ -285,7 +295,7 @@ pub fn receive(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, Accep
 ///
 /// # Errors
 /// Those of [`receive`].
-pub fn receive_lowest(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, AcceptError> {
+pub fn receive_lowest(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, ReceiveError> {
     let mut copies = Sockets::default();
     let received = receive_beside(socket, into, &mut copies)?;
     for (socket, mut copy) in into.sockets.iter_mut().map_while(Option::as_mut).zip(copies.drain()) {
@@ -301,10 +311,10 @@ fn receive_beside(
     socket: BorrowedFd<'_>,
     into: &mut Sockets,
     copies: &mut Sockets,
-) -> Result<bool, AcceptError> {
+) -> Result<bool, ReceiveError> {
     match receive_message(socket, copies, RecvFlags::PEEK)? {
         Message::None => return Ok(false),
-        Message::Truncated => return Err(AcceptError::TooManyOpenFiles),
+        Message::Truncated => return Err(ReceiveError::TooManyOpenFiles),
         Message::Malformed | Message::Whole => {}
     }
     match receive_message(socket, into, RecvFlags::empty())? {
@@ -314,20 +324,20 @@ fn receive_beside(
             core::mem::swap(into, copies);
             Ok(true)
         }
-        Message::Malformed => Err(AcceptError::Malformed),
+        Message::Malformed => Err(ReceiveError::Malformed),
     }
 }
 
 /// Looks at the first message and leaves it queued: `into` gets a copy of each of its sockets. False if none waits.
 ///
 /// # Errors
-/// [`AcceptError`].
-pub fn peek(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, AcceptError> {
+/// [`ReceiveError`].
+pub fn peek(socket: BorrowedFd<'_>, into: &mut Sockets) -> Result<bool, ReceiveError> {
     match receive_message(socket, into, RecvFlags::PEEK)? {
         Message::None => Ok(false),
         Message::Whole => Ok(true),
-        Message::Truncated => Err(AcceptError::TooManyOpenFiles),
-        Message::Malformed => Err(AcceptError::Malformed),
+        Message::Truncated => Err(ReceiveError::TooManyOpenFiles),
+        Message::Malformed => Err(ReceiveError::Malformed),
     }
 }
 
@@ -343,7 +353,7 @@ fn receive_message(
     socket: BorrowedFd<'_>,
     into: &mut Sockets,
     flags: RecvFlags,
-) -> Result<Message, AcceptError> {
+) -> Result<Message, ReceiveError> {
     into.clear();
     // one octet more than a message has: an over-long one shows
     let mut octets = [0; MAX_SOCKETS + 1];
@@ -355,7 +365,7 @@ fn receive_message(
             Ok(received) => break received,
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Ok(Message::None),
-            Err(errno) => return Err(AcceptError::Io(errno.into())),
+            Err(errno) => return Err(ReceiveError::Io(errno.into())),
         }
     };
     let descriptors = control.drain().filter_map(|message| match message {
@@ -367,7 +377,7 @@ fn receive_message(
     }
     let octets = octets.get(..received.bytes).unwrap_or_default();
     if octets.is_empty() && into.len() == 0 && !received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(AcceptError::Closed);
+        return Err(ReceiveError::Closed);
     }
     if received.flags.contains(ReturnFlags::CTRUNC) {
         into.clear();

@@ -25,8 +25,8 @@ use crate::message::Malformed;
 use crate::reply::{Registered, Reply, Routed};
 use crate::request::{Register, Request, Route};
 use crate::wire::{
-    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message,
-    unregistered_of,
+    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, routed_of,
+    send_message, unregistered_of,
 };
 
 /// What `sockaddr_un` has room for: Linux asks for no final zero.
@@ -70,6 +70,8 @@ pub struct ControlListener {
 
 impl ControlListener {
     /// Binds and listens. The folder is made if it is missing; a socket that nobody listens on is replaced.
+    ///
+    /// While another broker starts in the same folder it waits, for 2 s at most; that is a blocking wait, also under a runtime.
     ///
     /// # Errors
     /// [`HandoffError::AlreadyRunning`] if another broker listens there, [`HandoffError::NoSocket`] or
@@ -291,8 +293,11 @@ impl ControlConnection {
     /// Registers; gives the registration and its accept socket.
     ///
     /// # Errors
-    /// [`HandoffError::Refused`] with the broker's reason; [`HandoffError::Closed`] when the broker has gone;
-    /// [`HandoffError::ControlTruncated`] at the descriptor limit; [`HandoffError::NoAnswer`] after the timeout.
+    /// [`HandoffError::Refused`] with the broker's reason, and the connection goes on, unless that is
+    /// [`Malformed`](crate::RefusedReason::Malformed). After the others it is to be closed: [`HandoffError::Closed`] when the broker
+    /// has gone; [`HandoffError::NoAnswer`] after the timeout; [`HandoffError::ControlTruncated`] at the descriptor limit;
+    /// [`HandoffError::DescriptorMissing`] and [`HandoffError::Malformed`] when the broker does not keep to the protocol;
+    /// [`HandoffError::Io`] for what else the kernel says.
     pub fn register(&mut self, register: &Register) -> Result<(Registered, AcceptSocket), HandoffError> {
         accept_socket_of(self.ask(&Request::Register(register.clone()))?)
     }
@@ -300,7 +305,7 @@ impl ControlConnection {
     /// Ends one registration. What was handed over and not received is the broker's again.
     ///
     /// # Errors
-    /// As [`ControlConnection::register`].
+    /// As [`ControlConnection::register`], but for the two that concern the accept socket.
     pub fn unregister(&mut self, id: u64) -> Result<(), HandoffError> {
         unregistered_of(self.ask(&Request::Unregister { id })?, id)
     }
@@ -308,14 +313,10 @@ impl ControlConnection {
     /// Asks where a connection would go.
     ///
     /// # Errors
-    /// As [`ControlConnection::register`]; a broker that does not know the request refuses it with
+    /// As [`ControlConnection::unregister`]; a broker that does not know the request refuses it with
     /// [`NotSupported`](crate::RefusedReason::NotSupported).
     pub fn route(&mut self, route: &Route) -> Result<Routed, HandoffError> {
-        match self.ask(&Request::Route(route.clone()))? {
-            (Reply::Routed(routed), _) => Ok(routed),
-            (Reply::Refused(refused), _) => Err(refused.into()),
-            _ => Err(Malformed::new("the reply answers another request").into()),
-        }
+        routed_of(self.ask(&Request::Route(route.clone()))?)
     }
 
     fn ask(&self, request: &Request) -> Result<ReplyWithDescriptor, HandoffError> {

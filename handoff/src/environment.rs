@@ -1,4 +1,5 @@
-//! What `broker exec` tells the preloaded library, beside [`CONTROL_VARIABLE`](crate::CONTROL_VARIABLE).
+//! What `broker exec` tells the library that it preloads, beside [`CONTROL_VARIABLE`](crate::CONTROL_VARIABLE). Between these two
+//! programs of one version only: no part of the protocol, and it may change.
 
 /// The addresses the program's listeners are registered under, separated by `|`, which no URI has.
 pub const ADDRESSES_VARIABLE: &str = "NET_TCP_PORT_SHARING_ADDRESSES";

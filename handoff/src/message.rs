@@ -1,4 +1,4 @@
-//! The messages of the control socket: one JSON object per `SOCK_SEQPACKET` message of at most 64 KiB.
+//! What all messages of the control socket have in common: one JSON object per `SOCK_SEQPACKET` message of at most 64 KiB.
 //!
 //! The one member of the object names the request or the reply; what it holds is the body. Unknown members are ignored, so
 //! that either side may be older than the other; required ones are checked. The requests and replies themselves are in

@@ -3,7 +3,8 @@
 /// The ports below the number in it need a capability: ip(7).
 const FIRST_UNPRIVILEGED: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
-/// Why bind(2) or listen(2) is not permitted (EACCES, EPERM) for a port, and what helps.
+/// Why bind(2) or listen(2) is not permitted (EACCES, EPERM) for a port, and what helps: a sentence for an operator. No part of the
+/// protocol; for a broker, and for a worker that may also listen on a port of its own.
 ///
 /// ```
 /// let why = handoff::why_not_permitted(65_535);

@@ -32,11 +32,11 @@ use crate::accept_socket::{AcceptSocket, LeftOver};
 use crate::control::{ControlConnection, ControlListener, PeerCredentials};
 use crate::error::HandoffError;
 use crate::message::Malformed;
-use crate::reply::{Registered, Reply};
-use crate::request::{Register, Request};
+use crate::reply::{Registered, Reply, Routed};
+use crate::request::{Register, Request, Route};
 use crate::wire::{
-    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, send_message,
-    unregistered_of,
+    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, routed_of,
+    send_message, unregistered_of,
 };
 
 fn stream(socket: OwnedFd) -> io::Result<UnixStream> {
@@ -186,7 +186,8 @@ impl AsyncControlConnection {
     /// Registers; gives the registration and its accept socket.
     ///
     /// # Errors
-    /// As [`ControlConnection::register`].
+    /// As [`ControlConnection::register`], but for [`HandoffError::NoAnswer`]: how long it waits is the caller's to bound
+    /// (`tokio::time::timeout`).
     ///
     /// # Cancel safety
     /// None: close the connection if it is cancelled.
@@ -202,13 +203,24 @@ impl AsyncControlConnection {
     /// Ends one registration.
     ///
     /// # Errors
-    /// As [`ControlConnection::unregister`].
+    /// As [`ControlConnection::unregister`], but for [`HandoffError::NoAnswer`].
     ///
     /// # Cancel safety
     /// None: close the connection if it is cancelled.
     pub async fn unregister(&mut self, id: u64) -> Result<(), HandoffError> {
         let reply = self.ask(&Request::Unregister { id }).await?;
         unregistered_of(reply, id)
+    }
+
+    /// Asks where a connection would go.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::route`], but for [`HandoffError::NoAnswer`].
+    ///
+    /// # Cancel safety
+    /// None: close the connection if it is cancelled.
+    pub async fn route(&mut self, route: &Route) -> Result<Routed, HandoffError> {
+        routed_of(self.ask(&Request::Route(route.clone())).await?)
     }
 
     /// Waits until the broker is gone.

@@ -13,7 +13,7 @@ use rustix::net::{
 use crate::accept_socket::AcceptSocket;
 use crate::error::HandoffError;
 use crate::message::{MAX_MESSAGE, Malformed};
-use crate::reply::{Registered, Reply};
+use crate::reply::{Registered, Reply, Routed};
 use crate::request::Request;
 
 /// A reply, and the descriptor that came with it.
@@ -35,6 +35,15 @@ pub(crate) fn accept_socket_of(
 pub(crate) fn unregistered_of((reply, _): ReplyWithDescriptor, id: u64) -> Result<(), HandoffError> {
     match reply {
         Reply::Unregistered { id: answered } if answered == id => Ok(()),
+        Reply::Refused(refused) => Err(refused.into()),
+        _ => Err(Malformed::new("the reply answers another request").into()),
+    }
+}
+
+/// What a reply to `route` means.
+pub(crate) fn routed_of((reply, _): ReplyWithDescriptor) -> Result<Routed, HandoffError> {
+    match reply {
+        Reply::Routed(routed) => Ok(routed),
         Reply::Refused(refused) => Err(refused.into()),
         _ => Err(Malformed::new("the reply answers another request").into()),
     }

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use handoff::{
-    AcceptError, AcceptReceiver, AcceptSender, AcceptSocket, ControlConnection, ControlListener,
-    ControlOptions, MAX_SOCKETS, Register, Registered, Reply, Request, SendError, accept_pair,
+    AcceptReceiver, AcceptSender, AcceptSocket, ControlConnection, ControlListener, ControlOptions,
+    MAX_SOCKETS, ReceiveError, Register, Registered, Reply, Request, SendError, accept_pair,
     accept_socket::{Sockets, peek, receive, receive_lowest},
 };
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -141,7 +141,7 @@ fn a_worker_sees_the_end_only_behind_what_was_sent() {
     for port in ports {
         assert_eq!(client_port(receiver.try_accept().unwrap().unwrap()), port);
     }
-    assert!(matches!(receiver.try_accept(), Err(AcceptError::Closed)));
+    assert!(matches!(receiver.try_accept(), Err(ReceiveError::Closed)));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_message_of_another_form_is_refused_and_leaks_nothing() {
         }
         sendmsg(&sender, &[std::io::IoSlice::new(octets)], &mut control, SendFlags::empty()).unwrap();
         let mut receiver = AcceptReceiver::new(socket);
-        assert!(matches!(receiver.try_accept(), Err(AcceptError::Malformed)), "{octets:?}");
+        assert!(matches!(receiver.try_accept(), Err(ReceiveError::Malformed)), "{octets:?}");
         assert!(receiver.try_accept().unwrap().is_none(), "the message is gone");
     }
 }
@@ -227,7 +227,7 @@ fn threads_that_share_the_socket_get_every_connection_once() {
                     match receiver.try_accept() {
                         Ok(Some(socket)) => received.lock().unwrap().push(client_port(socket)),
                         Ok(None) => std::thread::yield_now(),
-                        Err(AcceptError::Closed) => break,
+                        Err(ReceiveError::Closed) => break,
                         Err(error) => panic!("{error}"),
                     }
                 }
@@ -276,7 +276,7 @@ fn child_at_the_descriptor_limit() {
     for free in 0..3 {
         for _ in 0..2 {
             assert!(
-                matches!(receiver.try_accept(), Err(AcceptError::TooManyOpenFiles)),
+                matches!(receiver.try_accept(), Err(ReceiveError::TooManyOpenFiles)),
                 "{free} descriptors are free"
             );
         }
@@ -285,7 +285,7 @@ fn child_at_the_descriptor_limit() {
     }
     // exactly as many are free as the message has sockets
     let mut received: Vec<_> = (0..3).map(|_| receiver.try_accept().unwrap().unwrap()).collect();
-    assert!(matches!(receiver.try_accept(), Err(AcceptError::TooManyOpenFiles)));
+    assert!(matches!(receiver.try_accept(), Err(ReceiveError::TooManyOpenFiles)));
     filling.pop();
     received.push(receiver.try_accept().unwrap().unwrap());
     assert_eq!(received.into_iter().map(client_port).collect::<Vec<_>>(), ports);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use handoff::tokio::{AsyncControlConnection, AsyncControlListener, AsyncControlPeer};
 use handoff::{
     ControlListener, ControlOptions, HandoffError, Refused, RefusedReason, Register, Registered, Reply,
-    Request, accept_pair,
+    Request, Route, Routed, accept_pair,
 };
 
 fn run<F: Future>(future: F) -> F::Output {
@@ -92,6 +92,34 @@ fn the_broker_sees_a_worker_end_while_it_looks_at_another() {
         drop(worker);
         assert!(peer.has_ended());
         assert!(peer.receive().await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_route_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let (mut worker, peer) = pair(&folder).await;
+        let route = Route::new("net.tcp://h:9000/a", "192.0.2.5:9000".parse().unwrap());
+        let routed = Routed::to("net.tcp://h:9000/", "as registered");
+        let refused = Refused::new(RefusedReason::AccessDenied, None, "no");
+        for reply in
+            [Reply::Routed(routed.clone()), Reply::Refused(refused.clone()), Reply::Unregistered { id: 1 }]
+        {
+            let broker = async {
+                let request = peer.receive().await.unwrap().unwrap().unwrap();
+                assert_eq!(request, Request::Route(route.clone()));
+                peer.send(&reply, None).await.unwrap();
+            };
+            let (answer, ()) = tokio::join!(worker.route(&route), broker);
+            match reply {
+                Reply::Routed(_) => assert_eq!(answer.unwrap(), routed),
+                Reply::Refused(_) => {
+                    assert!(matches!(answer, Err(HandoffError::Refused(answer)) if answer == refused));
+                }
+                _ => assert!(matches!(answer, Err(HandoffError::Malformed(_)))),
+            }
+        }
     });
 }
 

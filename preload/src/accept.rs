@@ -4,7 +4,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::Ordering;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
-use handoff::AcceptError;
+use handoff::ReceiveError;
 use handoff::accept_socket::{Sockets, receive_lowest};
 use libc::{nfds_t, pollfd, sockaddr, sockaddr_in, socklen_t};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -80,8 +80,8 @@ fn take(listener: &Listener) -> Result<Taken, Errno> {
             // one socket per message was asked for
             Ok(true) => return Ok(sockets.drain().next().map_or(Taken::None, Taken::Socket)),
             Ok(false) => return Ok(Taken::None),
-            Err(AcceptError::TooManyOpenFiles) => return Err(Errno::MFILE),
-            Err(AcceptError::Closed) => {
+            Err(ReceiveError::TooManyOpenFiles) => return Err(Errno::MFILE),
+            Err(ReceiveError::Closed) => {
                 let shared = listener.shared();
                 if shared.shut.load(Ordering::Acquire) == 1 {
                     return Err(Errno::INVAL);
@@ -96,7 +96,7 @@ fn take(listener: &Listener) -> Result<Taken, Errno> {
                     return Err(Errno::MFILE);
                 }
             }
-            Err(AcceptError::Malformed) => {}
+            Err(ReceiveError::Malformed) => {}
             Err(error) => return Err(Errno::from_io_error(&error.into()).unwrap_or(Errno::IO)),
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use handoff::{AcceptError, AcceptSender, AcceptSocket, MAX_SOCKETS, SendError};
+use handoff::{AcceptSender, AcceptSocket, MAX_SOCKETS, ReceiveError, SendError};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown, sockopt};
 
@@ -265,8 +265,8 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`AcceptError`] if there are no descriptors for it; what was not taken stays in the queue.
-    pub(crate) fn drain(&self, bounds: &Bounds, each: impl FnMut(OwnedFd)) -> Result<(), AcceptError> {
+    /// [`ReceiveError`] if there are no descriptors for it; what was not taken stays in the queue.
+    pub(crate) fn drain(&self, bounds: &Bounds, each: impl FnMut(OwnedFd)) -> Result<(), ReceiveError> {
         let drained = self.receiver.drain(each);
         self.refresh(bounds);
         drained
