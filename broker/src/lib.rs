@@ -28,7 +28,9 @@ mod start;
 mod tally;
 
 pub use cli::main_from;
-pub use config::{Compatibility, Config, ConfigError, Quota, RelayTo, Route};
+pub use config::{
+    Change, Compatibility, Config, ConfigError, Loaded, OnReload, Origin, Quota, RelayTo, Route,
+};
 #[doc(hidden)]
 pub use dispatch::one_turn::OneTurn;
 pub use error::StartError;

@@ -74,7 +74,7 @@ fn in_the_configuration() {
         ),
         (
             "listen = ['127.0.0.1']".to_owned(),
-            "line 1: listen is an array; write [listen] on a line of its own, and addresses = [...] below it",
+            "line 1: listen is an array; write [listen] on a line of its own, and addresses = ['127.0.0.1', '::1'] below it",
         ),
         (
             "[listen]".to_owned(),
@@ -115,6 +115,22 @@ fn in_the_configuration() {
             address("http://localhost/x"),
             "line 2: the address \"http://localhost/x\": the scheme is not net.tcp; write net.tcp://HOST:PORT/PATH",
         ),
+        (
+            address("net.tcp://*:9000/x"),
+            "line 2: the address \"net.tcp://*:9000/x\": write localhost for *, and host_name_comparison = 'weak_wildcard': any name \
+             stands for every host then",
+        ),
+        (
+            address("*:9000/x"),
+            "line 2: the address \"*:9000/x\": the URI has no valid scheme; write net.tcp://HOST:PORT/PATH, with localhost for *, and \
+             host_name_comparison = 'weak_wildcard': any name stands for every host then",
+        ),
+        (
+            address("net.tcp://+/x"),
+            "line 2: the address \"net.tcp://+/x\": write localhost for +, and host_name_comparison = 'strong_wildcard' (the \
+             default): any name stands for every host then",
+        ),
+        ("control = ''".to_owned(), "line 1: control is \"\"; it must not be empty"),
         (
             address("net.tcp://h:0/x"),
             "line 2: the address \"net.tcp://h:0/x\": port 0 is no port that anybody could connect to; an address without a port \
@@ -209,14 +225,26 @@ fn in_the_command_line() {
     for (arguments, status, message) in [
         (&["--listen", "localhost"][..], 2, "\"localhost\" is no IP address; write one of this machine's"),
         (&["--listen", "127.0.0.1:808"], 2, "without a port, such as 127.0.0.1 or ::1"),
-        (&["--max-pending-connections", "-1"], 2, "it is \"-1\"; it must be from 1 to 100000"),
-        (&["--max-pending-connections", "many"], 2, "it is \"many\"; it must be from 1 to 100000"),
-        (&["--max-registrations-per-user", "0"], 2, "it is \"0\"; it must be from 1 to 1048576"),
+        (
+            &["--max-pending-connections", "-1"],
+            2,
+            "'-1' for '--max-pending-connections <CONNECTIONS>': it must be from 1 to 100000",
+        ),
+        (
+            &["--max-pending-connections", "many"],
+            2,
+            "'many' for '--max-pending-connections <CONNECTIONS>': it must be from 1 to 100000",
+        ),
+        (
+            &["--max-registrations-per-user", "0"],
+            2,
+            "'0' for '--max-registrations-per-user <REGISTRATIONS>': it must be from 1 to 1048576",
+        ),
         (&["--receive-timeout-seconds", "30s"], 2, "it is no number of seconds; write, for instance, 30"),
         (
             &["--receive-timeout-seconds", "-1"],
             2,
-            "receive_timeout_seconds is -1; it must be from 0.001 to 86400",
+            "'-1' for '--receive-timeout-seconds <SECONDS>': it must be from 0.001 to 86400",
         ),
         (&["--relay-idle-seconds", "1e30"], 2, "it must be 0, for no limit, or from 0.001 to 31536000"),
         (&["--compatibility", "smsvchst"], 2, "a similar value exists: 'smsvchost'"),

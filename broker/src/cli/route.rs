@@ -13,7 +13,7 @@ use clap::Args;
 use handoff::{ControlConnection, Route, Routed};
 use router::Via;
 
-use crate::config::{Compatibility, Config};
+use crate::config::{Compatibility, Config, Loaded};
 use crate::control::lookup::{Asked, LONGEST_VIA, lookup};
 use crate::control::ports::{covers, wanted};
 use crate::routes::holder::{Holder, StaticRoute};
@@ -54,9 +54,9 @@ enum Source {
 }
 
 /// The routes of a configuration, and what a broker with it listens on.
-struct Configured {
+pub(crate) struct Configured {
     compatibility: Compatibility,
-    table: Table,
+    pub(crate) table: Table,
     open: Vec<SocketAddr>,
 }
 
@@ -77,8 +77,8 @@ fn answer(arguments: RouteArguments) -> Result<bool> {
     let RouteArguments { config, control, local, via } = arguments;
     let mut source = match config {
         Some(file) => {
-            let config = Config::from_file(&file)?;
-            Source::Configuration(Box::new(Configured::new(&config)))
+            let loaded = Loaded::from_file(&file)?;
+            Source::Configuration(Box::new(Configured::new(loaded.config())))
         }
         None => {
             let path = control.unwrap_or_else(handoff::control_path);
@@ -101,7 +101,7 @@ fn answer(arguments: RouteArguments) -> Result<bool> {
 }
 
 impl Configured {
-    fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let mut table = Table::default();
         let mut open = Vec::new();
         for (id, route) in (1..).zip(&config.routes) {

@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use router::HostNameComparison;
+
 use super::*;
 
 fn refused(text: &str) -> String {
@@ -13,7 +17,9 @@ fn everything_is_optional() {
 fn all_keys() {
     let config = Config::from_toml(
         "control = '/tmp/control'\ncontrol_group = 'wcf'\nreceive_timeout_seconds = 2.5\n\
-         relay_idle_seconds = 0\nmax_pending_connections = 7\ncompatibility = 'smsvchost'\n[listen]\naddresses = ['192.0.2.1', '::1']\n\
+         relay_idle_seconds = 0\nmax_pending_connections = 7\nmax_addresses_per_registration = 1\n\
+         max_registrations_per_user = 2\nmax_listeners_per_user = 3\nmax_control_connections_per_user = 4\n\
+         compatibility = 'smsvchost'\n[listen]\naddresses = ['192.0.2.1', '::1']\n\
          [[route]]\naddress = 'net.tcp://a:9000/x'\nhost_name_comparison = 'exact'\nrelay = '[::1]:9101'\n\
          [[route]]\naddress = 'net.tcp://a:9000/y'\nrelay = 'unix:/run/y'\n\
          [[route]]\naddress = 'net.tcp://a:9000/z'\nrelay = 'backend:9101'\n",
@@ -23,6 +29,14 @@ fn all_keys() {
     assert_eq!(config.receive_timeout, Duration::from_millis(2500));
     assert_eq!(config.relay_idle, Duration::ZERO);
     assert_eq!(config.max_pending_connections, 7);
+    assert_eq!(config.control_group, Some("wcf".to_owned()));
+    let quota = Quota {
+        addresses_per_registration: Some(1),
+        registrations_per_user: Some(2),
+        listeners_per_user: Some(3),
+        control_connections_per_user: Some(4),
+    };
+    assert_eq!(config.quota, quota);
     assert_eq!(config.compatibility, Compatibility::Smsvchost);
     assert_eq!(config.listen.len(), 2);
     let relays: Vec<String> = config.routes.iter().map(|route| route.relay.to_string()).collect();

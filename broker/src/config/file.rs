@@ -1,0 +1,241 @@
+//! Reads the TOML file. What is wrong is said in words that need no source: the place, the key, and what to write instead.
+
+use std::collections::BTreeMap;
+
+use router::HostNameComparison;
+use strsim::levenshtein;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, place};
+use super::keys::KEYS;
+use super::kind::{Unfit, one_of};
+use super::route::{self, Route};
+use super::settings::Config;
+
+/// What is wrong, and at which octet of the text.
+type Wrong = (usize, String);
+
+/// A name that may stand in a table.
+struct Name {
+    name: &'static str,
+    example: String,
+    required: bool,
+}
+
+/// The keys of a `[[route]]`: there may be many, so that they are no options.
+const ROUTE: [(&str, &str, bool); 3] = [
+    ("address", "'net.tcp://localhost:9000/calc'", true),
+    ("host_name_comparison", "'exact'", false),
+    ("relay", "'127.0.0.1:9101'", true),
+];
+/// The first goes without saying.
+const MODES: [&str; 3] = ["strong_wildcard", "exact", "weak_wildcard"];
+
+/// The tables, "" for none.
+fn tables() -> Vec<&'static str> {
+    let mut tables: Vec<_> = KEYS.iter().map(|key| key.table).collect();
+    tables.dedup();
+    tables
+}
+
+/// What may stand in a table, in `"route"`, or, `""`, in none.
+fn names(table: &str) -> Vec<Name> {
+    if table == "route" {
+        let route = |(name, example, required): (_, &str, _)| Name {
+            name,
+            example: format!("{name} = {example}"),
+            required,
+        };
+        return ROUTE.map(route).into();
+    }
+    let keys = KEYS.iter().filter(|key| key.table == table).map(|key| Name {
+        name: key.name,
+        example: format!("{} = {}", key.name, key.example),
+        required: key.required,
+    });
+    let mut names: Vec<_> = keys.collect();
+    if table.is_empty() {
+        let table = |name: &'static str| Name { name, example: table_example(name), required: false };
+        names.extend(tables().into_iter().filter(|name| !name.is_empty()).chain(["route"]).map(table));
+    }
+    names
+}
+
+fn table_example(table: &str) -> String {
+    match table {
+        "route" => "[[route]] on a line of its own for each, and address and relay below it".to_owned(),
+        _ => {
+            let first = names(table).into_iter().next().map(|name| name.example).unwrap_or_default();
+            format!("[{table}] on a line of its own, and {first} below it")
+        }
+    }
+}
+
+/// Where a name stands, for people.
+fn place_of(table: &str) -> String {
+    match table {
+        "" => String::new(),
+        "route" => " in [[route]]".to_owned(),
+        _ => format!(" in [{table}]"),
+    }
+}
+
+/// The configuration in a text, and the line of each key that is there, by its option.
+pub(super) fn read(text: &str) -> Result<(Config, BTreeMap<&'static str, usize>), ConfigError> {
+    read_keys(text).map_err(|(at, message)| ConfigError::at(text, at, message))
+}
+
+fn read_keys(text: &str) -> Result<(Config, BTreeMap<&'static str, usize>), Wrong> {
+    let document = DeTable::parse(text).map_err(|error| no_toml(text, &error))?;
+    let document = document.get_ref();
+    check_names(document, 0, "")?;
+    let (mut config, mut lines) = (Config::default(), BTreeMap::new());
+    for table_name in tables() {
+        let Some((table, at)) = table(document, table_name)? else { continue };
+        if !table_name.is_empty() {
+            check_names(table, at, table_name)?;
+        }
+        for key in KEYS.iter().filter(|key| key.table == table_name) {
+            let Some(value) = table.get(key.name) else { continue };
+            let set = key.kind.set_from_file(&mut config, value);
+            set.map_err(|(at, unfit)| (at, unfit_in_words(key.name, key.example, unfit)))?;
+            lines.insert(key.option, place(text, value.span().start).0);
+        }
+    }
+    read_routes(text, document, &mut config)?;
+    Ok((config, lines))
+}
+
+fn no_toml(text: &str, error: &toml::de::Error) -> Wrong {
+    let span = error.span().unwrap_or_default();
+    let message = match (error.message().trim_end(), text.get(span.clone())) {
+        ("duplicate key", Some(key)) => {
+            format!("{} is there twice; leave one", key.trim_matches(['[', ']', ' ']).escape_debug())
+        }
+        (message, _) => format!("{message}{}", example_at(text, span.start)),
+    };
+    (span.start, message)
+}
+
+/// How the key is written that this line seems to be about.
+fn example_at(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or_default();
+    let line = text.get(before.rfind('\n').map_or(0, |end| end + 1)..).and_then(|rest| rest.lines().next());
+    let name = line.and_then(|line| line.split('=').next()).unwrap_or_default().trim();
+    let known = tables().into_iter().chain(["route"]).flat_map(names).find(|known| known.name == name);
+    known.map_or_else(String::new, |known| format!("; write {}", known.example))
+}
+
+/// A table of the document, the document itself for "", and where it stands.
+fn table<'t>(document: &'t DeTable<'_>, name: &str) -> Result<Option<(&'t DeTable<'t>, usize)>, Wrong> {
+    if name.is_empty() {
+        return Ok(Some((document, 0)));
+    }
+    let Some(value) = document.get(name) else { return Ok(None) };
+    let at = value.span().start;
+    match value.get_ref() {
+        DeValue::Table(table) => Ok(Some((table, at))),
+        other => Err((at, wrong_type(name, other.type_str(), &table_example(name)))),
+    }
+}
+
+/// Refuses unknown names, and asks for those that are missing.
+fn check_names(table: &DeTable<'_>, at: usize, place: &str) -> Result<(), Wrong> {
+    let names = names(place);
+    let unknown = table.keys().filter(|key| !names.iter().any(|known| known.name == key.get_ref().as_ref()));
+    if let Some(key) = unknown.min_by_key(|key| key.span().start) {
+        return Err((key.span().start, unknown_key(key.get_ref(), &names, place)));
+    }
+    match names.iter().find(|known| known.required && !table.contains_key(known.name)) {
+        Some(Name { name, example, .. }) => {
+            Err((at, format!("{name} is missing{}; write {example}", place_of(place))))
+        }
+        None => Ok(()),
+    }
+}
+
+/// So many letters may be wrong in a word that was meant.
+const CLOSE: usize = 3;
+
+fn unknown_key(name: &str, here: &[Name], place: &str) -> String {
+    let distance = |known: &str| match known.starts_with(name) {
+        true => 1,
+        false => levenshtein(name, known),
+    };
+    let is_here = |known: &str| here.iter().any(|here| here.name == known);
+    let all = tables().into_iter().chain(["route"]);
+    let all = all.flat_map(|table| names(table).into_iter().map(move |known| (known.name, table)));
+    let nearest = all.min_by_key(|(known, _)| (distance(known) > CLOSE, !is_here(known), distance(known)));
+    let hint = match nearest {
+        Some((known, elsewhere)) if distance(known) <= CLOSE => {
+            let elsewhere = if is_here(known) { String::new() } else { place_of(elsewhere) };
+            format!("did you mean `{known}`{elsewhere}?")
+        }
+        _ => format!("there are {}", here.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")),
+    };
+    format!("unknown key `{}`{}; {hint}", name.escape_debug(), place_of(place))
+}
+
+fn unfit_in_words(name: &str, example: &str, unfit: Unfit) -> String {
+    let example = format!("{name} = {example}");
+    match unfit {
+        Unfit::Type(found) => wrong_type(name, found, &example),
+        Unfit::EntryType(found) => wrong_type(&format!("an entry of {name}"), found, &example),
+        Unfit::Value(written, must) => format!("{name} is {written}; {must}"),
+        Unfit::Entry(message) => message,
+    }
+}
+
+fn wrong_type(name: &str, found: &str, example: &str) -> String {
+    let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
+    format!("{name} is {article} {found}; write {example}")
+}
+
+fn read_routes(text: &str, document: &DeTable<'_>, config: &mut Config) -> Result<(), Wrong> {
+    let Some(value) = document.get("route") else { return Ok(()) };
+    let not_tables = |name, value: &Spanned<DeValue<'_>>| {
+        (value.span().start, wrong_type(name, value.get_ref().type_str(), &table_example("route")))
+    };
+    let DeValue::Array(entries) = value.get_ref() else { return Err(not_tables("route", value)) };
+    let tables = entries.iter().map(|entry| match entry.get_ref() {
+        DeValue::Table(table) => check_names(table, entry.span().start, "route").map(|()| table),
+        _ => Err(not_tables("an entry of route", entry)),
+    });
+    for table in tables.collect::<Result<Vec<_>, _>>()? {
+        let (at, route) = read_route(text, table)?;
+        if let Some(other) = config.routes.iter().find(|other| other.excludes(&route)) {
+            let (address, line, other) = (route.prefix.address(), other.line, other.prefix.address());
+            let message = format!(
+                "the address {address:?} is that of the route at line {line} already, as {other:?}; leave one of them"
+            );
+            return Err((at, message));
+        }
+        config.routes.push(route);
+    }
+    Ok(())
+}
+
+/// A route, and where its address stands.
+fn read_route(text: &str, table: &DeTable<'_>) -> Result<(usize, Route), Wrong> {
+    let mut texts = [None; ROUTE.len()];
+    for ((name, example, _), read) in ROUTE.iter().zip(&mut texts) {
+        *read = match table.get(*name).map(|value| (value.span().start, value.get_ref())) {
+            None => None,
+            Some((at, DeValue::String(text))) => Some((at, text.as_ref())),
+            Some((at, other)) => {
+                return Err((at, unfit_in_words(name, example, Unfit::Type(other.type_str()))));
+            }
+        };
+    }
+    let [address, mode, relay] = texts;
+    let (mode_at, mode) = mode.unwrap_or((0, MODES[0]));
+    let known = one_of(mode, &MODES).and_then(|name| name.parse().map_err(|error| format!("{error}")));
+    let mode: HostNameComparison =
+        known.map_err(|must| (mode_at, format!("host_name_comparison is {mode:?}; {must}")))?;
+    // Both were asked for.
+    let ((at, address), (relay_at, relay)) = (address.unwrap_or_default(), relay.unwrap_or_default());
+    let prefix = route::address(address, mode).map_err(|why| (at, why))?;
+    let relay = route::relay(relay, &prefix).map_err(|why| (relay_at, why))?;
+    Ok((at, Route { prefix, relay, line: place(text, at).0 }))
+}

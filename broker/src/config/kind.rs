@@ -1,0 +1,193 @@
+//! Of what kind the value of a key is: how it is written in the file and behind an option, what it may be, how it is shown.
+
+use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::settings::Config;
+
+/// Where a value is kept.
+pub(crate) struct Field<T> {
+    /// `None`: it follows from something else.
+    pub(crate) get: fn(&Config) -> Option<T>,
+    pub(crate) set: fn(&mut Config, T),
+}
+
+pub(crate) enum Kind {
+    Path(Field<PathBuf>),
+    Text(Field<String>),
+    Whole(Field<usize>, RangeInclusive<usize>),
+    /// From a thousandth to so many.
+    Seconds(Field<Duration>, u64),
+    /// As `Seconds`, and 0 for no limit.
+    SecondsOrNoLimit(Field<Duration>, u64),
+    OneOf(Field<&'static str>, &'static [&'static str]),
+    Ips(Field<Vec<IpAddr>>),
+}
+
+/// Why a value is refused, without its key.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Unfit {
+    /// It is of another type.
+    Type(&'static str),
+    /// Some of it is of another type.
+    EntryType(&'static str),
+    /// It is none of those that it must be: which it is, and what it must be.
+    Value(String, String),
+    /// An entry of it makes no sense.
+    Entry(String),
+}
+
+impl Kind {
+    /// Sets what the file says; or at which octet it says what.
+    pub(crate) fn set_from_file(
+        &self,
+        config: &mut Config,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(), (usize, Unfit)> {
+        let at = |unfit| (value.span().start, unfit);
+        let value = value.get_ref();
+        let unfit = |must| at(Unfit::Value(written(value), must));
+        match (self, value) {
+            (Self::Path(field), DeValue::String(text)) => {
+                (field.set)(config, not_empty(text.as_ref()).map_err(unfit)?.into());
+            }
+            (Self::Text(field), DeValue::String(text)) => {
+                (field.set)(config, not_empty(text.as_ref()).map_err(unfit)?.to_owned());
+            }
+            (Self::Whole(field, range), DeValue::Integer(number)) => {
+                let number = usize::from_str_radix(number.as_str(), number.radix());
+                (field.set)(config, whole(number.ok(), range).map_err(unfit)?);
+            }
+            (
+                Self::Seconds(field, _) | Self::SecondsOrNoLimit(field, _),
+                DeValue::Integer(_) | DeValue::Float(_),
+            ) => (field.set)(config, self.seconds(number(value)).map_err(unfit)?),
+            (Self::OneOf(field, names), DeValue::String(text)) => {
+                (field.set)(config, one_of(text, names).map_err(unfit)?);
+            }
+            (Self::Ips(field), DeValue::Array(entries)) => {
+                let ips = entries.iter().map(|entry| match entry.get_ref() {
+                    DeValue::String(text) => {
+                        ip(text).map_err(|message| (entry.span().start, Unfit::Entry(message)))
+                    }
+                    other => Err((entry.span().start, Unfit::EntryType(other.type_str()))),
+                });
+                (field.set)(config, ips.collect::<Result<_, _>>()?);
+            }
+            (_, other) => return Err(at(Unfit::Type(other.type_str()))),
+        }
+        Ok(())
+    }
+
+    /// Sets what an option says, given once or, a list, several times.
+    pub(crate) fn set_from_option(&self, config: &mut Config, given: &[OsString]) -> Result<(), String> {
+        let one = given.last().map(OsString::as_os_str).unwrap_or_default();
+        match self {
+            Self::Path(field) => (field.set)(config, not_empty(one)?.into()),
+            Self::Text(field) => (field.set)(config, not_empty(utf8(one)?)?.to_owned()),
+            Self::Whole(field, range) => (field.set)(config, whole(utf8(one)?.parse().ok(), range)?),
+            Self::Seconds(field, _) | Self::SecondsOrNoLimit(field, _) => {
+                let number = utf8(one)?.parse();
+                let number =
+                    number.map_err(|_| "it is no number of seconds; write, for instance, 30".to_owned())?;
+                (field.set)(config, self.seconds(number)?);
+            }
+            Self::OneOf(field, names) => (field.set)(config, one_of(utf8(one)?, names)?),
+            Self::Ips(field) => {
+                let ips = given.iter().map(|text| ip(utf8(text)?));
+                (field.set)(config, ips.collect::<Result<_, String>>()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// As it is written in TOML; `None`: it follows from something else.
+    pub(crate) fn shown(&self, config: &Config) -> Option<String> {
+        match self {
+            Self::Path(field) => (field.get)(config).map(|path| in_quotes(&path.to_string_lossy())),
+            Self::Text(field) => (field.get)(config).map(|text| in_quotes(&text)),
+            Self::Whole(field, _) => (field.get)(config).map(|number| number.to_string()),
+            Self::Seconds(field, _) | Self::SecondsOrNoLimit(field, _) => {
+                (field.get)(config).map(|time| time.as_secs_f64().to_string())
+            }
+            Self::OneOf(field, _) => (field.get)(config).map(in_quotes),
+            Self::Ips(field) => (field.get)(config).map(|ips| {
+                let ips: Vec<_> = ips.iter().map(|ip| in_quotes(&ip.to_string())).collect();
+                format!("[{}]", ips.join(", "))
+            }),
+        }
+    }
+
+    fn seconds(&self, number: f64) -> Result<Duration, String> {
+        let (or_zero, most) = match self {
+            Self::SecondsOrNoLimit(_, most) => ("0, for no limit, or ", *most),
+            Self::Seconds(_, most) => ("", *most),
+            _ => ("", 0),
+        };
+        let range = Duration::from_millis(1)..=Duration::from_secs(most);
+        let time = Duration::try_from_secs_f64(number).ok();
+        let time = time.filter(|time| range.contains(time) || (time.is_zero() && !or_zero.is_empty()));
+        time.ok_or_else(|| format!("it must be {or_zero}from 0.001 to {most}"))
+    }
+}
+
+/// A text as TOML has it.
+pub(crate) fn in_quotes(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// A value as people read it.
+fn written(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        other => other.type_str().to_owned(),
+    }
+}
+
+fn number(value: &DeValue<'_>) -> f64 {
+    match value {
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        // One that is too long for this is far too long for a time.
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number as f64)
+        }
+        _ => None,
+    }
+    .unwrap_or(f64::INFINITY)
+}
+
+fn utf8(given: &OsStr) -> Result<&str, String> {
+    given.to_str().ok_or_else(|| "it is no UTF-8".to_owned())
+}
+
+fn not_empty<T: AsRef<OsStr> + ?Sized>(text: &T) -> Result<&T, String> {
+    let is_empty = text.as_ref().is_empty();
+    if is_empty { Err("it must not be empty".to_owned()) } else { Ok(text) }
+}
+
+fn whole(number: Option<usize>, range: &RangeInclusive<usize>) -> Result<usize, String> {
+    number
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("it must be from {} to {}", range.start(), range.end()))
+}
+
+pub(super) fn one_of(text: &str, names: &[&'static str]) -> Result<&'static str, String> {
+    let name = names.iter().copied().find(|name| *name == text);
+    name.ok_or_else(|| format!("it must be {}", names.join(" or ")))
+}
+
+fn ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "{text:?} is no IP address; write one of this machine's, without a port, such as 127.0.0.1 or ::1"
+        )
+    })
+}

@@ -1,0 +1,72 @@
+//! What can be configured. The keys in the file, and the options, are in [`super::keys`].
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::route::Route;
+
+/// Everything that can be configured. The default needs no file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the control socket is; `None`: the default of this user (handoff/PROTOCOL.md).
+    pub control: Option<PathBuf>,
+    /// A group whose members may register, by name or number.
+    pub control_group: Option<String>,
+    /// What "all addresses" means; empty: all.
+    pub listen: Vec<IpAddr>,
+    /// How long a preamble may take, all of it; also how long a queue may stand still.
+    pub receive_timeout: Duration,
+    /// How long nothing may move in a relayed connection; zero: for ever.
+    pub relay_idle: Duration,
+    /// How many connections may wait in the queue of one registration, and as many again in the broker.
+    pub max_pending_connections: usize,
+    /// Whether malformed input and overflow are answered, or reset as the original does.
+    pub compatibility: Compatibility,
+    /// What workers may hold.
+    pub quota: Quota,
+    /// Static routes.
+    pub routes: Vec<Route>,
+}
+
+/// What workers may hold; `None` follows from how many descriptors the broker has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quota {
+    /// Addresses of one registration.
+    pub addresses_per_registration: Option<usize>,
+    /// Registrations of the workers of one user.
+    pub registrations_per_user: Option<usize>,
+    /// Local addresses, with their ports, that the workers of one user listen on.
+    pub listeners_per_user: Option<usize>,
+    /// Control connections of the workers of one user.
+    pub control_connections_per_user: Option<usize>,
+}
+
+/// How connections that cannot be dispatched are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compatibility {
+    /// With the fault that says what is wrong.
+    #[default]
+    Default,
+    /// As SMSvcHost: everything but three faults is a reset.
+    Smsvchost,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            control: None,
+            control_group: None,
+            listen: Vec::new(),
+            receive_timeout: Duration::from_secs(30),
+            relay_idle: Duration::from_secs(3600),
+            max_pending_connections: 100,
+            compatibility: Compatibility::Default,
+            quota: Quota::default(),
+            routes: Vec::new(),
+        }
+    }
+}
