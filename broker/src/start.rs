@@ -215,7 +215,6 @@ fn open_routes(shared: &Shared, registry: &mut Registry, config: &Config) -> Res
     let circle = first_circle(config, &shared.table.load());
     circle.map_or(Ok(()), |(route, message)| {
         let address = route.prefix.address().to_owned();
-        let message = format!("its relay leads back: {message}; write where the back-end listens");
         Err(StartError::Route { line: route.line, address, message })
     })
 }

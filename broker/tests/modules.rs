@@ -8,7 +8,7 @@ use syn::visit::{self, Visit};
 
 /// What the modules of a folder may use besides each other, and besides files that are in no folder.
 const ARROWS: [(&str, &[&str]); 7] = [
-    ("cli", &["config", "control", "routes"]),
+    ("cli", &["config", "control", "listening", "relay", "routes"]),
     ("config", &[]),
     ("control", &["config", "listening", "routes"]),
     ("dispatch", &["config", "listening", "relay", "routes"]),

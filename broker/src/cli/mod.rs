@@ -2,11 +2,14 @@
 //!
 //! - [`log`]: standard error, written by a thread of its own that nobody waits for; [`signals`]: what signals mean
 //! - [`exec`]: `broker exec`, an unmodified program under the preload library; [`program`]: which programs that cannot be
-//! - [`options`]: one for each key of the configuration; [`on_this_machine`]: what of them is not here
+//! - [`options`]: one for each key of the configuration; [`check`]: `broker check`, what they and the file come to;
+//!   [`on_this_machine`]: what of that is not here
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
-//! What this folder may use: `control` (what `broker route` answers), `routes`, `config` and `start`.
+//! What this folder may use: `control` (what `broker route` answers), `routes`, `config`, for `check` `listening` and `relay`, and
+//! `start`.
 
+mod check;
 mod exec;
 mod log;
 mod on_this_machine;
@@ -44,6 +47,8 @@ struct Cli {
 enum Command {
     /// Run the service (what happens without a command, too).
     Run(Run),
+    /// Say what the broker would make of a configuration and options, and where each value comes from.
+    Check(check::CheckArguments),
     /// Run a program that knows nothing of port sharing: its listener becomes a registration.
     Exec(Exec),
     /// Say which registration a Via belongs to, and why.
@@ -63,6 +68,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
     let result = match cli.command {
         None => return run(cli.run),
         Some(Command::Run(arguments)) => return run(arguments),
+        Some(Command::Check(arguments)) => return check::run(&arguments),
         Some(Command::Exec(arguments)) => arguments.run(),
         Some(Command::Route(arguments)) => return route::run(arguments),
     };
@@ -126,3 +132,6 @@ fn serve(arguments: &Run) -> Result<()> {
     runtime.shutdown_background();
     result
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,91 @@
 //! What is right in a configuration, but not, or not yet, on this machine.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::config::{Config, RelayTo, Route};
+use crate::config::keys::KEYS;
+use crate::config::{Config, Loaded, Origin, RelayTo, Route};
+use crate::control::socket::group_id;
+use crate::listening::is_here;
+
+/// Something that may be meant, and where it is said.
+#[derive(Debug)]
+pub(crate) struct Warning {
+    pub(crate) origin: Origin,
+    pub(crate) option: &'static str,
+    pub(crate) message: String,
+}
 
 /// How long a name may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many names are looked up at once.
 const AT_ONCE: usize = 8;
+
+/// Everything that can be seen without a right.
+///
+/// # Errors
+/// The system refuses what looking needs.
+pub(crate) fn warnings(loaded: &Loaded) -> io::Result<Vec<Warning>> {
+    let config = loaded.config();
+    let about = |option: &'static str, message: String| {
+        let key = KEYS.iter().find(|key| key.option == option);
+        Warning { origin: key.map_or(Origin::Default, |key| loaded.origin_of(key)), option, message }
+    };
+    let mut warnings = Vec::new();
+    if let Some(group) = &config.control_group {
+        warnings.extend(group_id(group).err().map(|error| about("control-group", error.to_string())));
+    }
+    for ip in &config.listen {
+        let absent = is_here(SocketAddr::new(*ip, 0)).err();
+        warnings.extend(absent.map(|error| about("listen", format!("listen: {error}"))));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut unresolved = BTreeMap::new();
+    runtime.block_on(each_unresolved(names(config), |line, message| {
+        unresolved.insert(line, message);
+    }));
+    runtime.shutdown_background();
+    for route in &config.routes {
+        let messages = [absent_address(route), unresolved.remove(&route.line), absent_back_end(&route.relay)];
+        warnings.extend(messages.into_iter().flatten().map(|message| Warning {
+            origin: Origin::File { line: route.line },
+            option: "",
+            message,
+        }));
+    }
+    Ok(warnings)
+}
+
+fn absent_address(route: &Route) -> Option<String> {
+    let error = is_here(SocketAddr::new(route.literal()?, 0)).err()?;
+    Some(format!("the route {}: {error}; no broker starts with it until it is", route.prefix.address()))
+}
+
+fn absent_back_end(relay: &RelayTo) -> Option<String> {
+    let RelayTo::Unix(path) = relay else { return None };
+    let found = no_socket(path)?;
+    Some(format!(
+        "the relay \"{relay}\": {found}; until a back-end listens there, its connections are refused"
+    ))
+}
+
+/// Why no socket is at a path, as far as can be seen.
+fn no_socket(path: &Path) -> Option<&'static str> {
+    match path.metadata() {
+        Ok(file) if file.file_type().is_socket() => None,
+        Ok(_) => Some("that is no socket"),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Some("nothing is there"),
+            _ => None,
+        },
+    }
+}
 
 /// The back-ends that have to be resolved, and at which line.
 pub(crate) fn names(config: &Config) -> Vec<(usize, String)> {

@@ -160,7 +160,11 @@ fn path(config: &Config) -> Result<PathBuf, StartError> {
     }
 }
 
-fn group_id(group: &str) -> Result<u32, StartError> {
+/// The number of a group by its name, or by the number.
+///
+/// # Errors
+/// There is none of that name.
+pub(crate) fn group_id(group: &str) -> Result<u32, StartError> {
     if let Ok(id) = group.parse() {
         return Ok(id);
     }

@@ -30,7 +30,11 @@ pub(crate) fn first_circle<'c>(config: &'c Config, table: &Table) -> Option<(&'c
         else {
             return None;
         };
-        Some((route, format!("{to} is the broker itself, and its route {}", target.prefix.address())))
+        let message = format!(
+            "its relay leads back: {to} is the broker itself, and its route {}; write where the back-end listens",
+            target.prefix.address()
+        );
+        Some((route, message))
     })
 }
 

@@ -1,0 +1,237 @@
+//! `broker check`: what it says of a configuration, and what it comes to, with real processes.
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::{Broker, installed, is_root};
+
+fn check(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+    command.arg("check").args(arguments).current_dir(folder).output().unwrap()
+}
+
+/// The status, standard output and standard error.
+fn said(output: &Output) -> (Option<i32>, &str, &str) {
+    let text = |octets| str::from_utf8(octets).unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn what_it_comes_to_is_shown_with_where_it_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let toml = "control = '/run/c'\nmax_pending_connections = 7\n\n[listen]\naddresses = [\n  '127.0.0.1',\n]\n\n\
+                [[route]]\naddress = 'net.tcp://localhost:9000/legacy'\nrelay = '192.0.2.1:9101'\n";
+    std::fs::write(folder.path().join("broker.toml"), toml).unwrap();
+    let arguments =
+        ["--config", "broker.toml", "--max-pending-connections", "8", "--compatibility", "smsvchost"];
+    let output = check(folder.path(), &arguments);
+    let shown = "\
+control = \"/run/c\"                           # broker.toml:1
+# control_group                              # default: none
+receive_timeout_seconds = 30                 # default
+relay_idle_seconds = 3600                    # default
+max_pending_connections = 8                  # --max-pending-connections
+# max_addresses_per_registration             # default: 1024
+# max_registrations_per_user                 # default: an eighth of the limit of open files
+# max_listeners_per_user                     # default: a sixteenth of the limit of open files, at most 1024
+# max_control_connections_per_user           # default: an eighth of the limit of open files
+compatibility = \"smsvchost\"                  # --compatibility
+
+[listen]
+addresses = [\"127.0.0.1\"]                    # broker.toml:5
+
+[[route]]
+address = \"net.tcp://localhost:9000/legacy\"  # broker.toml:10
+host_name_comparison = \"strong_wildcard\"
+relay = \"192.0.2.1:9101\"
+";
+    assert_eq!(said(&output), (Some(0), shown, ""));
+
+    // Pasted back it is the same.
+    std::fs::write(folder.path().join("pasted.toml"), shown).unwrap();
+    let output = check(folder.path(), &["--config", "pasted.toml"]);
+    let values = |text: &str| {
+        let values = text.lines().map(|line| line.split('#').next().unwrap().trim().to_owned());
+        values.collect::<Vec<_>>()
+    };
+    assert_eq!(values(said(&output).1), values(shown));
+
+    // Nobody reads on.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_broker"));
+    let mut child = child.arg("check").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_mistake_is_named_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("folder")).unwrap();
+    for (octets, message) in [
+        (&b"\n  adress = 1"[..], "x:2:3: error: unknown key `adress`; did you mean `address` in [[route]]?"),
+        (
+            "# \u{e4}\r\ncontrol_group = 5\r\n".as_bytes(),
+            "x:2:17: error: control_group is an integer; write ",
+        ),
+        (
+            "\u{feff}control_groop = 'a'".as_bytes(),
+            "x:1:1: error: unknown key `control_groop`; did you mean ",
+        ),
+        ("['\u{e4}'.b]\nc = ".as_bytes(), "x:2:5: error: "),
+        (b"control = 'a'\n control = 'b'", "x:2:2: error: control is there twice; leave one"),
+        (b"[listen]\naddresses = ['::1', 'x']", "x:2:21: error: \"x\" is no IP address; write "),
+        (b"\n[listen]\n", "x:2:1: error: addresses is missing in [listen]; write "),
+        (b"\n[[route]]\naddress = 'net.tcp://h/x'", "x:2:1: error: relay is missing in [[route]]; write "),
+        (
+            b"[[route]]\naddress = 'net.tcp://h/x'\nrelay = ':1'",
+            "x:3:9: error: the relay \":1\" is neither IP:PORT, NAME:PORT nor unix:PATH",
+        ),
+        (b"ab = \xff", "x:1:6: error: what is there is no UTF-8; save the file as UTF-8"),
+        (b"\xff\xfec\0", "x:1:1: error: what is there is no UTF-8; save the file as UTF-8"),
+        (b"control = 'a\0'", "x:1:13: error: "),
+    ] {
+        std::fs::write(path("x"), octets).unwrap();
+        let output = check(folder.path(), &["--config", "x"]);
+        let (status, shown, error) = said(&output);
+        assert!(error.starts_with(message) && error.lines().count() == 1, "{message}\n{error}");
+        assert_eq!((status, shown), (Some(1), ""));
+    }
+    for (file, message) in [
+        (
+            "none",
+            "broker check: the configuration none cannot be read: No such file or directory (os error 2)\n",
+        ),
+        ("folder", "broker check: the configuration folder cannot be read: Is a directory (os error 21)\n"),
+    ] {
+        assert_eq!(said(&check(folder.path(), &["--config", file])), (Some(1), "", message));
+    }
+    let output = check(folder.path(), &["--max-pending-connections", "0"]);
+    let (status, shown, error) = said(&output);
+    assert_eq!((status, shown), (Some(2), ""));
+    assert!(error.contains("it must be from 1 to 100000"), "{error}");
+}
+
+/// What is no mistake although it looks like one, in files as Windows and others write them.
+#[test]
+fn files_as_editors_save_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let default = check(folder.path(), &[]);
+    for text in ["", "\n\n", "\u{feff}", "# a comment without a line feed"] {
+        std::fs::write(folder.path().join("x"), text).unwrap();
+        let output = check(folder.path(), &["--config", "x"]);
+        assert_eq!(said(&output), said(&default), "{text:?}");
+    }
+    std::fs::write(folder.path().join("x"), "\u{feff}control_group = '0'\r\n\r\nrelay_idle_seconds = 1\r\n")
+        .unwrap();
+    let output = check(folder.path(), &["--config", "x"]);
+    let (status, shown, error) = said(&output);
+    assert_eq!((status, error), (Some(0), ""));
+    let ends =
+        |start: &str, end: &str| shown.lines().any(|line| line.starts_with(start) && line.ends_with(end));
+    assert!(ends("control_group = \"0\" ", " # x:1") && ends("relay_idle_seconds = 1 ", " # x:3"), "{shown}");
+}
+
+#[test]
+fn a_file_of_somebody_else() {
+    if !is_root() || !installed("setpriv") {
+        return;
+    }
+    let program = common::copy_of_the_broker();
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret.toml");
+    std::fs::write(&secret, "").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+    let output = command.args(["check", "--config"]).arg(&secret).output().unwrap();
+    let message = format!(
+        "broker check: the configuration {} cannot be read: Permission denied (os error 13)\n",
+        secret.display()
+    );
+    assert_eq!(said(&output), (Some(1), "", &*message));
+    std::fs::remove_file(program).unwrap();
+}
+
+/// A broker would not start with it, but another machine's, or a later one.
+#[test]
+fn what_is_not_on_this_machine_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let route = |n: u16, address: &str, relay: &str| {
+        format!("[[route]]\naddress = 'net.tcp://{address}:9000/{n}'\nrelay = '{relay}'\n")
+    };
+    let toml = "control_group = 'no such group'\n".to_owned()
+        + &route(1, "h", "no.such.host.invalid:1")
+        + &route(2, "203.0.113.7", "127.0.0.1:1")
+        + &route(3, "h", "unix:none/socket")
+        + &route(4, "h", "unix:file")
+        + &route(5, "h", "unix:file/socket")
+        + &route(6, "h", &format!("unix:{}", socket.display()))
+        + &route(7, "127.0.0.1", "localhost:1");
+    std::fs::write(folder.path().join("x"), toml).unwrap();
+    let output = check(folder.path(), &["--config", "x", "--listen", "127.0.0.1", "--listen", "203.0.113.8"]);
+    let (status, shown, warnings) = said(&output);
+    assert_eq!(status, Some(0), "{warnings}");
+    assert!(shown.contains("\n[listen]\naddresses = [\"127.0.0.1\", \"203.0.113.8\"]"), "{shown}");
+    let expected = [
+        "x:1: warning: control_group: there is no group \"no such group\"; `getent group` lists",
+        "--listen: warning: listen: 203.0.113.8 is no address of this machine (`ip address` lists them)",
+        "x:3: warning: the relay \"no.such.host.invalid:1\" cannot be resolved: ",
+        "x:6: warning: the route net.tcp://203.0.113.7:9000/2: 203.0.113.7 is no address of this machine",
+        "x:9: warning: the relay \"unix:none/socket\": nothing is there; until a back-end listens there",
+        "x:12: warning: the relay \"unix:file\": that is no socket; until",
+        "x:15: warning: the relay \"unix:file/socket\": nothing is there; until",
+    ];
+    let warnings: Vec<&str> = warnings.lines().collect();
+    assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");
+    for (warning, expected) in warnings.iter().zip(expected) {
+        assert!(warning.starts_with(expected), "{expected}\n{warning}");
+    }
+}
+
+/// What a broker refuses when it looks at all routes together.
+#[test]
+fn routes_that_lead_back_are_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let toml = "[[route]]\naddress = 'net.tcp://h:9001/x'\nrelay = '127.0.0.1:9002'\n\
+                [[route]]\naddress = 'net.tcp://h:9002/x'\nrelay = '127.0.0.1:9001'\n";
+    std::fs::write(folder.path().join("x"), toml).unwrap();
+    let message = "x:2: error: the route net.tcp://h:9001/x: its relay leads back: 127.0.0.1:9002 is the broker itself, and its \
+                   route net.tcp://h:9002/x; write where the back-end listens\n";
+    assert_eq!(said(&check(folder.path(), &["--config", "x"])), (Some(1), "", message));
+}
+
+/// It opens nothing: a broker that runs is not in its way, nor the other way round.
+#[test]
+fn beside_a_broker_that_runs() {
+    let port = common::free_port();
+    let toml = format!("[[route]]\naddress = 'net.tcp://h:{port}/x'\nrelay = '127.0.0.1:1'\n");
+    let broker = Broker::configured(&toml, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("x"), toml).unwrap();
+    let control = broker.control();
+    let output = check(
+        folder.path(),
+        &["--config", "x", "--control", control.to_str().unwrap(), "--log-level", "debug"],
+    );
+    let (status, shown, error) = said(&output);
+    assert_eq!((status, error), (Some(0), ""), "{shown}");
+}
+
+#[test]
+fn help_has_an_example_and_the_exit_status() {
+    let output = check(Path::new("."), &["--help"]);
+    let (status, help, _) = said(&output);
+    assert_eq!(status, Some(0));
+    assert!(
+        help.contains("Exit status: 0 if") && help.contains("Example:\n  broker check --config"),
+        "{help}"
+    );
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+}
