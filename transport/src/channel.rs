@@ -234,16 +234,17 @@ impl Channel {
             u32::try_from(octets.len()).map_err(|_| TransportError::Misuse("an envelope over 31 bits"))?;
         let mut header = [0; 8];
         let written = self.machine.envelope_header(size, &mut header).map_err(misuse)?;
-        let terminator: &[u8] = match self.session.mode {
+        let header = header.get(..written).unwrap_or_default();
+        let mut terminator = [0; 1];
+        let terminator = match self.session.mode {
             Mode::SINGLETON_UNSIZED => {
-                let mut terminator = [0; 1];
-                self.machine.envelope_end(&mut terminator).map_err(misuse)?;
-                &[0]
+                let written = self.machine.envelope_end(&mut terminator).map_err(misuse)?;
+                terminator.get(..written).unwrap_or_default()
             }
             _ => &[],
         };
         self.sending = true;
-        let parts = [header.get(..written).unwrap_or_default(), octets, terminator];
+        let parts = [header, octets, terminator];
         in_time(self.bounds.send_timeout, self.connection.write(parts)).await?;
         self.sending = false;
         self.waiting = None;
