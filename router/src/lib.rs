@@ -4,6 +4,17 @@
 //! the connection is, and why, or why it is nobody's. no_std + alloc, no unsafe code; the crate knows no framing and no
 //! sockets.
 //!
+//! # Where to look
+//!
+//! | you want to | use |
+//! |---|---|
+//! | say what an address is | [`Prefix::parse`], in a [`HostNameComparison`]; [`PrefixError`] says what is wrong with one |
+//! | register, replace, end | [`RouteTable::register`] ([`Conflict`] names who is there), [`replace`](RouteTable::replace), [`unregister`](RouteTable::unregister) |
+//! | find whose a connection is | [`Via::parse`], then [`RouteTable::lookup`]; [`Miss`] says why it is nobody's |
+//! | leave out whoever takes nothing now | [`RouteTable::lookup_where`], with an [`Admission`] for each |
+//! | edit while others look up | a clone: [the structure](#the-structure) |
+//! | compare with .NET's `System.Uri` | [the canonical form](#the-canonical-form), [`Via::path`], [`Via::wildcard_path`] |
+//!
 //! # The rules
 //!
 //! Addresses and Vias are compared in the canonical form of .NET's `System.Uri` (below), segment by segment, ASCII case

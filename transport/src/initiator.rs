@@ -15,7 +15,7 @@ use crate::options::ConnectOptions;
 
 /// Opens a session with the service at `via`, `net.tcp://HOST[:PORT]/PATH`: connects, sends the preamble, waits for the
 /// answer. Of a host name's addresses the next is tried when one has failed, or says nothing for 250 ms ([RFC 8305]); the
-/// first connection that is made is used.
+/// first connection that is made is used. Needs a tokio runtime with I/O and time.
 ///
 /// # Errors
 /// [`InvalidVia`](TransportError::InvalidVia); [`Unreachable`](TransportError::Unreachable): nobody listens there, or the

@@ -71,7 +71,7 @@ enum Port {
 }
 
 impl Listener {
-    /// Listens.
+    /// Listens. Needs a tokio runtime with I/O and time, as everything here.
     ///
     /// A shared port needs a running port sharing service; if it goes away later, the listener waits for it to come back
     /// and registers again by itself; [`on_registration`](ListenOptions::on_registration) tells of it.
