@@ -53,31 +53,31 @@ impl Connection {
         self,
         counters: &Counters,
         outcome: Outcome,
-        whom: Whom<'_>,
+        destination: Destination<'_>,
         detail: Option<String>,
     ) -> OwnedFd {
-        let seen = Seen::of(&self);
-        self.end_seen(counters, outcome, whom, detail, seen)
+        let fields = LogFields::of(&self);
+        self.end_with(counters, outcome, destination, detail, fields)
     }
 
     /// The same if it was looked at before: it may have been read meanwhile.
     #[inline]
-    pub(crate) fn end_seen(
+    pub(crate) fn end_with(
         self,
         counters: &Counters,
         outcome: Outcome,
-        whom: Whom<'_>,
+        destination: Destination<'_>,
         detail: Option<String>,
-        seen: Seen,
+        fields: LogFields,
     ) -> OwnedFd {
         let Self { socket, unended } = self;
         std::mem::forget(unended);
         counters.note(outcome);
-        if let Some(kind) = outcome.told() {
-            counters.tally().count(kind, whom.number(), || whom.with(detail.as_deref()));
+        if let Some(kind) = outcome.warning() {
+            counters.tally().count(kind, destination.number(), || destination.with(detail.as_deref()));
         }
-        if let Seen(Some(seen)) = seen {
-            seen.log(outcome, whom, detail.as_deref());
+        if let LogFields(Some(fields)) = fields {
+            fields.log(outcome, destination, detail.as_deref());
         }
         socket
     }
@@ -91,14 +91,14 @@ impl AsFd for Connection {
 
 /// Where a connection was to go when it ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Whom<'a> {
+pub(crate) enum Destination<'a> {
     /// To nobody, or nobody knows.
     Nobody,
     Registration(&'a Queue),
     Route(&'a StaticRoute),
 }
 
-impl<'a> From<&'a Holder> for Whom<'a> {
+impl<'a> From<&'a Holder> for Destination<'a> {
     fn from(holder: &'a Holder) -> Self {
         match holder {
             Holder::Worker(queue) => Self::Registration(queue),
@@ -107,7 +107,7 @@ impl<'a> From<&'a Holder> for Whom<'a> {
     }
 }
 
-impl Whom<'_> {
+impl Destination<'_> {
     /// Tells it from others.
     fn number(self) -> u64 {
         match self {
@@ -119,19 +119,19 @@ impl Whom<'_> {
 
     /// In words, with what there is to say besides.
     fn with(self, detail: Option<&str>) -> String {
-        let whom = match self {
+        let destination = match self {
             Self::Nobody => String::new(),
             Self::Registration(queue) => format!("registration {} ({:?})", queue.id(), queue.address()),
             Self::Route(route) => format!("the relay to {}", route.to),
         };
-        let between = if whom.is_empty() || detail.is_none() { "" } else { ": " };
-        whom + between + detail.unwrap_or_default()
+        let between = if destination.is_empty() || detail.is_none() { "" } else { ": " };
+        destination + between + detail.unwrap_or_default()
     }
 }
 
 /// What is logged of a connection besides its end, if that is logged: it has to be asked before the socket leaves us.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(Option<Box<Addresses>>);
+pub(crate) struct LogFields(Option<Box<Addresses>>);
 
 #[derive(Debug)]
 struct Addresses {
@@ -140,7 +140,7 @@ struct Addresses {
     via: Option<String>,
 }
 
-impl Seen {
+impl LogFields {
     /// Nothing, unless the level is `debug`.
     pub(crate) fn of(connection: &Connection) -> Self {
         Self(tracing::enabled!(tracing::Level::DEBUG).then(|| Box::new(Addresses::of(connection))))
@@ -161,12 +161,12 @@ impl Addresses {
         Self { peer, local, via: via(connection) }
     }
 
-    fn log(&self, outcome: Outcome, whom: Whom<'_>, detail: Option<&str>) {
+    fn log(&self, outcome: Outcome, destination: Destination<'_>, detail: Option<&str>) {
         let shown = |address: Option<SocketAddr>| address.map(tracing::field::display);
-        let (registration, relay) = match whom {
-            Whom::Nobody => (None, None),
-            Whom::Registration(queue) => (Some(queue.id()), None),
-            Whom::Route(route) => (None, Some(tracing::field::display(&route.to))),
+        let (registration, relay) = match destination {
+            Destination::Nobody => (None, None),
+            Destination::Registration(queue) => (Some(queue.id()), None),
+            Destination::Route(route) => (None, Some(tracing::field::display(&route.to))),
         };
         tracing::debug!(
             %outcome,

@@ -99,7 +99,7 @@ impl Outcome {
 
     /// What an operator should know of without asking, counted and not each by itself: a worker, a back-end or the system has not
     /// enough for those who come. What a peer does wrong is no news.
-    pub(crate) fn told(self) -> Option<Kind> {
+    pub(crate) fn warning(self) -> Option<Kind> {
         let what = match self {
             Self::ServerTooBusy => "too busy, connections are refused (ServerTooBusy)",
             Self::CrowdedOut => {

@@ -27,7 +27,7 @@ use super::pending::{Next, Pending};
 use super::preamble::{self, Origin, Step};
 use super::refuse::{self, DRAIN_TIME, too_late};
 use crate::command::{Command, Left};
-use crate::connection::{Connection, Whom};
+use crate::connection::{Connection, Destination};
 use crate::failure::Part;
 use crate::listening::{BACKLOG, Listening, TURN};
 use crate::outcome::Outcome;
@@ -122,7 +122,7 @@ impl Loop {
             self.now = Instant::now();
             for event in ready.iter() {
                 match EventKey::from(event.data) {
-                    EventKey::Wake => self.obey(),
+                    EventKey::Wake => self.run_commands(),
                     EventKey::Listener(n) => self.accept_from(n),
                     EventKey::Parked(place) => self.advance(place, event.flags),
                     EventKey::Queue(id) => {
@@ -131,7 +131,7 @@ impl Loop {
                     }
                 }
             }
-            self.keep_time();
+            self.run_timers();
             self.send_batches();
         };
         self.leave_all();
@@ -147,7 +147,7 @@ impl Loop {
     }
 
     /// What is due at this time.
-    fn keep_time(&mut self) {
+    fn run_timers(&mut self) {
         while let Some(place) = self.parked.due(Stage::Preamble, self.now) {
             self.end_parked(place, Outcome::DeadlinePassed);
         }
@@ -155,11 +155,11 @@ impl Loop {
             drop(self.parked.leave(place));
         }
         self.listeners.resume(self.now);
-        let leaving = self.pending.keep_time(self.now);
+        let leaving = self.pending.run_timers(self.now);
         self.settle(leaving);
     }
 
-    fn obey(&mut self) {
+    fn run_commands(&mut self) {
         for command in self.shared.commands.receive() {
             match command {
                 Command::Listen(listening) => {
@@ -345,27 +345,29 @@ impl Loop {
             Step::Relay(route) if self.shared.under_way.has(&connection) => {
                 self.shared.tally.count(CIRCLE, 0, || route.to.to_string());
                 let detail = Some("the connection comes from a relay of this broker".to_owned());
-                self.refuse(connection, Outcome::DispatchFailed, Whom::Route(&route), detail);
+                self.refuse(connection, Outcome::DispatchFailed, Destination::Route(&route), detail);
             }
             Step::Relay(route) => {
                 if let Err(connection) = back_end::relay(&self.shared, connection, &route) {
                     let detail = Some(RELAYS_ARE_FULL.to_owned());
-                    self.refuse(connection, Outcome::ServerTooBusy, Whom::Route(&route), detail);
+                    self.refuse(connection, Outcome::ServerTooBusy, Destination::Route(&route), detail);
                 }
             }
             // Where we do not listen, another program may.
             Step::Bridge(queue, at) if !self.listeners.listens_on(at) => {
-                let (whom, detail) = (Whom::Registration(&queue), Some(format!("nothing listens on {at}")));
-                self.refuse(connection, Outcome::EndpointNotFound, whom, detail);
+                let (destination, detail) =
+                    (Destination::Registration(&queue), Some(format!("nothing listens on {at}")));
+                self.refuse(connection, Outcome::EndpointNotFound, destination, detail);
             }
             Step::Bridge(queue, at) => {
                 if let Err(connection) = back_end::bridge(&self.shared, connection, &queue, at) {
-                    let (whom, detail) = (Whom::Registration(&queue), Some(RELAYS_ARE_FULL.to_owned()));
-                    self.refuse(connection, Outcome::ServerTooBusy, whom, detail);
+                    let (destination, detail) =
+                        (Destination::Registration(&queue), Some(RELAYS_ARE_FULL.to_owned()));
+                    self.refuse(connection, Outcome::ServerTooBusy, destination, detail);
                 }
             }
             Step::Wait => self.park(connection),
-            Step::End(outcome, detail) => self.refuse(connection, outcome, Whom::Nobody, detail),
+            Step::End(outcome, detail) => self.refuse(connection, outcome, Destination::Nobody, detail),
         }
     }
 
@@ -403,9 +405,9 @@ impl Loop {
             match next {
                 Next::Again => self.again(connection),
                 Next::End(outcome, queue) => {
-                    let whom = queue.as_deref().map_or(Whom::Nobody, Whom::Registration);
+                    let destination = queue.as_deref().map_or(Destination::Nobody, Destination::Registration);
                     let detail = (outcome == Outcome::ServerTooBusy).then(|| ACCEPTS_TOO_SLOWLY.to_owned());
-                    self.refuse(connection, outcome, whom, detail);
+                    self.refuse(connection, outcome, destination, detail);
                 }
             }
         }
@@ -419,18 +421,24 @@ impl Loop {
             self.parked.park(Waits::Preamble(connection), deadline)
         {
             let detail = Some(format!("it cannot be waited for: {error}"));
-            self.refuse(connection, Outcome::DispatchFailed, Whom::Nobody, detail);
+            self.refuse(connection, Outcome::DispatchFailed, Destination::Nobody, detail);
         }
     }
 
     fn end_parked(&mut self, place: Place, outcome: Outcome) {
         if let Some(Waits::Preamble(connection)) = self.parked.leave(place) {
-            self.refuse(connection, outcome, Whom::Nobody, None);
+            self.refuse(connection, outcome, Destination::Nobody, None);
         }
     }
 
-    fn refuse(&mut self, connection: Connection, outcome: Outcome, whom: Whom<'_>, detail: Option<String>) {
-        if let Some((socket, left)) = refuse::refuse(&self.shared, connection, outcome, whom, detail) {
+    fn refuse(
+        &mut self,
+        connection: Connection,
+        outcome: Outcome,
+        destination: Destination<'_>,
+        detail: Option<String>,
+    ) {
+        if let Some((socket, left)) = refuse::refuse(&self.shared, connection, outcome, destination, detail) {
             // If it cannot be waited for, it is closed now.
             let _ = self.parked.park(Waits::Drain { socket, left }, self.now + DRAIN_TIME);
         }
@@ -467,7 +475,7 @@ mod tests {
         let (waits, _initiator) = connection(&shared.counters);
         accept_loop.park(waits);
         let (refused, mut answered) = connection(&shared.counters);
-        accept_loop.refuse(refused, Outcome::EndpointNotFound, Whom::Nobody, None);
+        accept_loop.refuse(refused, Outcome::EndpointNotFound, Destination::Nobody, None);
         let left = |accept_loop: &Loop| {
             [Stage::Preamble, Stage::Drain].map(|stage| accept_loop.parked.oldest(stage).is_some())
         };
@@ -480,7 +488,7 @@ mod tests {
         assert_eq!((shared.counters.of(Outcome::CrowdedOut), shared.counters.here()), (1, 0));
         // What is left of descriptors when accept4 has none.
         let (refused, _answered) = connection(&shared.counters);
-        accept_loop.refuse(refused, Outcome::EndpointNotFound, Whom::Nobody, None);
+        accept_loop.refuse(refused, Outcome::EndpointNotFound, Destination::Nobody, None);
         assert!(accept_loop.parked.has_any() && accept_loop.crowd_out() && !accept_loop.parked.has_any());
     }
 

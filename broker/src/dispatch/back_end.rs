@@ -19,7 +19,7 @@ use tokio::sync::mpsc::error::SendError;
 use super::refuse::{shut_down, too_late};
 use crate::command::{Command, Job};
 use crate::config::RelayTo;
-use crate::connection::{Connection, Seen};
+use crate::connection::{Connection, LogFields};
 use crate::outcome::Outcome;
 use crate::relay::bridge::Expected;
 use crate::relay::relay_loop::{Joined, Own, RelayEnd};
@@ -153,7 +153,7 @@ pub(crate) fn relay_ended(
     initiator: Connection,
     holder: &Holder,
     end: RelayEnd,
-    seen: Seen,
+    fields: LogFields,
 ) {
     let outcome = match end {
         RelayEnd::Complete => Outcome::Relayed,
@@ -163,7 +163,7 @@ pub(crate) fn relay_ended(
         RelayEnd::NotConnected(error) => return not_relayed(shared, initiator, holder.clone(), error),
     };
     shared.relayed.fetch_sub(1, Ordering::Relaxed);
-    drop(initiator.end_seen(&shared.counters, outcome, holder.into(), None, seen));
+    drop(initiator.end_with(&shared.counters, outcome, holder.into(), None, fields));
 }
 
 /// Begins a connection; `None` if it cannot be begun now.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use handoff::MAX_SOCKETS;
 
-use crate::connection::{Connection, Seen, Whom};
+use crate::connection::{Connection, Destination, LogFields};
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
 use crate::shared::Shared;
@@ -64,15 +64,16 @@ impl Batch {
     /// the `close` of each socket.
     pub(crate) fn send(self, shared: &Shared) -> Sent<impl Iterator<Item = Connection> + use<>> {
         let connections = || self.sockets.iter().take(self.count).flatten();
-        let mut seen = Seen::each(connections());
+        let mut fields = LogFields::each(connections());
         let (count, refusal) = match self.queue.send(connections().map(AsFd::as_fd), &shared.bounds) {
             Ok(count) => (count, Refusal::Full),
             Err(refusal) => (0, refusal),
         };
         let mut rest = self.sockets.into_iter().flatten();
         for connection in rest.by_ref().take(count) {
-            let (seen, whom) = (seen.next().unwrap_or_default(), Whom::Registration(&self.queue));
-            drop(connection.end_seen(&shared.counters, Outcome::HandedOver, whom, None, seen));
+            let (fields, destination) =
+                (fields.next().unwrap_or_default(), Destination::Registration(&self.queue));
+            drop(connection.end_with(&shared.counters, Outcome::HandedOver, destination, None, fields));
         }
         Sent { queue: self.queue, count, rest, refusal }
     }

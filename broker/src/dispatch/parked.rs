@@ -194,7 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::connection::Whom;
+    use crate::connection::Destination;
     use crate::outcome::{Counters, Outcome};
 
     fn waits(drain: bool, counters: &Counters) -> Waits {
@@ -211,7 +211,7 @@ mod tests {
         let waits = waits?;
         let stage = waits.stage();
         if let Waits::Preamble(connection) = waits {
-            drop(connection.end(counters, Outcome::ShutDown, Whom::Nobody, None));
+            drop(connection.end(counters, Outcome::ShutDown, Destination::Nobody, None));
         }
         Some(stage)
     }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
 use crate::command::Command;
-use crate::connection::{Connection, Whom};
+use crate::connection::{Connection, Destination};
 use crate::outcome::{Answer, Outcome};
 use crate::shared::Shared;
 
@@ -26,10 +26,10 @@ pub(crate) fn refuse(
     shared: &Shared,
     connection: Connection,
     outcome: Outcome,
-    whom: Whom<'_>,
+    destination: Destination<'_>,
     detail: Option<String>,
 ) -> Option<(OwnedFd, u32)> {
-    let socket = connection.end(&shared.counters, outcome, whom, detail);
+    let socket = connection.end(&shared.counters, outcome, destination, detail);
     let fault = match outcome.answer(shared.compatibility) {
         Some(Answer::Fault(fault)) => Some(fault),
         Some(Answer::Fin) => None,
@@ -53,7 +53,7 @@ pub(crate) fn refuse(
 
 /// The broker ends, and the accept loop before this connection.
 pub(crate) fn shut_down(shared: &Shared, connection: Connection) {
-    let _ = refuse(shared, connection, Outcome::ShutDown, Whom::Nobody, None);
+    let _ = refuse(shared, connection, Outcome::ShutDown, Destination::Nobody, None);
 }
 
 /// The accept loop has ended before a command; what it would have done with a connection is done here.

@@ -11,7 +11,7 @@ use tracing::Level;
 
 use super::leaving::{Leaving, Next, all};
 use crate::command::Job;
-use crate::connection::{Connection, Seen, Whom};
+use crate::connection::{Connection, Destination, LogFields};
 use crate::dispatch::event_key::EventKey;
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
@@ -135,18 +135,19 @@ impl Held {
                 return all(self.release(id), &Next::Again);
             }
             let Waiting { queue, connections, .. } = waiting;
-            let mut seen = Seen::each(connections.iter().take(MAX_SOCKETS));
+            let mut fields = LogFields::each(connections.iter().take(MAX_SOCKETS));
             match queue.send(connections.iter().map(AsFd::as_fd), &self.shared.bounds) {
                 Ok(sent) => {
                     queue.release(sent, &self.shared.bounds);
                     for connection in connections.drain(..sent) {
-                        let (seen, whom) = (seen.next().unwrap_or_default(), Whom::Registration(queue));
-                        drop(connection.end_seen(
+                        let (fields, destination) =
+                            (fields.next().unwrap_or_default(), Destination::Registration(queue));
+                        drop(connection.end_with(
                             &self.shared.counters,
                             Outcome::HandedOver,
-                            whom,
+                            destination,
                             None,
-                            seen,
+                            fields,
                         ));
                     }
                 }

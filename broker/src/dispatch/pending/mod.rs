@@ -84,7 +84,7 @@ impl Pending {
     }
 
     /// Does what is due.
-    pub(crate) fn keep_time(&mut self, now: Instant) -> Leaving {
+    pub(crate) fn run_timers(&mut self, now: Instant) -> Leaving {
         let mut leaving = Leaving::new();
         if self.held.is_retry_due(now) {
             self.watch.refresh();

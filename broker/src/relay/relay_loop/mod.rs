@@ -23,7 +23,7 @@ use rustix::net::sockopt;
 use self::relay::{From, Relay};
 pub(crate) use self::relay::{Joined, Own};
 use super::pump::{Moved, Pool, Pump};
-use crate::connection::{Connection, Seen};
+use crate::connection::{Connection, LogFields};
 use crate::failure::Part;
 use crate::lock::lock;
 use crate::routes::holder::Holder;
@@ -53,7 +53,7 @@ pub(crate) enum RelayEnd {
 }
 
 /// Told of each end, with the initiator's socket, which is in no epoll any more, and where it was to go.
-type Ended = dyn Fn(Connection, &Holder, RelayEnd, Seen) + Send;
+type Ended = dyn Fn(Connection, &Holder, RelayEnd, LogFields) + Send;
 
 /// The way into the relay loop.
 #[derive(Debug)]
@@ -148,8 +148,8 @@ impl Relays {
             return Err((joined, error));
         }
         let (up, down) = (Pump::new(splices), Pump::new(splices));
-        let seen = Seen::of(&joined.initiator);
-        inbox.push((id, Relay { joined, seen, connecting: true, broken: false, looks: 0, up, down }));
+        let fields = LogFields::of(&joined.initiator);
+        inbox.push((id, Relay { joined, fields, connecting: true, broken: false, looks: 0, up, down }));
         Ok(())
     }
 }
@@ -296,7 +296,7 @@ impl Loop {
     }
 
     fn end(&mut self, id: u64, end: RelayEnd) {
-        let Some(Relay { joined, seen, mut up, mut down, .. }) = self.relays.remove(&id) else { return };
+        let Some(Relay { joined, fields, mut up, mut down, .. }) = self.relays.remove(&id) else { return };
         self.pool.put_back(&mut up);
         self.pool.put_back(&mut down);
         if self.relays.is_empty() {
@@ -311,7 +311,7 @@ impl Loop {
         if matches!(end, RelayEnd::NotConnected(_)) {
             let _ = epoll::delete(&self.shared.epoll, &initiator);
         }
-        (self.ended)(initiator, &holder, end, seen);
+        (self.ended)(initiator, &holder, end, fields);
     }
 
     /// Nobody is left here, nor on the way here.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::epoll;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::connection::{Connection, Seen};
+use crate::connection::{Connection, LogFields};
 use crate::relay::bridge::Expected;
 use crate::relay::circle::Noted;
 use crate::relay::pump::{Moved, Pool, Pump};
@@ -36,7 +36,7 @@ pub(crate) enum Own {
 #[derive(Debug)]
 pub(super) struct Relay {
     pub(super) joined: Joined,
-    pub(super) seen: Seen,
+    pub(super) fields: LogFields,
     /// Until the back-end's socket is connected nothing is read from the initiator.
     pub(super) connecting: bool,
     pub(super) broken: bool,
