@@ -251,6 +251,19 @@ impl fmt::Display for Counters {
 mod tests {
     use super::*;
 
+    /// All but those of which nobody is left to be told.
+    #[test]
+    fn what_a_client_is_told_is_in_the_table() {
+        let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/original.md"));
+        let document = document.unwrap();
+        let (_, table) = document.split_once("## 11 What a client is told").unwrap();
+        let (table, _) = table.split_once("## 12").unwrap();
+        let untold = ["handed_over", "relayed", "relay_broken", "relay_idle"];
+        for name in Outcome::NAMES {
+            assert_eq!(table.contains(&format!("| `{name}` |")), !untold.contains(&name), "{name}");
+        }
+    }
+
     #[test]
     fn the_original_resets_all_but_three() {
         let answered_with_a_fault =

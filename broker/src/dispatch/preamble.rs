@@ -51,7 +51,8 @@ pub(crate) enum Step {
     End(Outcome, Option<String>),
 }
 
-/// What becomes of a connection that was just accepted by a socket that listens on `listening`.
+/// What becomes of a connection that was just accepted by a socket that listens on `listening`. Asked twice where a helper leaves
+/// the connection to the accept loop; only a hand-over to a bridge's queue is not, which it leaves with the queue.
 pub(crate) fn arrived(shared: &Shared, connection: &Connection, listening: SocketAddr) -> Step {
     match shared.bridges.arrived(|| peer_address(connection)) {
         Some(queue) => Step::HandOver(queue),
