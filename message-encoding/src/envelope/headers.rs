@@ -4,13 +4,13 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::SoapVersion;
 use super::element::{Element, Shared, push};
 use super::error::DecodeError;
 use super::header::Header;
-use super::names::{ADDRESSING_STRING, BODY, HEADER, NO_ADDRESSING, REPLY_RELATIONSHIP};
-use super::{SOAP_11, SOAP_12, SoapVersion};
+use super::names::{ADDRESSING_STRING, BODY, ENVELOPE, HEADER, NO_ADDRESSING, REPLY_RELATIONSHIP};
 use crate::Value;
-use crate::event::{Event, Name, ReadError, Reader, same};
+use crate::event::{Name, ReadError, Reader, same};
 use crate::value::{Uuid, XML_SPACE};
 
 /// Where the headers of a message are.
@@ -177,16 +177,16 @@ impl<'a> Headers<'a> {
         reader: &mut Reader<'a, '_>,
         shared: &mut Option<Shared>,
     ) -> Result<(), DecodeError> {
-        let name = reader.name;
-        let wsa = same(name.namespace, ADDRESSING_STRING.as_str());
+        let Name { namespace, local, .. } = reader.name;
+        let wsa = same(namespace, ADDRESSING_STRING.as_str());
         if !self.is_ours(reader)? {
             return Ok(reader.skip()?);
         } else if wsa {
             self.addressing = Addressing::Wsa10;
-        } else if name.namespace != NO_ADDRESSING {
-            return Ok(self.read_application(reader, name, shared)?);
+        } else if namespace != NO_ADDRESSING {
+            return Ok(self.read_application(reader, shared)?);
         }
-        match name.local {
+        match local {
             "Action" => once(&mut self.action, read_uri(reader)?, "Action"),
             "To" => once(&mut self.to, read_uri(reader)?, "To"),
             "MessageID" => once(&mut self.message_id, read_id(reader)?, "MessageID"),
@@ -199,17 +199,21 @@ impl<'a> Headers<'a> {
             },
             // Also WS-Addressing: faults go where replies go, and where a message came from does not matter.
             "RelatesTo" | "FaultTo" | "From" => Ok(reader.skip()?),
-            _ => Ok(self.read_application(reader, name, shared)?),
+            _ => Ok(self.read_application(reader, shared)?),
         }
     }
 
     /// Whether the header that started last is for the receiver of the message.
     fn is_ours(&self, reader: &Reader<'a, '_>) -> Result<bool, ReadError> {
+        let attributes = reader.attributes();
+        if attributes.is_empty() {
+            return Ok(true);
+        }
         let role = match self.soap {
             SoapVersion::Soap11 => "actor",
             SoapVersion::Soap12 => "role",
         };
-        match reader.attributes().find_named(self.soap.namespace(), role) {
+        match attributes.find_named(self.soap.namespace(), role) {
             Some(attribute) => Ok(self.soap.is_receiver(&attribute.value.text()?)),
             None => Ok(true),
         }
@@ -219,9 +223,9 @@ impl<'a> Headers<'a> {
     fn read_application(
         &mut self,
         reader: &mut Reader<'a, '_>,
-        name: Name<'a>,
         shared: &mut Option<Shared>,
     ) -> Result<(), ReadError> {
+        let name = reader.name;
         let attribute = reader.attributes().find_named(self.soap.namespace(), "mustUnderstand");
         let must_understand = attribute.map_or(Ok(false), |attribute| attribute.value.to_bool())?;
         let depth = reader.depth();
@@ -257,19 +261,11 @@ fn once<T>(slot: &mut Option<T>, value: T, name: &'static str) -> Result<(), Dec
 
 /// Reads the start of an envelope, which tells its version.
 fn read_envelope(reader: &mut Reader<'_, '_>) -> Result<SoapVersion, DecodeError> {
-    let envelope = loop {
-        match reader.next()? {
-            Some(Event::Start(name)) => break name,
-            Some(Event::Comment(_)) => {}
-            Some(Event::Text(value)) if value.is_white_space() => {}
-            _ => return Err(DecodeError::NotSoap),
-        }
-    };
-    match (envelope.namespace, envelope.local) {
-        (SOAP_12, "Envelope") => Ok(SoapVersion::Soap12),
-        (SOAP_11, "Envelope") => Ok(SoapVersion::Soap11),
-        _ => Err(DecodeError::NotSoap),
+    if !reader.root()? {
+        return Err(DecodeError::NotSoap);
     }
+    let is_of = |soap: &SoapVersion| reader.name.is(soap.namespace(), ENVELOPE.as_str());
+    [SoapVersion::Soap12, SoapVersion::Soap11].into_iter().find(is_of).ok_or(DecodeError::NotSoap)
 }
 
 fn read_id<'a>(reader: &mut Reader<'a, '_>) -> Result<MessageId<'a>, ReadError> {
@@ -279,15 +275,23 @@ fn read_id<'a>(reader: &mut Reader<'a, '_>) -> Result<MessageId<'a>, ReadError> 
     }
 }
 
+#[inline(never)]
 fn read_uri<'a>(reader: &mut Reader<'a, '_>) -> Result<Cow<'a, str>, ReadError> {
     reader.read_text().map(trimmed)
 }
 
 /// A URI without the white space around it, which is not part of it.
+#[inline]
 fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
-    let space = |octet: Option<&u8>| octet.is_some_and(|&octet| octet <= b' ');
+    match text.as_bytes() {
+        [..=b' ', ..] | [.., ..=b' '] => trim(text),
+        _ => text,
+    }
+}
+
+#[cold]
+fn trim(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
-        text if !space(text.as_bytes().first()) && !space(text.as_bytes().last()) => text,
         Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(XML_SPACE)),
         Cow::Owned(text) => Cow::Owned(text.trim_matches(XML_SPACE).into()),
     }

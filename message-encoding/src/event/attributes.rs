@@ -27,6 +27,12 @@ impl<'s, 'a> Attributes<'s, 'a> {
 }
 
 impl<'a> Attributes<'_, 'a> {
+    /// Whether there are no more.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.at >= self.end
+    }
+
     /// The attribute with this namespace and local name. The others cost little: they are read no further than their local names.
     #[inline(always)]
     pub(crate) fn find_named(mut self, namespace: &str, local: &str) -> Option<Attribute<'a>> {

@@ -17,6 +17,7 @@ impl<'a> Reader<'a, '_> {
     ///
     /// [`ReadError::StringTooLong`] before a text is put together that exceeds the quota; [`ReadError::Unexpected`] if an
     /// element stands there.
+    #[inline]
     pub fn read_text(&mut self) -> Result<Cow<'a, str>, ReadError> {
         match self.only_text() {
             Some(text) => Ok(Cow::Borrowed(text)),
@@ -209,11 +210,34 @@ impl<'a> Reader<'a, '_> {
             match self.advance() {
                 Found::Start => return Ok(true),
                 Found::End => return Ok(false),
+                found => self.no_element(found)?,
+            }
+        }
+    }
+
+    /// Goes past what may stand between elements.
+    #[inline(never)]
+    fn no_element(&mut self, found: Found) -> Result<(), ReadError> {
+        match found {
+            Found::Comment => Ok(()),
+            Found::Text if self.value.is_white_space() => Ok(()),
+            Found::Refused => Err(self.refusal()),
+            Found::Done => Err(self.fail(ReadError::UnexpectedEnd)),
+            _ => Err(self.fail(ReadError::Unexpected("an element"))),
+        }
+    }
+
+    /// Reads the start of the root element, the name of which is [`Reader::name`]; says whether there is one. Comments and white
+    /// space before it are left out.
+    #[inline(always)]
+    pub(crate) fn root(&mut self) -> Result<bool, ReadError> {
+        loop {
+            match self.advance() {
+                Found::Start => return Ok(true),
                 Found::Comment => {}
                 Found::Text if self.value.is_white_space() => {}
-                Found::Text => return Err(self.fail(ReadError::Unexpected("an element"))),
-                Found::Done => return Err(self.fail(ReadError::UnexpectedEnd)),
                 Found::Refused => return Err(self.refusal()),
+                Found::Text | Found::End | Found::Done => return Ok(false),
             }
         }
     }

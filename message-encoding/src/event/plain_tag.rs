@@ -35,9 +35,10 @@ impl<'a> Reader<'a, '_> {
             0 => return None,
             binding => self.namespaces.get(binding)?,
         };
-        self.state.root_seen = true;
-        self.state.position = end;
-        self.state.scopes.open(before, end);
+        let state = &mut *self.state;
+        state.root_seen = true;
+        state.position = end;
+        state.scopes.open(before, end);
         self.name = Name { prefix: PREFIXES[usize::from(prefix)], local, namespace };
         Some(())
     }
@@ -64,9 +65,10 @@ impl<'a> Reader<'a, '_> {
                 0x04..=0x3F => return None,
                 _ => break,
             }
-            if end - at > self.quotas.max_bytes_per_read {
-                return None;
-            }
+        }
+        // No prefix is declared twice, so a tag that is too long is at most 27 declarations too long.
+        if end - at > self.quotas.max_bytes_per_read {
+            return None;
         }
         match attribute {
             Some(prefix) if self.state.scopes.bound(prefix) == 0 => None,

@@ -202,9 +202,8 @@ impl Scopes {
     /// As [`Scopes::declare`], for a prefix with a fixed number; false, and nothing has changed, if it is refused.
     #[inline(always)]
     pub(super) fn bind(&mut self, number: u8, place: (u32, u32), uri: Ref, before: usize) -> bool {
-        let current = self.fixed.get_mut(usize::from(number));
-        current
-            .is_some_and(|current| bind(&mut self.bindings, current, u32::from(number), place, uri, before))
+        let Some(current) = self.fixed.get_mut(usize::from(number)) else { return false };
+        bind(&mut self.bindings, current, u32::from(number), place, uri, before)
     }
 
     #[inline]
