@@ -8,7 +8,10 @@ use super::SoapVersion;
 use super::element::{Element, Shared, push};
 use super::error::DecodeError;
 use super::header::Header;
-use super::names::{ADDRESSING_STRING, BODY, ENVELOPE, HEADER, NO_ADDRESSING, REPLY_RELATIONSHIP};
+use super::names::{
+    ADDRESSING_STRING, BODY, ENVELOPE, HEADER, NO_ADDRESSING, REPLY_RELATIONSHIP, SOAP_11_STRING,
+    SOAP_12_STRING,
+};
 use crate::Value;
 use crate::event::{Name, ReadError, Reader, same};
 use crate::value::{Uuid, XML_SPACE};
@@ -252,6 +255,7 @@ impl<'a> Headers<'a> {
 }
 
 /// Keeps what a header says that may be there once.
+#[inline(always)]
 fn once<T>(slot: &mut Option<T>, value: T, name: &'static str) -> Result<(), DecodeError> {
     match slot.replace(value) {
         None => Ok(()),
@@ -260,12 +264,13 @@ fn once<T>(slot: &mut Option<T>, value: T, name: &'static str) -> Result<(), Dec
 }
 
 /// Reads the start of an envelope, which tells its version.
+#[inline(always)]
 fn read_envelope(reader: &mut Reader<'_, '_>) -> Result<SoapVersion, DecodeError> {
-    if !reader.root()? {
-        return Err(DecodeError::NotSoap);
+    match reader.root()? {
+        Some(name) if name.is(SOAP_12_STRING.as_str(), ENVELOPE.as_str()) => Ok(SoapVersion::Soap12),
+        Some(name) if name.is(SOAP_11_STRING.as_str(), ENVELOPE.as_str()) => Ok(SoapVersion::Soap11),
+        _ => Err(DecodeError::NotSoap),
     }
-    let is_of = |soap: &SoapVersion| reader.name.is(soap.namespace(), ENVELOPE.as_str());
-    [SoapVersion::Soap12, SoapVersion::Soap11].into_iter().find(is_of).ok_or(DecodeError::NotSoap)
 }
 
 fn read_id<'a>(reader: &mut Reader<'a, '_>) -> Result<MessageId<'a>, ReadError> {
@@ -275,7 +280,6 @@ fn read_id<'a>(reader: &mut Reader<'a, '_>) -> Result<MessageId<'a>, ReadError> 
     }
 }
 
-#[inline(never)]
 fn read_uri<'a>(reader: &mut Reader<'a, '_>) -> Result<Cow<'a, str>, ReadError> {
     reader.read_text().map(trimmed)
 }

@@ -17,7 +17,6 @@ impl<'a> Reader<'a, '_> {
     ///
     /// [`ReadError::StringTooLong`] before a text is put together that exceeds the quota; [`ReadError::Unexpected`] if an
     /// element stands there.
-    #[inline]
     pub fn read_text(&mut self) -> Result<Cow<'a, str>, ReadError> {
         match self.only_text() {
             Some(text) => Ok(Cow::Borrowed(text)),
@@ -33,13 +32,12 @@ impl<'a> Reader<'a, '_> {
     fn only_text(&mut self) -> Option<&'a str> {
         let at = self.state.position;
         let octets = self.source.octets.get(at..)?;
-        let (text, end) = match *octets.first()? {
-            0x99 => {
-                let (&length, rest) = octets.get(1..)?.split_first()?;
-                let end = at + 2 + usize::from(length);
-                (core::str::from_utf8(rest.get(..usize::from(length))?).ok()?, end)
+        let (text, end) = match *octets {
+            [0x99, length, ref rest @ ..] => {
+                let length = usize::from(length);
+                (core::str::from_utf8(rest.get(..length)?).ok()?, at + 2 + length)
             }
-            0xAB => (self.short_id(octets.get(1..)?)?, at + 2),
+            [0xAB, id @ ..0x80, ..] => (self.source.strings.get(u32::from(id))?, at + 2),
             _ => return None,
         };
         let short = text.len() <= self.quotas.max_string_content_length;
@@ -227,17 +225,16 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// Reads the start of the root element, the name of which is [`Reader::name`]; says whether there is one. Comments and white
-    /// space before it are left out.
+    /// The root element, if the document begins with one. Comments and white space before it are left out.
     #[inline(always)]
-    pub(crate) fn root(&mut self) -> Result<bool, ReadError> {
+    pub(crate) fn root(&mut self) -> Result<Option<Name<'a>>, ReadError> {
         loop {
             match self.advance() {
-                Found::Start => return Ok(true),
+                Found::Start => return Ok(Some(self.name)),
                 Found::Comment => {}
                 Found::Text if self.value.is_white_space() => {}
                 Found::Refused => return Err(self.refusal()),
-                Found::Text | Found::End | Found::Done => return Ok(false),
+                Found::Text | Found::End | Found::Done => return Ok(None),
             }
         }
     }

@@ -162,20 +162,20 @@ impl Scopes {
     /// Forgets the bindings made since there were `count`.
     pub(super) fn undo(&mut self, count: usize, source: &Source<'_>) {
         while self.bindings.len() > count {
-            let Some(binding) = self.bindings.pop() else { return };
-            match self.fixed.get_mut(binding.number as usize) {
-                Some(current) => *current = binding.hidden,
-                None => self.undo_longer(binding, source),
+            let Some(Binding { number, hidden, prefix, .. }) = self.bindings.pop() else { return };
+            match self.fixed.get_mut(number as usize) {
+                Some(current) => *current = hidden,
+                None => self.undo_longer(number, hidden, prefix, source),
             }
         }
     }
 
     #[cold]
-    fn undo_longer(&mut self, binding: Binding, source: &Source<'_>) {
-        self.current[binding.number as usize - self.fixed.len()] = binding.hidden;
-        if binding.hidden == 0 {
-            self.longer.remove(source.octets_of(Ref::Span(binding.prefix.0, binding.prefix.1)));
-            self.free.push(binding.number);
+    fn undo_longer(&mut self, number: u32, hidden: u32, prefix: (u32, u32), source: &Source<'_>) {
+        self.current[number as usize - self.fixed.len()] = hidden;
+        if hidden == 0 {
+            self.longer.remove(source.octets_of(Ref::Span(prefix.0, prefix.1)));
+            self.free.push(number);
         }
     }
 

@@ -41,7 +41,7 @@ impl<'a> Reader<'a, '_> {
 
     /// The dictionary string whose id, one octet, comes first.
     #[inline(always)]
-    pub(super) fn short_id(&self, octets: &[u8]) -> Option<&'a str> {
+    fn short_id(&self, octets: &[u8]) -> Option<&'a str> {
         self.source.strings.get(u32::from(*octets.first().filter(|&&id| id < 0x80)?))
     }
 
