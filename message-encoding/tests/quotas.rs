@@ -92,6 +92,24 @@ fn a_tree_has_the_same_quotas() {
     }
 }
 
+/// Attributes and declarations count together, whether the tag is one that nearly all are or one that is read the long way.
+#[test]
+fn a_start_tag_has_as_many_octets_of_attributes() {
+    let plain = &b"\x09\x01a\x03urn\x0B\x01b\x04\x0C\x00\x82"[..]; // xmlns:a="urn" xmlns:b="…" a:mustUnderstand="1"
+    let long = &b"\x09\x02aa\x03urn\x05\x02aa\x01n\x98\x01v"[..]; // xmlns:aa="urn" aa:n="v"
+    for attributes in [plain, long] {
+        let document = [b"\x40\x01r", attributes, b"\x01"].concat();
+        let within = |quota| {
+            let quotas = Quotas { max_bytes_per_read: quota, ..Quotas::MAX };
+            read(&document, quotas, |reader| reader.read_text().map(|text| text.len()))
+        };
+        assert_eq!(within(attributes.len()), Ok(0));
+        for quota in [0, attributes.len() - 1] {
+            assert_eq!(within(quota), Err(ReadError::StartTagTooLong(quota)));
+        }
+    }
+}
+
 const fn reader_name() -> message_encoding::event::Name<'static> {
     message_encoding::event::Name { prefix: "", local: "r", namespace: "" }
 }
