@@ -4,7 +4,7 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use common::{Broker, installed, is_root};
 
@@ -59,11 +59,22 @@ relay = \"192.0.2.1:9101\"
     };
     assert_eq!(values(said(&output).1), values(shown));
 
-    // Nobody reads on.
-    let mut child = Command::new(env!("CARGO_BIN_EXE_broker"));
-    let mut child = child.arg("check").stdout(std::process::Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    // Nobody reads on; nobody can.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let full = std::fs::File::create("/dev/full").unwrap();
+    for (to, status, message) in [
+        (Stdio::from(writer), 0, ""),
+        (
+            full.into(),
+            1,
+            "broker check: standard output cannot be written: No space left on device (os error 28)\n",
+        ),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+        let output = command.arg("check").stdout(to).output().unwrap();
+        assert_eq!(said(&output), (Some(status), "", message));
+    }
 }
 
 #[test]
@@ -93,6 +104,10 @@ fn a_mistake_is_named_with_its_place() {
         (b"ab = \xff", "x:1:6: error: what is there is no UTF-8; save the file as UTF-8"),
         (b"\xff\xfec\0", "x:1:1: error: what is there is no UTF-8; save the file as UTF-8"),
         (b"control = 'a\0'", "x:1:13: error: "),
+        (
+            b"[listen\n",
+            "x:1:8: error: unclosed table, expected `]`; write [listen] on a line of its own, and addresses = ",
+        ),
     ] {
         std::fs::write(path("x"), octets).unwrap();
         let output = check(folder.path(), &["--config", "x"]);
@@ -105,6 +120,7 @@ fn a_mistake_is_named_with_its_place() {
             "none",
             "broker check: the configuration none cannot be read: No such file or directory (os error 2)\n",
         ),
+        ("/dev/zero", "broker check: the configuration /dev/zero cannot be read: it has more than 64 MiB\n"),
         ("folder", "broker check: the configuration folder cannot be read: Is a directory (os error 21)\n"),
     ] {
         assert_eq!(said(&check(folder.path(), &["--config", file])), (Some(1), "", message));
@@ -166,7 +182,7 @@ fn what_is_not_on_this_machine_is_a_warning() {
     let route = |n: u16, address: &str, relay: &str| {
         format!("[[route]]\naddress = 'net.tcp://{address}:9000/{n}'\nrelay = '{relay}'\n")
     };
-    let toml = "control_group = 'no such group'\n".to_owned()
+    let toml = "control_group = 'no such group'\ncontrol = 'file'\n".to_owned()
         + &route(1, "h", "no.such.host.invalid:1")
         + &route(2, "203.0.113.7", "127.0.0.1:1")
         + &route(3, "h", "unix:none/socket")
@@ -180,13 +196,14 @@ fn what_is_not_on_this_machine_is_a_warning() {
     assert_eq!(status, Some(0), "{warnings}");
     assert!(shown.contains("\n[listen]\naddresses = [\"127.0.0.1\", \"203.0.113.8\"]"), "{shown}");
     let expected = [
+        "x:2: warning: control: file exists and is no socket; no broker starts with it",
         "x:1: warning: control_group: there is no group \"no such group\"; `getent group` lists",
         "--listen: warning: listen: 203.0.113.8 is no address of this machine (`ip address` lists them)",
-        "x:3: warning: the relay \"no.such.host.invalid:1\" cannot be resolved: ",
-        "x:6: warning: the route net.tcp://203.0.113.7:9000/2: 203.0.113.7 is no address of this machine",
-        "x:9: warning: the relay \"unix:none/socket\": nothing is there; until a back-end listens there",
-        "x:12: warning: the relay \"unix:file\": that is no socket; until",
-        "x:15: warning: the relay \"unix:file/socket\": nothing is there; until",
+        "x:4: warning: the relay \"no.such.host.invalid:1\" cannot be resolved: ",
+        "x:7: warning: the route net.tcp://203.0.113.7:9000/2: 203.0.113.7 is no address of this machine",
+        "x:10: warning: the relay \"unix:none/socket\": nothing is there; until a back-end listens there",
+        "x:13: warning: the relay \"unix:file\": that is no socket; until",
+        "x:16: warning: the relay \"unix:file/socket\": nothing is there; until",
     ];
     let warnings: Vec<&str> = warnings.lines().collect();
     assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");

@@ -28,17 +28,23 @@ pub(crate) struct CheckArguments {
 
 /// The whole command.
 pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
-    let (shown, told, code) = match checked(arguments) {
+    let (shown, mut told, mut code) = match checked(arguments) {
         Ok((loaded, warnings)) => {
             let told = warnings.iter().map(|Warning { origin, option, message }| {
                 format!("{}: warning: {message}\n", place(&loaded, *origin, option))
             });
-            (effective(&loaded), told.collect(), ExitCode::SUCCESS)
+            (effective(&loaded), told.collect::<String>(), ExitCode::SUCCESS)
         }
         Err(message) => (String::new(), format!("{message}\n"), ExitCode::FAILURE),
     };
-    // Whoever reads it may have seen enough.
-    let _ = io::stdout().lock().write_all(shown.as_bytes());
+    match io::stdout().lock().write_all(shown.as_bytes()) {
+        // Whoever reads it may have seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            told += &format!("broker check: standard output cannot be written: {error}\n");
+            code = ExitCode::FAILURE;
+        }
+        _ => {}
+    }
     let _ = io::stderr().lock().write_all(told.as_bytes());
     code
 }

@@ -38,6 +38,13 @@ pub(crate) fn warnings(loaded: &Loaded) -> io::Result<Vec<Warning>> {
         Warning { origin: key.map_or(Origin::Default, |key| loaded.origin_of(key)), option, message }
     };
     let mut warnings = Vec::new();
+    if let Some(path) = &config.control {
+        let taken = path.metadata().is_ok_and(|file| !file.file_type().is_socket());
+        warnings.extend(taken.then(|| {
+            let path = path.display();
+            about("control", format!("control: {path} exists and is no socket; no broker starts with it"))
+        }));
+    }
     if let Some(group) = &config.control_group {
         warnings.extend(group_id(group).err().map(|error| about("control-group", error.to_string())));
     }
@@ -70,9 +77,8 @@ fn absent_address(route: &Route) -> Option<String> {
 fn absent_back_end(relay: &RelayTo) -> Option<String> {
     let RelayTo::Unix(path) = relay else { return None };
     let found = no_socket(path)?;
-    Some(format!(
-        "the relay \"{relay}\": {found}; until a back-end listens there, its connections are refused"
-    ))
+    let relay = relay.to_string();
+    Some(format!("the relay {relay:?}: {found}; until a back-end listens there, its connections are refused"))
 }
 
 /// Why no socket is at a path, as far as can be seen.

@@ -122,7 +122,8 @@ fn no_toml(text: &str, error: &toml::de::Error) -> Wrong {
 fn example_at(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or_default();
     let line = text.get(before.rfind('\n').map_or(0, |end| end + 1)..).and_then(|rest| rest.lines().next());
-    let name = line.and_then(|line| line.split('=').next()).unwrap_or_default().trim();
+    let name =
+        line.and_then(|line| line.split('=').next()).unwrap_or_default().trim_matches(['[', ']', ' ', '\t']);
     let known = tables().into_iter().chain(["route"]).flat_map(names).find(|known| known.name == name);
     known.map_or_else(String::new, |known| format!("; write {}", known.example))
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
@@ -66,7 +68,7 @@ impl Loaded {
     ///
     /// As [`Config::from_toml`], with the file's name; or it cannot be read.
     pub fn from_file(file: &Path) -> Result<Self, ConfigError> {
-        let octets = std::fs::read(file).map_err(|error| ConfigError::unreadable(file, &error))?;
+        let octets = read_octets(file).map_err(|error| ConfigError::unreadable(file, &error))?;
         let read = String::from_utf8(octets).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
             let before = str::from_utf8(&error.as_bytes()[..valid]).unwrap_or_default();
@@ -130,5 +132,17 @@ impl Loaded {
 
     pub(crate) fn origin_of(&self, key: &Key) -> Origin {
         self.origins.get(key.option).copied().unwrap_or_default()
+    }
+}
+
+/// More is no configuration: a device, or a log.
+const MOST_OCTETS: u64 = 1 << 26;
+
+fn read_octets(file: &Path) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    File::open(file)?.take(MOST_OCTETS + 1).read_to_end(&mut octets)?;
+    match octets.len() as u64 > MOST_OCTETS {
+        true => Err(io::Error::other(format!("it has more than {} MiB", MOST_OCTETS >> 20))),
+        false => Ok(octets),
     }
 }
