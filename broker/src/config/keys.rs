@@ -28,12 +28,12 @@ pub(crate) struct Key {
     pub(crate) on_reload: OnReload,
 }
 
-/// What becomes of a changed value when the configuration is read again.
+/// Whether a changed value could take effect in a broker that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnReload {
-    /// It can take effect in a broker that runs.
+    /// It could.
     Applied,
-    /// It takes effect in the next broker: workers, or the owners of ports, would lose what they have.
+    /// Only in the next broker: workers would not find this one any more, or ports would close.
     Restart,
 }
 
