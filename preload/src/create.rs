@@ -1,18 +1,18 @@
 //! A listener begins: at `bind`, or in an exec'd program that inherited one.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_uint};
 use core::sync::atomic::Ordering;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 
 use rustix::event::epoll;
 use rustix::fs::MemfdFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, socketpair};
 
 use crate::descriptor::{borrow, duplicate, is_close_on_exec, move_up, replace, set_close_on_exec};
-use crate::listener::{Listener, Registration, claim};
-use crate::shared::{Behind, MEMFD_NAME, PAGE, Shared};
+use crate::listener::{Listener, Registration, at, claim};
+use crate::shared::{BEHIND, Behind, MEMFD_NAME, PAGE, Shared};
 use crate::table::{self, Entry, LISTENERS};
 use crate::{register, say, watchers};
 
@@ -126,6 +126,12 @@ fn fresh_socket(local: SocketAddr) -> Result<OwnedFd, Errno> {
     socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)
 }
 
+/// Whether a descriptor is a listener's page.
+pub(crate) fn is_page(number: c_int) -> bool {
+    let target = std::fs::read_link(format!("/proc/self/fd/{number}"));
+    target.is_ok_and(|target| target.to_string_lossy().starts_with(&format!("/memfd:{MEMFD_NAME} ")))
+}
+
 /// Takes over the listeners that an exec'd program inherited: those with a page among its descriptors.
 pub(crate) fn adopt(state: c_int, programs: impl Fn(&Shared) -> Vec<c_int>) {
     let Some((number, listener)) = claim() else { return };
@@ -139,13 +145,80 @@ pub(crate) fn adopt(state: c_int, programs: impl Fn(&Shared) -> Vec<c_int>) {
         listener.close_behind_here();
         return listener.free();
     }
+    begin(number, listener, &programs);
+}
+
+/// These descriptors of the program are the listener, which another process has made.
+fn begin(number: usize, listener: &Listener, programs: &[c_int]) {
     listener.set_references(programs.len() as u32);
-    // whatever accept socket was inherited may be an older one than the shared generation's
+    // whatever accept socket came may be an older one than the shared generation's
     listener.set_generation(1);
-    for which in &shared.descriptors {
+    for which in &listener.shared().descriptors {
         table::set(which.load(Ordering::Acquire), Entry::Internal(number));
     }
     for program in programs {
-        table::set(program, Entry::Listener(number));
+        table::set(*program, Entry::Listener(number));
     }
+}
+
+/// Makes a descriptor that another process has sent the listener that this stands behind, in the order of [`Behind`].
+///
+/// # Errors
+/// `EBUSY` if something else has the numbers here that the page tells; else those of the system calls. The descriptor is what it
+/// was.
+pub(crate) fn take_over(program: c_int, behind: [OwnedFd; BEHIND]) -> Result<(), Errno> {
+    let [_, _, _, epoll, state, _, _] = &behind;
+    let close_on_exec = is_close_on_exec(program);
+    if let Some(number) = having(state) {
+        replace(program, epoll.as_fd(), close_on_exec)?;
+        at(number).refer();
+        table::set(program, Entry::Listener(number));
+        if !close_on_exec {
+            at(number).set_close_on_exec(false);
+        }
+        return Ok(());
+    }
+    let (number, listener) = claim().ok_or(Errno::MFILE)?;
+    let placed = listener.map(state.as_raw_fd()).and_then(|()| place(listener.shared(), &behind));
+    placed.inspect_err(|_| listener.free())?;
+    listener.set_close_on_exec(close_on_exec);
+    if let Err(errno) = replace(program, epoll.as_fd(), close_on_exec) {
+        listener.close_behind_here();
+        listener.free();
+        return Err(errno);
+    }
+    begin(number, listener, &[program]);
+    Ok(())
+}
+
+/// Which listener has this page already.
+fn having(page: &OwnedFd) -> Option<usize> {
+    let file = |status: rustix::fs::Stat| (status.st_dev, status.st_ino);
+    let page = file(rustix::fs::fstat(page).ok()?);
+    let mut having = None;
+    table::for_each_in(0, c_uint::MAX, |_, entry| {
+        if let Entry::Listener(number) = entry
+            && rustix::fs::fstat(borrow(at(number).descriptor(Behind::State))).map(file) == Ok(page)
+        {
+            having = Some(number);
+        }
+    });
+    having
+}
+
+/// Each at the number that it has in the processes before.
+fn place(shared: &Shared, behind: &[OwnedFd; BEHIND]) -> Result<(), Errno> {
+    let mut placed = Vec::with_capacity(BEHIND);
+    for (cell, file) in shared.descriptors.iter().zip(behind) {
+        let number = cell.load(Ordering::Acquire);
+        let there = fcntl_dupfd_cloexec(file, number)?;
+        if there.as_raw_fd() != number {
+            return Err(Errno::BUSY);
+        }
+        placed.push(there);
+    }
+    placed.into_iter().for_each(|file| {
+        let _ = file.into_raw_fd();
+    });
+    Ok(())
 }

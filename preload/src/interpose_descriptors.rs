@@ -1,6 +1,6 @@
 //! The replaced functions that close, copy or change descriptors of any kind.
 
-use core::ffi::{c_int, c_uint, c_ulong, c_void};
+use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 use std::os::fd::AsRawFd;
@@ -254,6 +254,67 @@ pub unsafe extern "C-unwind" fn fstat64(descriptor: c_int, status: *mut c_void) 
     let Some(function) = next::fstat64.find() else { return fail(libc::ENOSYS) };
     // SAFETY: the program's own arguments, or a descriptor of ours.
     unsafe { function(socket_behind(descriptor), status) }
+}
+
+/// # Safety
+/// [`fstat`] of programs that were linked with a GNU C library before 2.33: .NET and Node.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn __fxstat(version: c_int, descriptor: c_int, status: *mut c_void) -> c_int {
+    let Some(function) = next::__fxstat.find() else { return fail(libc::ENOSYS) };
+    // SAFETY: the program's own arguments, or a descriptor of ours.
+    unsafe { function(version, socket_behind(descriptor), status) }
+}
+
+/// # Safety
+/// As [`__fxstat`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn __fxstat64(version: c_int, descriptor: c_int, status: *mut c_void) -> c_int {
+    let Some(function) = next::__fxstat64.find() else { return fail(libc::ENOSYS) };
+    // SAFETY: the program's own arguments, or a descriptor of ours.
+    unsafe { function(version, socket_behind(descriptor), status) }
+}
+
+/// # Safety
+/// `statx(2)`: with an empty path, [`fstat`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn statx(
+    folder: c_int,
+    path: *const c_char,
+    flags: c_int,
+    mask: c_uint,
+    status: *mut c_void,
+) -> c_int {
+    let Some(function) = next::statx.find() else { return fail(libc::ENOSYS) };
+    // SAFETY: the program's own arguments, or a descriptor of ours.
+    unsafe { function(socket_behind(folder), path, flags, mask, status) }
+}
+
+/// # Safety
+/// `fstatat(2)`: with an empty path, [`fstat`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn fstatat(
+    folder: c_int,
+    path: *const c_char,
+    status: *mut c_void,
+    flags: c_int,
+) -> c_int {
+    let Some(function) = next::fstatat.find() else { return fail(libc::ENOSYS) };
+    // SAFETY: the program's own arguments, or a descriptor of ours.
+    unsafe { function(socket_behind(folder), path, status, flags) }
+}
+
+/// # Safety
+/// As [`fstatat`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn fstatat64(
+    folder: c_int,
+    path: *const c_char,
+    status: *mut c_void,
+    flags: c_int,
+) -> c_int {
+    let Some(function) = next::fstatat64.find() else { return fail(libc::ENOSYS) };
+    // SAFETY: the program's own arguments, or a descriptor of ours.
+    unsafe { function(socket_behind(folder), path, status, flags) }
 }
 
 fn socket_behind(descriptor: c_int) -> c_int {

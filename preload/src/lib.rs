@@ -17,7 +17,7 @@
 //! - [`watchers`]: the epoll instances that a socket is in when it is bound.
 //! - [`interpose`], [`interpose_descriptors`] and [`interpose_exec`]: the functions of the C library that are replaced;
 //!   [`next`]: the originals.
-//! - [`passing`]: why a listener cannot be sent to another process.
+//! - [`passing`]: a listener that is sent to another process.
 //! - [`semaphore`]: what a blocking `accept` waits for meanwhile.
 //! - [`settings`], [`unit`]: what the program was started with.
 //! - [`say`]: lines on standard error; [`unshared`]: why a listener is not shared; [`start`]: why a program

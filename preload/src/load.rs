@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, thread};
 
 use crate::settings::{self, settings};
-use crate::shared::{Behind, MEMFD_NAME, Shared};
+use crate::shared::{Behind, Shared};
 use crate::watchers::open_descriptors;
 use crate::{create, next, say, start, table, unshared};
 
@@ -79,8 +79,7 @@ fn adopt_inherited() {
     let descriptors = open_descriptors();
     unshared::say_inherited(&descriptors);
     for state in &descriptors {
-        let target = fs::read_link(format!("/proc/self/fd/{state}"));
-        if target.is_ok_and(|target| target.to_string_lossy().starts_with(&format!("/memfd:{MEMFD_NAME} "))) {
+        if create::is_page(*state) {
             create::adopt(*state, |shared| programs_of(shared, &descriptors));
         }
     }

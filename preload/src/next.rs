@@ -6,7 +6,7 @@ use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{epoll_event, mmsghdr, msghdr, sockaddr, socklen_t};
+use libc::{epoll_event, mmsghdr, msghdr, sockaddr, socklen_t, timespec};
 
 /// A null-terminated array of C strings.
 pub(crate) type Strings = *const *const c_char;
@@ -81,9 +81,16 @@ next! {
     connect: fn(c_int, *const sockaddr, socklen_t) -> c_int;
     sendmsg: fn(c_int, *const msghdr, c_int) -> isize;
     sendmmsg: fn(c_int, *mut mmsghdr, c_uint, c_int) -> c_int;
+    recvmsg: fn(c_int, *mut msghdr, c_int) -> isize;
+    recvmmsg: fn(c_int, *mut mmsghdr, c_uint, c_int, *mut timespec) -> c_int;
     shutdown: fn(c_int, c_int) -> c_int;
     fstat: fn(c_int, *mut c_void) -> c_int;
     fstat64: fn(c_int, *mut c_void) -> c_int;
+    __fxstat: fn(c_int, c_int, *mut c_void) -> c_int;
+    __fxstat64: fn(c_int, c_int, *mut c_void) -> c_int;
+    statx: fn(c_int, *const c_char, c_int, c_uint, *mut c_void) -> c_int;
+    fstatat: fn(c_int, *const c_char, *mut c_void, c_int) -> c_int;
+    fstatat64: fn(c_int, *const c_char, *mut c_void, c_int) -> c_int;
     close: fn(c_int) -> c_int;
     close_range: fn(c_uint, c_uint, c_int) -> c_int;
     dup: fn(c_int) -> c_int;

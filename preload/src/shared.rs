@@ -25,7 +25,6 @@ pub(crate) enum Behind {
     /// A second descriptor of the epoll instance.
     Epoll,
     /// The page.
-    #[expect(dead_code, reason = "found by its name, not by its number")]
     State,
     /// After a reconnection, a copy of the new accept socket waits at this end for the other processes to peek at.
     MailboxOut,
@@ -34,6 +33,18 @@ pub(crate) enum Behind {
 }
 
 pub(crate) const BEHIND: usize = 7;
+
+impl Behind {
+    pub(crate) const ALL: [Self; BEHIND] = [
+        Self::Accept,
+        Self::Control,
+        Self::Original,
+        Self::Epoll,
+        Self::State,
+        Self::MailboxOut,
+        Self::MailboxIn,
+    ];
+}
 
 /// What all processes with the listener share. Zero octets are a valid value.
 #[repr(C)]

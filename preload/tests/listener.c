@@ -295,6 +295,25 @@ static void a_thread_that_accepts_can_be_cancelled(void) {
     close(accept_from(s, c));
 }
 
+int __fxstat(int version, int descriptor, struct stat *status);
+int __fxstat64(int version, int descriptor, struct stat64 *status);
+
+static void every_stat_says_that_it_is_a_socket(void) {
+    int s = listening();
+    struct stat status, old, at;
+    struct stat64 status64, old64, at64;
+    struct statx x;
+    CHECK(fstat(s, &status) == 0 && S_ISSOCK(status.st_mode));
+    CHECK(fstat64(s, &status64) == 0 && S_ISSOCK(status64.st_mode));
+    CHECK(__fxstat(1, s, &old) == 0 && S_ISSOCK(old.st_mode));
+    CHECK(__fxstat64(1, s, &old64) == 0 && S_ISSOCK(old64.st_mode));
+    CHECK(fstatat(s, "", &at, AT_EMPTY_PATH) == 0 && S_ISSOCK(at.st_mode));
+    CHECK(fstatat64(s, "", &at64, AT_EMPTY_PATH) == 0 && S_ISSOCK(at64.st_mode));
+    CHECK(statx(s, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &x) == 0 && S_ISSOCK(x.stx_mode) && x.stx_ino == at.st_ino);
+    FAILS(fstatat(s, "a", &at, 0), ENOTDIR);
+    CHECK(fstatat(AT_FDCWD, "/", &at, 0) == 0 && S_ISDIR(at.st_mode));
+}
+
 static void connecting_to_nothing_ends_listening(void) {
     int s = listening();
     struct sockaddr none = {.sa_family = AF_UNSPEC};
@@ -562,6 +581,55 @@ static void closefrom_without_close_range(void) {
     same_connection(c, a);
 }
 
+// Of three messages the second carries the listener, twice.
+static void in_one_of_several_messages(void) {
+    int s = listening(), pair[2], sent = 0, arrived = 0, got[2], before = open_descriptors() + 2;
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    char octets[3] = "abc", control[CMSG_SPACE(2 * sizeof(int))] __attribute__((aligned(8))), room[3][sizeof control];
+    struct iovec parts[3];
+    struct mmsghdr messages[3] = {0};
+    for (int i = 0; i < 3; i++) {
+        parts[i] = (struct iovec){octets + i, 1};
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = parts + i, .msg_iovlen = 1};
+    }
+    messages[1].msg_hdr.msg_control = control;
+    messages[1].msg_hdr.msg_controllen = sizeof control;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&messages[1].msg_hdr);
+    *header = (struct cmsghdr){CMSG_LEN(2 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(header), (int[]){s, s}, 2 * sizeof(int));
+    while (sent < 3) {
+        int now = sendmmsg(pair[0], messages + sent, 3 - sent, 0);
+        CHECK(now > 0 && messages[sent].msg_len == 1);
+        sent += now;
+    }
+    CHECK(!memcmp(CMSG_DATA(header), (int[]){s, s}, 2 * sizeof(int)) && open_descriptors() == before);
+    for (int i = 0; i < 3; i++) {
+        messages[i].msg_hdr.msg_control = room[i];
+        messages[i].msg_hdr.msg_controllen = sizeof room[i];
+    }
+    while (arrived < 3) {
+        int now = recvmmsg(pair[1], messages + arrived, 3 - arrived, MSG_CMSG_CLOEXEC, NULL);
+        CHECK(now > 0);
+        arrived += now;
+    }
+    CHECK(!memcmp(octets, "abc", 3) && messages[0].msg_hdr.msg_controllen == 0);
+    memcpy(got, CMSG_DATA(CMSG_FIRSTHDR(&messages[1].msg_hdr)), sizeof got);
+    CHECK(open_descriptors() == before + 2 && fcntl(got[1], F_GETFD) == FD_CLOEXEC);
+    close(s);
+    close(got[0]);
+    int c = client(), a = accept(got[1], NULL, NULL);
+    CHECK(a >= 0);
+    same_connection(c, a);
+    // more than any message may carry, with a listener
+    static char huge[4096] __attribute__((aligned(8)));
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 1, .msg_control = huge, .msg_controllen = sizeof huge};
+    *CMSG_FIRSTHDR(&message) = (struct cmsghdr){CMSG_LEN(1000 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), got + 1, sizeof(int));
+    CHECK(sendmsg(pair[0], &message, 0) == -1);
+    FAILS(sendmsg(pair[0], NULL, 0), EFAULT);
+    FAILS(recvmsg(pair[1], NULL, 0), EFAULT);
+}
+
 static void other_sockets_are_left_alone(void) {
     int s = listening(), other = new_socket(), udp = socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(bind_to(udp, "127.0.0.1") == 0); // the same port, another protocol
@@ -670,6 +738,8 @@ static const struct {
     ENTRY(shutdown_wakes_and_listen_begins_again),
     ENTRY(closing_ends_who_accepts),
     ENTRY(a_thread_that_accepts_can_be_cancelled),
+    ENTRY(in_one_of_several_messages),
+    ENTRY(every_stat_says_that_it_is_a_socket),
     ENTRY(connecting_to_nothing_ends_listening),
     ENTRY(close_then_bind_succeeds_at_once),
     ENTRY(time_outs_and_signals),

@@ -49,6 +49,8 @@ checks! {
     // TCP's own waits for one more connection: preload/README.md
     closing_ends_who_accepts;
     a_thread_that_accepts_can_be_cancelled plain;
+    every_stat_says_that_it_is_a_socket plain;
+    in_one_of_several_messages plain;
     connecting_to_nothing_ends_listening plain;
     // TCP's own TIME_WAIT and lack of anything behind the listener make these two differ
     close_then_bind_succeeds_at_once;

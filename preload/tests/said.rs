@@ -8,7 +8,6 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
 
 use common::{Broker, address, compile, free_port, installed, programs};
-use test_peers::Process;
 
 /// Binds and listens at each of the addresses `HOST PORT`; the name of the error, if there is one.
 const LISTEN: &str = "import errno, os, socket, sys
@@ -154,42 +153,6 @@ fn a_variable_that_means_nothing_is_said_with_its_value() {
         let said = listen_with(&[("NET_TCP_PORT_SHARING_QUIET", quiet)]).1;
         assert_eq!(said.lines().count(), lines, "QUIET={quiet}: {said}");
     }
-}
-
-#[test]
-fn a_listener_that_is_sent_to_another_process_is_refused() {
-    if !installed("python3") {
-        return;
-    }
-    let (broker, port) = (Broker::start(), free_port());
-    let program = "import errno, socket, sys
-a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-s = socket.create_server(('127.0.0.1', int(sys.argv[1])))
-socket.send_fds(a, [b'x'], [a.fileno(), b.fileno()])
-try: socket.send_fds(a, [b'x'], [a.fileno(), s.fileno()])
-except OSError as error: print(errno.errorcode[error.errno])";
-    let mut exec = broker.exec(&[address(port, "a")]);
-    let (result, lines) = said(&exec.args(["python3", "-c", program, &port.to_string()]).output().unwrap());
-    assert_eq!(result, "ENOTSUP\n", "{lines}");
-    assert!(
-        lines.contains(&format!("the listener on 127.0.0.1:{port} is shared, and cannot be sent")),
-        "{lines}"
-    );
-}
-
-/// Node itself does not look at the error, and its workers wait for ever.
-#[test]
-fn node_s_cluster_that_passes_its_listener_on_is_told_so() {
-    if !installed("node") {
-        return;
-    }
-    let (broker, port) = (Broker::start(), free_port());
-    let mut exec = broker.exec(&[address(port, "a")]);
-    exec.env("NODE_CLUSTER_SCHED_POLICY", "none");
-    exec.arg("node").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster.js")).arg(port.to_string());
-    let cluster = Process::start(&mut exec);
-    let line = cluster.error_line().unwrap();
-    assert!(line.contains("is shared, and cannot be sent to another process"), "{line}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::descriptor::{borrow, set_close_on_exec};
 use crate::semaphore::Semaphore;
-use crate::shared::{Behind, PAGE, Shared};
+use crate::shared::{BEHIND, Behind, PAGE, Shared};
 use crate::table::{self, Entry, LISTENERS, entry};
 use crate::{descriptor, next};
 
@@ -132,7 +132,12 @@ impl Listener {
         }
     }
 
-    /// All that stands behind it in this process.
+    /// What stands behind it, in the order of [`Behind`].
+    pub(crate) fn all_behind(&self) -> [c_int; BEHIND] {
+        Behind::ALL.map(|which| self.descriptor(which))
+    }
+
+    /// All that stands behind it in this process, or did.
     fn behind(&self) -> impl Iterator<Item = c_int> {
         let cells = self.shared().descriptors.iter().chain(&self.moved);
         cells.map(|cell| cell.load(Ordering::Acquire)).filter(|number| *number >= 0)
