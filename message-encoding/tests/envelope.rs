@@ -1,8 +1,9 @@
 //! What encoders, decoders and trees keep of what they are given, each decision by itself.
 
+use message_encoding::dictionary::StaticString;
 use message_encoding::envelope::{
     Addressing, Content, DecodeError, Decoder, Element, Encoder, Header, MessageEncoding, MessageFault,
-    MessageId, Outgoing, SCHEMA_INSTANCE, SOAP_12, Scalar,
+    MessageId, Outgoing, Reply, Request, SCHEMA_INSTANCE, SOAP_12, Scalar, answer,
 };
 use message_encoding::{Quotas, Value};
 
@@ -105,6 +106,54 @@ fn a_fault_in_place_of_an_answer_takes_what_it_says_and_no_more() {
     assert_eq!((refused.message_id, refused.to.as_deref()), (Some(id), Some("urn:to")));
 }
 
+/// In binary, where one attribute is found past another in several ways.
+#[test]
+fn a_header_is_read_with_its_attributes_in_any_order() {
+    let none = format!("{SOAP_12}/role/none");
+    let next = format!("{SOAP_12}/role/next");
+    let must = ("mustUnderstand", "1");
+    for (attributes, ours, must_understand) in [
+        (&[][..], true, false),
+        (&[must][..], true, true),
+        (&[("mustUnderstand", "0")], true, false),
+        (&[must, ("role", &none)], false, false),
+        (&[("role", &none), must], false, false),
+        (&[must, ("role", &next)], true, true),
+        (&[("role", &next), must], true, true),
+        (&[("relay", "1"), ("encodingStyle", "0"), must, ("role", &next)], true, true),
+        (&[("relay", "1"), ("encodingStyle", "0"), ("role", &none)], false, false),
+    ] {
+        let mut octets = Vec::new();
+        let mut encoder = Encoder::new(MessageEncoding::Binary, Quotas::DEFAULT);
+        let written = encoder.encode_with(&mut octets, |writer| {
+            writer.start("s", "Envelope")?;
+            writer.declare("s", SOAP_12)?;
+            writer.start("s", "Header")?;
+            writer.start("", "h")?;
+            for (name, value) in attributes {
+                match StaticString::find(name) {
+                    Some(name) => writer.attribute("s", name, Value::from(*value))?,
+                    None => writer.attribute("s", *name, Value::from(*value))?,
+                }
+            }
+            writer.end()?;
+            writer.end()?;
+            writer.start("s", "Body")?;
+            writer.end()?;
+            writer.end()
+        });
+        written.unwrap();
+        let mut decoder = Decoder::new(MessageEncoding::Binary, Quotas::DEFAULT);
+        let incoming = decoder.decode(&octets).unwrap();
+        let header = incoming.headers().header("", "h");
+        assert_eq!(
+            header.map(|header| header.must_understand),
+            ours.then_some(must_understand),
+            "{attributes:?}"
+        );
+    }
+}
+
 /// Before an envelope there may be comments and white space.
 #[test]
 fn an_envelope_is_the_first_that_is_said() {
@@ -144,6 +193,12 @@ fn a_text_says_how_it_is_encoded() {
             .collect();
         let start = format!("<?xml version=\"1.0\" encoding=\"{name}\"?><s:Envelope ");
         assert!(text.starts_with(&start), "{encoding:?} {text}");
+        let mark: &[u8] = match encoding {
+            MessageEncoding::Soap11Utf8 | MessageEncoding::Soap12Utf8 => b"<?",
+            MessageEncoding::Soap11Utf16Be | MessageEncoding::Soap12Utf16Be => b"\xFE\xFF\x00<",
+            _ => b"\xFF\xFE<\x00",
+        };
+        assert!(octets.starts_with(mark), "{encoding:?}");
     }
 }
 
@@ -192,4 +247,30 @@ fn headers_of_the_application_are_found_by_namespace_and_name() {
     assert_eq!(found("urn:2", "g").as_deref(), Some("three"));
     assert_eq!((found("urn:1", "g"), headers.application.len()), (None, 3));
     assert_eq!(headers.relates_to, None, "it is no answer to that");
+}
+
+#[test]
+fn a_service_sees_its_body_and_its_headers_and_answers_with_both() {
+    let id = MessageId::Other("urn:1".into());
+    let mut request = Outgoing::request("urn:act", "urn:to", id, Element::new("urn:b", "b"));
+    request.headers.push(Header::new(Element::new("urn:h", "h").with_value(7)));
+    let octets = encoded(MessageEncoding::Binary, &request);
+    let mut seen = false;
+    let mut service = |request: &Request<'_>| {
+        assert_eq!(request.body_named("urn:b", "b").ok(), request.body());
+        for (namespace, name) in [("urn:b", "c"), ("urn:c", "b")] {
+            let fault = request.body_named(namespace, name).unwrap_err();
+            let said = format!("the body is no element '{name}' of the namespace '{namespace}'");
+            assert_eq!(fault, MessageFault::deserialization_failed(said));
+        }
+        assert_eq!(request.header("urn:h", "h").map(Element::value), Some(Value::Int(7)));
+        assert_eq!(request.header("urn:h", "g"), None);
+        seen = true;
+        Ok(Some(Reply::from(Element::new("urn:b", "r")).with_header(Header::new(Element::new("urn:h", "h")))))
+    };
+    let mut decoder = Decoder::new(MessageEncoding::Binary, Quotas::DEFAULT);
+    let answer = answer(&mut decoder, &octets, &mut service).unwrap();
+    assert_eq!(answer.body, Ok(Some(Element::new("urn:b", "r"))));
+    assert_eq!(answer.headers, [Header::new(Element::new("urn:h", "h"))]);
+    assert!(seen);
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use message_encoding::dictionary::Strings;
-use message_encoding::event::{Name, Progress, Reader, ReaderState, StreamReader};
+use message_encoding::event::{Event, Name, Progress, Reader, ReaderState, StreamReader};
+use message_encoding::record::ArrayType;
 use message_encoding::{Quotas, ReadError, Value, ValueError};
 
 /// It compiles: what is read outlives the state it was read with.
@@ -96,4 +97,66 @@ fn attributes_last_until_the_next_element_is_there() {
     shown.dedup();
     // Those of r, of i, and nothing from the end of i on, again for the second item.
     assert_eq!(shown, ["", "a", "b", ""]);
+}
+
+#[test]
+fn an_array_is_read_at_once_within_its_quota() {
+    let document = b"\x40\x01r\x03\x40\x01i\x01\x8B\x04\x01\0\x02\0\x03\0\x04\0\x40\x01j\x01\x01";
+    for max_array_length in 1..8 {
+        let mut state = ReaderState::new();
+        let quotas = Quotas { max_array_length, ..Quotas::DEFAULT };
+        let mut reader = Reader::new(&mut state, document, Strings::STATIC, quotas);
+        reader.next().unwrap();
+        assert!(reader.array().unwrap().is_none(), "r is no item");
+        reader.next().unwrap();
+        if max_array_length < 4 {
+            assert_eq!(reader.array().err(), Some(ReadError::ArrayTooLong(max_array_length)));
+            continue;
+        }
+        let items = reader.array().unwrap().unwrap();
+        assert_eq!((items.item(), items.octets()), (ArrayType::Int16, &document[10..18]));
+        assert!(items.values().eq([1, 2, 3, 4].map(Value::Int)));
+        assert_eq!(reader.next(), Ok(Some(Event::End)), "that of i");
+        assert!(matches!(reader.next(), Ok(Some(Event::Start(name))) if name.local == "j"));
+        assert_eq!(
+            [reader.next(), reader.next(), reader.next()],
+            [Ok(Some(Event::End)), Ok(Some(Event::End)), Ok(None)]
+        );
+    }
+}
+
+/// Octets of an item are no records, whatever they look like.
+#[test]
+fn the_text_of_an_item_is_its_number() {
+    let document = b"\x40\x01r\x03\x40\x01i\x01\x8B\x02\x99\0\xAB\x02\x01";
+    let mut reader = Reader::from_slice(document);
+    reader.next().unwrap();
+    for text in ["153", "683"] {
+        reader.next_child().unwrap().unwrap();
+        assert_eq!(reader.read_text(), Ok(text.into()));
+    }
+    assert_eq!(reader.next_child(), Ok(None));
+}
+
+#[test]
+fn between_children_there_is_white_space_at_most() {
+    for (text, refused) in [(" \t\r\n", false), ("", false), (" x", true), ("\u{A0}", true)] {
+        let length = u8::try_from(text.len()).unwrap();
+        let document = [b"\x40\x01r\x98", &[length][..], text.as_bytes(), b"\x40\x01c\x01\x01"].concat();
+        let mut reader = Reader::from_slice(&document);
+        reader.next().unwrap();
+        let child = reader.next_child().map(|child| child.map(|name| name.local));
+        assert_eq!(child.is_err(), refused, "{text:?} {child:?}");
+        assert!(refused || child == Ok(Some("c")));
+    }
+}
+
+#[test]
+fn a_document_has_one_root() {
+    for second in [&b"\x40\x01b\x01"[..], b"\x44\x0A\x0B\x01a\x02\x01", b"\x41\x01p\x01b\x09\x01p\x01u\x01"] {
+        let document = [b"\x40\x01a\x40\x01c\x01\x01", second].concat();
+        let mut reader = Reader::from_slice(&document);
+        let read = (0..10).map(|_| reader.next()).find(|event| !matches!(event, Ok(Some(_))));
+        assert_eq!(read, Some(Err(ReadError::SecondRoot)), "{second:?}");
+    }
 }

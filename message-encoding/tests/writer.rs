@@ -276,6 +276,7 @@ fn records_are_chosen_as_net_chooses_them() {
         (Value::Float(f32::NAN), &[0x91]),
         (Value::Double(f64::INFINITY), &[0x93]),
         (Value::from("0"), &[0x81]),
+        (Value::from("1"), &[0x83]),
         (Value::from("true"), &[0x99, 0x04]),
         (Value::from(true), &[0x87]),
         (Value::from("漢"), &[0x99, 0x03]),
@@ -294,6 +295,30 @@ fn records_are_chosen_as_net_chooses_them() {
         assert!(record.starts_with(start), "{value:?}: {:02x?}", &record[..record.len().min(12)]);
     }
     assert_eq!(record(Value::Bytes(&[0; 256]))[..3], [0xA1, 0x00, 0x01]);
+}
+
+/// An attribute always has a record, of a type without end.
+#[test]
+fn an_attribute_may_be_empty() {
+    for value in [Value::Empty, Value::from(""), Value::Chars(b""), Value::Unicode(b""), Value::Bytes(b"")] {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out, None);
+        assert_eq!(writer.depth(), 0);
+        writer.start("", "r").unwrap();
+        writer.attribute("", "a", value).unwrap();
+        writer.start("", "s").unwrap();
+        assert_eq!(writer.depth(), 2);
+        writer.end().unwrap();
+        writer.end().unwrap();
+        assert_eq!(writer.depth(), 0);
+        assert_eq!(out, b"\x40\x01r\x04\x01a\xA8\x40\x01s\x01\x01", "{value:?}");
+    }
+}
+
+#[test]
+fn items_are_counted() {
+    assert_eq!((ArrayItems::Bool(&[]).len(), ArrayItems::Bool(&[]).is_empty()), (0, true));
+    assert_eq!((ArrayItems::Int16(&[1, 2]).len(), ArrayItems::Int16(&[1, 2]).is_empty()), (2, false));
 }
 
 #[test]
