@@ -80,20 +80,10 @@ impl ControlSocket {
     /// Somebody, such as a cleaner of temporary files, may remove the socket from below the broker: it is opened again. `told`
     /// is why it could not be, so that the same is said once.
     fn look_after(&self, watch: &mut FolderWatch, told: &mut Option<String>) {
-        let displaced = lock(&self.listener).as_ref().is_some_and(|listener| listener.is_displaced());
-        if !displaced {
-            *told = None;
-            return;
-        }
-        let path = self.path.display();
-        let removed = format!("the control socket {path} was removed by another program");
-        match self.listen() {
-            Ok(()) => {
-                tracing::error!("{removed}; it is opened again");
-                *watch = FolderWatch::of(&self.path);
-                *told = None;
-            }
-            Err(error) => {
+        while lock(&self.listener).as_ref().is_some_and(|listener| listener.is_displaced()) {
+            let path = self.path.display();
+            let removed = format!("the control socket {path} was removed by another program");
+            if let Err(error) = self.listen() {
                 watch.lost();
                 let said = error.to_string();
                 if told.as_ref() != Some(&said) {
@@ -102,8 +92,13 @@ impl ControlSocket {
                     );
                     *told = Some(said);
                 }
+                return;
             }
+            tracing::error!("{removed}; it is opened again");
+            // Of what has happened before this nothing tells: once more.
+            *watch = FolderWatch::of(&self.path);
         }
+        *told = None;
     }
 }
 
@@ -185,6 +180,8 @@ pub(crate) async fn serve(
     let strangers = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
     let (mut watch, mut told) = (FolderWatch::of(listener.path()), None);
+    // What has happened since it was opened.
+    listener.look_after(&mut watch, &mut told);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -372,3 +369,6 @@ async fn turn_away(peer: &AsyncControlPeer, reply: &Reply) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
