@@ -40,6 +40,12 @@ impl Descriptors {
         usize::try_from(accepted.as_fd().as_raw_fd()).is_ok_and(|number| number >= self.pressure)
     }
 
+    /// So few that every one is the last.
+    #[cfg(test)]
+    pub(crate) fn scarce() -> Self {
+        Self { pressure: 0, ..Self::within(0) }
+    }
+
     pub(crate) fn within(limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(64);
         Self {

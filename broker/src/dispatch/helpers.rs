@@ -197,8 +197,12 @@ impl Helping {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
     use crate::config::Config;
+    use crate::limits::Descriptors;
+    use crate::relay::bridge::Expected;
     use crate::routes::queue::Queue;
 
     /// The end of this test is half of it.
@@ -222,24 +226,45 @@ mod tests {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 
+    /// A broker that expects a bridge for this queue at this socket, to which it has come.
+    fn expected() -> (Shared, Arc<Queue>, Listening, (TcpStream, Expected)) {
+        let (jobs, _) = tokio::sync::mpsc::unbounded_channel();
+        let shared = Shared::new(&Config::default(), jobs).unwrap();
+        let (sender, worker) = handoff::accept_pair().unwrap();
+        let queue = Arc::new(Queue::new(1, String::new(), sender, worker, 1));
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let listening = Listening::new(socket.local_addr().unwrap(), socket.into());
+        let bridge = TcpStream::connect(listening.address).unwrap();
+        let expected = shared.bridges.expect(bridge.local_addr().unwrap(), Arc::clone(&queue));
+        (shared, queue, listening, (bridge, expected))
+    }
+
     /// Nobody else can say whose it is: its Via may lead to another, and where the broker makes it from was asked once.
     #[test]
     fn a_bridge_that_a_helper_cannot_pass_on_keeps_its_queue() {
-        let (jobs, _) = tokio::sync::mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(&Config::default(), jobs).unwrap());
-        let (sender, worker) = handoff::accept_pair().unwrap();
-        let queue = Arc::new(Queue::new(1, String::new(), sender, worker, 1));
+        let (shared, queue, listening, _bridge) = expected();
         assert!(queue.hold(&shared.bounds), "somebody waits for it");
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let listening = Listening::new(socket.local_addr().unwrap(), socket.into());
-        let bridge = std::net::TcpStream::connect(listening.address).unwrap();
-        let _expected = shared.bridges.expect(bridge.local_addr().unwrap(), Arc::clone(&queue));
-
+        let shared = Arc::new(shared);
         let mut helping = Helping::new(Arc::clone(&shared), Arc::default());
         helping.accept(&listening, 1);
         let left = mem::take(&mut helping.left);
         assert!(matches!(&left[..], [Left::For(_, kept)] if Arc::ptr_eq(kept, &queue)), "{left:?}");
+        too_late(&shared, Command::Again(left));
+    }
+
+    /// Nor is that asked before there is room for it: the accept loop makes some.
+    #[test]
+    fn a_bridge_that_comes_when_descriptors_are_scarce_is_known_to_the_accept_loop() {
+        let (mut shared, queue, listening, _bridge) = expected();
+        shared.descriptors = Descriptors::scarce();
+        let shared = Arc::new(shared);
+        let mut helping = Helping::new(Arc::clone(&shared), Arc::default());
+        assert!(!helping.accept(&listening, 1));
+        let left = mem::take(&mut helping.left);
+        let [Left::Accepted(connection, at)] = &left[..] else { panic!("{left:?}") };
+        let step = preamble::arrived(&shared, connection, *at);
+        assert!(matches!(&step, Step::HandOver(its) if Arc::ptr_eq(its, &queue)), "{step:?}");
         too_late(&shared, Command::Again(left));
     }
 }
