@@ -13,9 +13,7 @@ use tokio::time::timeout;
 
 /// Room for one read, in octets: WCF's connection buffer.
 const READ: usize = 8192;
-/// A peer that was refused may still send this many octets …
-const DRAIN: usize = 65_536;
-/// … for this long before it is cut off.
+/// For so long a peer that was refused may go on sending before it is cut off, however much.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -103,14 +101,8 @@ impl Connection {
         let finished = async {
             self.stream.write_all(octets).await?;
             self.stream.shutdown().await?;
-            let mut sink = [0; 1024];
-            let mut drained = 0;
-            while drained <= DRAIN {
-                match self.stream.read(&mut sink).await? {
-                    0 => break,
-                    octets => drained += octets,
-                }
-            }
+            let mut sink = [0; 4096];
+            while self.stream.read(&mut sink).await? > 0 {}
             io::Result::Ok(())
         };
         drop(timeout(DRAIN_TIMEOUT, finished).await);

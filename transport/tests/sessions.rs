@@ -250,6 +250,16 @@ async fn limits_are_the_listeners() {
     assert!(matches!(client.receive().await, Err(TransportError::Closed)));
 }
 
+/// However long it goes on sending: a reset would take the answer away.
+#[tokio::test]
+async fn who_sends_far_too_much_is_told_so() {
+    let echo = echo(|options| options).await;
+    let mut client = connect(&via(echo.address), ConnectOptions::new(TEXT)).await.unwrap();
+    client.send(&vec![1; 16 << 20]).await.unwrap();
+    let error = client.receive().await.unwrap_err();
+    assert_eq!(error.fault(), Some(Fault::MAX_MESSAGE_SIZE_EXCEEDED), "{error}");
+}
+
 /// A listener at `/echo`, and a session that it has accepted.
 async fn accepted(options: impl FnOnce(ListenOptions) -> ListenOptions) -> (Channel, Channel) {
     let mut listener =

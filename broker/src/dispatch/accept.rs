@@ -25,7 +25,7 @@ use super::listeners::Listeners;
 use super::parked::{Parked, Stage, Waits};
 use super::pending::{Next, Pending};
 use super::preamble::{self, Origin, Step};
-use super::refuse::{self, DRAIN_TIME, too_late};
+use super::refuse::{self, DRAIN_TIME, Drained, too_late};
 use crate::command::{Command, Left};
 use crate::connection::{Connection, Destination};
 use crate::failure::Part;
@@ -313,11 +313,11 @@ impl Loop {
     fn advance(&mut self, place: Place, flags: epoll::EventFlags) {
         let connection = match self.parked.at(place) {
             None => return,
-            Some(Waits::Drain { socket, left }) => {
-                return match refuse::drain(socket, *left) {
-                    Some(less) => *left = less,
-                    None => drop(self.parked.leave(place)),
-                };
+            Some(Waits::Drain(socket)) => {
+                if refuse::drain(socket) == Drained::Whole {
+                    drop(self.parked.leave(place));
+                }
+                return;
             }
             Some(Waits::Preamble(connection)) => connection,
         };
@@ -438,9 +438,9 @@ impl Loop {
         destination: Destination<'_>,
         detail: Option<String>,
     ) {
-        if let Some((socket, left)) = refuse::refuse(&self.shared, connection, outcome, destination, detail) {
+        if let Some(socket) = refuse::refuse(&self.shared, connection, outcome, destination, detail) {
             // If it cannot be waited for, it is closed now.
-            let _ = self.parked.park(Waits::Drain { socket, left }, self.now + DRAIN_TIME);
+            let _ = self.parked.park(Waits::Drain(socket), self.now + DRAIN_TIME);
         }
     }
 }

@@ -23,12 +23,7 @@ pub(crate) enum Waits {
     /// For the rest of the preamble.
     Preamble(Connection),
     /// For the end of the stream, after a refusal: the connection has ended, its socket not yet.
-    Drain {
-        /// The socket.
-        socket: OwnedFd,
-        /// Octets that may still come.
-        left: u32,
-    },
+    Drain(OwnedFd),
 }
 
 /// One of the two kinds of [`Waits`].
@@ -44,7 +39,7 @@ impl Waits {
     fn stage(&self) -> Stage {
         match self {
             Self::Preamble(_) => Stage::Preamble,
-            Self::Drain { .. } => Stage::Drain,
+            Self::Drain(_) => Stage::Drain,
         }
     }
 }
@@ -53,7 +48,7 @@ impl AsFd for Waits {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Preamble(connection) => connection.as_fd(),
-            Self::Drain { socket, .. } => socket.as_fd(),
+            Self::Drain(socket) => socket.as_fd(),
         }
     }
 }
@@ -101,7 +96,8 @@ impl Parked {
         self.places.len() > self.free.len()
     }
 
-    /// Parks a connection behind all others of its stage. Events come edge-triggered; what is there already is told at once.
+    /// Parks a connection behind all others of its stage. What is there already is told at once. Events come edge-triggered, for
+    /// nothing of a preamble is read; of what is drained they come until all of it is.
     ///
     /// # Errors
     /// It comes back if the kernel cannot watch it.
@@ -114,7 +110,8 @@ impl Parked {
         });
         let parked = &mut self.places[slot as usize];
         let place = Place { slot, generation: parked.generation };
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
+        let flags = if stage == Stage::Preamble { flags | epoll::EventFlags::ET } else { flags };
         if let Err(error) = epoll::add(&self.epoll, &waits, EventKey::Parked(place).into(), flags) {
             self.free.push(slot);
             return Err((waits, error));
@@ -199,11 +196,7 @@ mod tests {
 
     fn waits(drain: bool, counters: &Counters) -> Waits {
         let socket = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
-        if drain {
-            Waits::Drain { socket, left: 9 }
-        } else {
-            Waits::Preamble(Connection::accepted(socket, counters))
-        }
+        if drain { Waits::Drain(socket) } else { Waits::Preamble(Connection::accepted(socket, counters)) }
     }
 
     /// Ends what has left; returns its kind.

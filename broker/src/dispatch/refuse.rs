@@ -1,7 +1,7 @@
 //! A connection that ends in the broker: answered so that the initiator really receives the answer.
 //!
 //! Octets that were never read turn a close into a reset, and a reset destroys a fault that is still under way. So the
-//! fault is followed by a FIN, what the initiator sends is read, up to a bound, and the close comes after its FIN.
+//! fault is followed by a FIN, what the initiator sends is read for a while, and the close comes after its FIN.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use crate::connection::{Connection, Destination};
 use crate::outcome::{Answer, Outcome};
 use crate::shared::Shared;
 
-/// The most octets that are read after a refusal, as in the original.
-const DRAIN_OCTETS: u32 = 65_536;
+/// The most octets of one connection that are forgotten before others get their turn.
+const TURN_OCTETS: usize = 65_536;
 
-/// How long a refused initiator may take to close.
+/// How long a refused initiator may take to close, however much it sends until then.
 pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// Ends a connection that is in no epoll, in the one way its outcome says. Some have to be drained further, by so many octets.
+/// Ends a connection that is in no epoll, in the one way its outcome says. Some have to be drained further.
 pub(crate) fn refuse(
     shared: &Shared,
     connection: Connection,
     outcome: Outcome,
     destination: Destination<'_>,
     detail: Option<String>,
-) -> Option<(OwnedFd, u32)> {
+) -> Option<OwnedFd> {
     let socket = connection.end(&shared.counters, outcome, destination, detail);
     let fault = match outcome.answer(shared.compatibility) {
         Some(Answer::Fault(fault)) => Some(fault),
@@ -39,7 +39,7 @@ pub(crate) fn refuse(
         }
         // Closed: with a FIN, which needs an empty receive buffer.
         Some(Answer::Reset) | None => {
-            drain(&socket, DRAIN_OCTETS);
+            let _ = drain(&socket);
             return None;
         }
     };
@@ -48,7 +48,7 @@ pub(crate) fn refuse(
         return None;
     }
     let _ = shutdown(&socket, Shutdown::Write);
-    drain(&socket, DRAIN_OCTETS).map(|left| (socket, left))
+    (drain(&socket) == Drained::NotYet).then_some(socket)
 }
 
 /// The broker ends, and the accept loop before this connection.
@@ -89,18 +89,27 @@ fn nothing_there(connection: &OwnedFd) -> bool {
     matches!(recv(connection, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((_, 0)))
 }
 
-/// Reads what is there and forgets it. Returns how many octets more may come, until the end of the stream or of the bound.
-pub(crate) fn drain(connection: &OwnedFd, mut left: u32) -> Option<u32> {
+/// Whether a refused initiator has said all that it has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Its end was read, or it is gone.
+    Whole,
+    /// More may come, or is there.
+    NotYet,
+}
+
+/// Forgets what is there, at most so much that others do not wait for it.
+pub(crate) fn drain(connection: &OwnedFd) -> Drained {
     let mut scrap = [0_u8; 4096];
+    let mut left = TURN_OCTETS;
     while left > 0 {
-        let most = scrap.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        match recv(connection, &mut scrap[..most], RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => return None,
-            Ok((_, octets)) => left = left.saturating_sub(u32::try_from(octets).unwrap_or(u32::MAX)),
-            Err(Errno::AGAIN) => return Some(left),
+        match recv(connection, &mut scrap, RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => return Drained::Whole,
+            Ok((_, octets)) => left = left.saturating_sub(octets),
+            Err(Errno::AGAIN) => return Drained::NotYet,
             Err(Errno::INTR) => {}
-            Err(_) => return None,
+            Err(_) => return Drained::Whole,
         }
     }
-    None
+    Drained::NotYet
 }
