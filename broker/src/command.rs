@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, Weak, mpsc};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::connection::Connection;
+use crate::here::Asked;
 use crate::listening::Listening;
 use crate::lock::lock;
 use crate::routes::holder::{Holder, StaticRoute};
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Ended(Arc<Queue>),
     /// Descriptors ran out elsewhere: close some connections that have waited longest for their preamble.
     MakeRoom,
+    /// Tell which connections are in the loop.
+    ListConnections(Asked),
     /// End the loop.
     Stop,
     /// Have a bug.

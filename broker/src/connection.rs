@@ -9,6 +9,7 @@ use framing_core::{DecodeError, Field, Limits};
 use rustix::net::{RecvFlags, recv};
 
 use crate::outcome::{Counters, Outcome};
+use crate::routes::figures::Figures;
 use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::queue::Queue;
 use crate::socket_options::{local_address, peer_address};
@@ -73,6 +74,12 @@ impl Connection {
         let Self { socket, unended } = self;
         std::mem::forget(unended);
         counters.note(outcome);
+        // What was handed over is known to its queue.
+        if outcome != Outcome::HandedOver
+            && let Some(figures) = destination.figures()
+        {
+            figures.ended(outcome);
+        }
         if let Some(kind) = outcome.warning() {
             counters.tally().count(kind, destination.number(), || destination.with(detail.as_deref()));
         }
@@ -114,6 +121,14 @@ impl Destination<'_> {
             Self::Nobody => 0,
             Self::Registration(queue) => queue.id(),
             Self::Route(route) => route.id,
+        }
+    }
+
+    fn figures(&self) -> Option<&Figures> {
+        match self {
+            Self::Nobody => None,
+            Self::Registration(queue) => Some(queue.figures()),
+            Self::Route(route) => Some(&route.figures),
         }
     }
 

@@ -16,6 +16,7 @@ mod dial;
 mod dispatch;
 mod error;
 mod failure;
+mod here;
 mod limits;
 mod listening;
 mod lock;

@@ -40,6 +40,8 @@ pub enum Outcome {
     ServerTooBusy,
     /// The worker of the address does not take connections.
     EndpointUnavailable,
+    /// An administrator lets whoever has the address drain.
+    Draining,
     /// The hand-over, or the connection to the back-end, failed.
     DispatchFailed,
     /// The broker ended while it still held the connection.
@@ -86,6 +88,7 @@ names! {
     EndpointNotFound: "endpoint_not_found",
     ServerTooBusy: "server_too_busy",
     EndpointUnavailable: "endpoint_unavailable",
+    Draining: "draining",
     DispatchFailed: "dispatch_failed",
     ShutDown: "shut_down",
 }
@@ -120,6 +123,7 @@ impl Outcome {
             | Self::Malformed(_)
             | Self::InvalidVia
             | Self::EndpointNotFound
+            | Self::Draining
             | Self::ShutDown => return None,
         };
         Some(Kind { level: Level::WARN, what })
@@ -131,7 +135,9 @@ impl Outcome {
             Self::HandedOver | Self::Relayed | Self::RelayBroken | Self::RelayIdle => return None,
             // The original's three faults, the same in both modes.
             Self::EndpointNotFound => return Some(Answer::Fault(Fault::ENDPOINT_NOT_FOUND)),
-            Self::EndpointUnavailable => return Some(Answer::Fault(Fault::ENDPOINT_UNAVAILABLE)),
+            Self::EndpointUnavailable | Self::Draining => {
+                return Some(Answer::Fault(Fault::ENDPOINT_UNAVAILABLE));
+            }
             Self::DispatchFailed => return Some(Answer::Fault(Fault::CONNECTION_DISPATCH_FAILED)),
             Self::ClosedEarly | Self::DeadlinePassed | Self::CrowdedOut | Self::ShutDown => None,
             Self::NotFraming => return Some(reset_or(Answer::Fin, compatibility)),

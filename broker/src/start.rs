@@ -84,8 +84,8 @@ impl Broker {
             was_ready: false,
         };
         let told = Arc::clone(&broker.shared);
-        let ended = move |initiator, holder: &Holder, end, fields| {
-            back_end::relay_ended(&told, initiator, holder, end, fields);
+        let ended = move |initiator, holder: &Holder, end, copied, fields| {
+            back_end::relay_ended(&told, initiator, holder, end, copied, fields);
         };
         let part = Part::new(&broker.shared.failures, "the relay thread");
         broker.threads.push(broker.shared.relays.start(part, Box::new(ended))?);

@@ -9,11 +9,12 @@
 //! | a worker | [`ControlConnection`], [`Register`], [`AcceptReceiver`]; under tokio those of `handoff::tokio` (feature `tokio`) |
 //! | a broker | [`ControlListener`], [`ControlPeer`], [`Request`] and [`Reply`], [`accept_pair`] |
 //! | either in another language | the [`protocol`] |
-//! | a tool that asks a broker | [`ControlConnection::route`] |
+//! | a tool that asks a broker | [`ControlConnection::route`], [`administration`] |
 //!
 //! # Modules
 //!
 //! - [`request`], [`reply`]: the JSON objects of the control socket; [`message`]: what all of them have in common.
+//! - [`administration`]: what an administrator asks, and is answered.
 //! - [`path`], [`control`]: where the control socket is, and both of its ends.
 //! - [`accept_socket`]: the pair whose messages carry TCP sockets (`SCM_RIGHTS`) from the broker to a worker.
 //! - `tokio` (feature `tokio`): the same two sockets for asynchronous programs.
@@ -21,6 +22,7 @@
 
 pub mod accept_error;
 pub mod accept_socket;
+pub mod administration;
 mod alone;
 pub mod control;
 #[doc(hidden)]

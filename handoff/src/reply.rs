@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::administration::{Drained, HeldConnection, Holder, Page};
 use crate::message::{Malformed, only_known, parse_id, parse_object};
 
 /// The most addresses that go into [`Registered::listening`]: so many fit into a message, however they are written.
@@ -99,7 +100,7 @@ impl Routed {
     }
 }
 
-/// What the broker answers. Every request gets exactly one reply, in order.
+/// What the broker answers. Every request gets one reply, in order; a long answer comes in several, one behind the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
@@ -114,6 +115,12 @@ pub enum Reply {
     },
     /// Where the connection would go.
     Routed(Routed),
+    /// Who has which address, in the order of their numbers.
+    Listed(Page<Holder>),
+    /// Connections that the broker still has.
+    Connections(Page<HeldConnection>),
+    /// What became of the holders that a `drain` or `undrain` was about.
+    Drained(Vec<Drained>),
 }
 
 /// The body of a `refused` reply.
@@ -179,6 +186,10 @@ impl fmt::Display for RefusedReason {
     }
 }
 
+/// The replies that this version knows.
+const NAMES: &[&str] =
+    &["registered", "refused", "unregistered", "routed", "listed", "connections", "drained"];
+
 impl Reply {
     /// Reads one message.
     ///
@@ -186,12 +197,14 @@ impl Reply {
     /// [`Malformed`], as [`Request::parse`](crate::Request::parse); also for a reply this version does not know.
     pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
         let mut object = parse_object(message)?;
-        let name = only_known(&object, &["registered", "refused", "unregistered", "routed"])?
-            .ok_or_else(|| Malformed::new("no known reply"))?;
+        let name = only_known(&object, NAMES)?.ok_or_else(|| Malformed::new("no known reply"))?;
         let body = object.remove(name).unwrap_or_default();
         match name {
             "registered" => serde_json::from_value(body).map(Self::Registered).map_err(Malformed::new),
             "routed" => serde_json::from_value(body).map(Self::Routed).map_err(Malformed::new),
+            "listed" => serde_json::from_value(body).map(Self::Listed).map_err(Malformed::new),
+            "connections" => serde_json::from_value(body).map(Self::Connections).map_err(Malformed::new),
+            "drained" => serde_json::from_value(body).map(Self::Drained).map_err(Malformed::new),
             "refused" => serde_json::from_value(body).map(Self::Refused).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregistered { id }),
         }
@@ -204,6 +217,9 @@ impl Reply {
             Self::Refused(refused) => serde_json::json!({ "refused": refused }),
             Self::Unregistered { id } => serde_json::json!({ "unregistered": { "id": id } }),
             Self::Routed(routed) => serde_json::json!({ "routed": routed }),
+            Self::Listed(page) => serde_json::json!({ "listed": page }),
+            Self::Connections(page) => serde_json::json!({ "connections": page }),
+            Self::Drained(drained) => serde_json::json!({ "drained": drained }),
         }
         .to_string()
     }
@@ -319,6 +335,9 @@ mod tests {
             Reply::Routed(reset),
             Reply::Routed(who),
             Reply::Routed(fault),
+            Reply::Listed(Page::new(vec![Holder { id: 3, pid: Some(1), ..Holder::default() }], true)),
+            Reply::Connections(Page::new(vec![HeldConnection::default()], false)),
+            Reply::Drained(vec![Drained::new(7, "net.tcp://h/a", true)]),
         ] {
             assert_eq!(Reply::parse(reply.to_json().as_bytes()), Ok(reply));
         }

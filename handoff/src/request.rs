@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::administration::Which;
 use crate::message::{Malformed, PROTOCOL_VERSION, only_known, parse_id, parse_object};
 
 /// What a worker asks of the broker.
@@ -22,6 +23,16 @@ pub enum Request {
     /// Ask where a connection would go; answered by [`Reply::Routed`](crate::Reply::Routed), to root and the broker's own user
     /// only.
     Route(Route),
+    /// Who has which address; answered by [`Reply::Listed`](crate::Reply::Listed), in parts, to an administrator.
+    List,
+    /// Which connections the broker still has; answered by [`Reply::Connections`](crate::Reply::Connections), in parts, to an
+    /// administrator.
+    Connections,
+    /// Give a holder no new connections; answered by [`Reply::Drained`](crate::Reply::Drained), to an administrator. To ask again
+    /// is to ask what still waits.
+    Drain(Which),
+    /// Give it new ones again; answered likewise.
+    Undrain(Which),
     /// A request this version does not know; answered by `not_supported`, the connection stays.
     NotSupported {
         /// The request's name, as the peer wrote it.
@@ -91,6 +102,9 @@ impl Route {
     }
 }
 
+/// The requests that this version knows.
+const NAMES: &[&str] = &["register", "unregister", "route", "list", "connections", "drain", "undrain"];
+
 impl Request {
     /// Reads one message.
     ///
@@ -107,7 +121,7 @@ impl Request {
     /// a required member missing or of the wrong type.
     pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
         let mut object = parse_object(message)?;
-        let Some(name) = only_known(&object, &["register", "unregister", "route"])? else {
+        let Some(name) = only_known(&object, NAMES)? else {
             let name = object.keys().next().cloned();
             return name
                 .map(|name| Self::NotSupported { name })
@@ -117,6 +131,10 @@ impl Request {
         match name {
             "register" => parse_register(body).map(Self::Register),
             "route" => serde_json::from_value(body).map(Self::Route).map_err(Malformed::new),
+            "list" => Ok(Self::List),
+            "connections" => Ok(Self::Connections),
+            "drain" => serde_json::from_value(body).map(Self::Drain).map_err(Malformed::new),
+            "undrain" => serde_json::from_value(body).map(Self::Undrain).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregister { id }),
         }
     }
@@ -127,6 +145,10 @@ impl Request {
             Self::Register(register) => serde_json::json!({ "register": register }),
             Self::Unregister { id } => serde_json::json!({ "unregister": { "id": id } }),
             Self::Route(route) => serde_json::json!({ "route": route }),
+            Self::List => serde_json::json!({ "list": {} }),
+            Self::Connections => serde_json::json!({ "connections": {} }),
+            Self::Drain(which) => serde_json::json!({ "drain": which }),
+            Self::Undrain(which) => serde_json::json!({ "undrain": which }),
             Self::NotSupported { name } => Value::Object(Map::from_iter([(name.clone(), Value::Null)])),
         }
         .to_string()
@@ -181,6 +203,9 @@ mod tests {
             r#"{"route": {"via": "net.tcp://h/a"}}"#,
             r#"{"route": {"via": "net.tcp://h/a", "local": "h:808"}}"#,
             "{\"unregister\": {\"id\": 1}} {}",
+            r#"{"drain": {}}"#,
+            r#"{"drain": {"id": 1, "address": "net.tcp://h/a"}}"#,
+            r#"{"undrain": {"id": "1"}}"#,
         ] {
             assert!(Request::parse(malformed.as_bytes()).is_err(), "{malformed}");
         }
@@ -243,6 +268,10 @@ mod tests {
             Request::Unregister { id: u64::MAX },
             Request::Route(route),
             not_utf8,
+            Request::List,
+            Request::Connections,
+            Request::Drain(Which::Id(7)),
+            Request::Undrain(Which::Address("net.tcp://h/a".into())),
         ] {
             assert_eq!(Request::parse(request.to_json().as_bytes()), Ok(request));
         }

@@ -11,6 +11,7 @@ use rustix::net::{
 };
 
 use crate::accept_socket::AcceptSocket;
+use crate::administration::Drained;
 use crate::error::HandoffError;
 use crate::message::{MAX_MESSAGE, Malformed};
 use crate::reply::{Registered, Reply, Routed};
@@ -35,8 +36,7 @@ pub(crate) fn accept_socket_of(
 pub(crate) fn unregistered_of((reply, _): ReplyWithDescriptor, id: u64) -> Result<(), HandoffError> {
     match reply {
         Reply::Unregistered { id: answered } if answered == id => Ok(()),
-        Reply::Refused(refused) => Err(refused.into()),
-        _ => Err(Malformed::new("the reply answers another request").into()),
+        other => Err(not_the_answer(other)),
     }
 }
 
@@ -44,8 +44,23 @@ pub(crate) fn unregistered_of((reply, _): ReplyWithDescriptor, id: u64) -> Resul
 pub(crate) fn routed_of((reply, _): ReplyWithDescriptor) -> Result<Routed, HandoffError> {
     match reply {
         Reply::Routed(routed) => Ok(routed),
-        Reply::Refused(refused) => Err(refused.into()),
-        _ => Err(Malformed::new("the reply answers another request").into()),
+        other => Err(not_the_answer(other)),
+    }
+}
+
+/// What a reply to `drain` or `undrain` means.
+pub(crate) fn drained_of((reply, _): ReplyWithDescriptor) -> Result<Vec<Drained>, HandoffError> {
+    match reply {
+        Reply::Drained(drained) => Ok(drained),
+        other => Err(not_the_answer(other)),
+    }
+}
+
+/// Refused, or about something else.
+pub(crate) fn not_the_answer(reply: Reply) -> HandoffError {
+    match reply {
+        Reply::Refused(refused) => refused.into(),
+        _ => Malformed::new("the reply answers another request").into(),
     }
 }
 

@@ -123,7 +123,7 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 /// <https://no-color.org>: set, and not to nothing.
-fn colours_are_wanted() -> bool {
+pub(super) fn colours_are_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 

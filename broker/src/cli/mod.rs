@@ -4,19 +4,25 @@
 //! - [`exec`]: `broker exec`, an unmodified program under the preload library; [`program`]: which programs that cannot be
 //! - [`options`]: one for each key of the configuration; [`check`]: `broker check`, what they and the file come to;
 //!   [`on_this_machine`]: what of that is not here
+//! - [`list`], [`connections`], [`drain`]: what an administrator asks a running broker; [`ask`], [`table`]: what these share
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
 //! What this folder may use: `control` (what `broker route` answers), `routes`, `config`, for `check` `listening` and `relay`, and
 //! `start`.
 
+mod ask;
 mod check;
+mod connections;
+mod drain;
 mod exec;
+mod list;
 mod log;
 mod on_this_machine;
 mod options;
 mod program;
 mod route;
 mod signals;
+mod table;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -53,6 +59,14 @@ enum Command {
     Exec(Exec),
     /// Say which registration a Via belongs to, and why.
     Route(route::RouteArguments),
+    /// List who has which address, and how that goes.
+    Ls(list::ListArguments),
+    /// List the connections that the broker still has.
+    Connections(connections::ConnectionsArguments),
+    /// Give whoever has an address no new connections.
+    Drain(drain::DrainArguments),
+    /// Give it new connections again.
+    Undrain(drain::UndrainArguments),
 }
 
 /// The whole command line, the name of the program first; returns what the process shall exit with.
@@ -71,6 +85,10 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Some(Command::Check(arguments)) => return check::run(&arguments),
         Some(Command::Exec(arguments)) => arguments.run(),
         Some(Command::Route(arguments)) => return route::run(arguments),
+        Some(Command::Ls(arguments)) => return list::run(&arguments),
+        Some(Command::Connections(arguments)) => return connections::run(&arguments),
+        Some(Command::Drain(arguments)) => return drain::drain(&arguments),
+        Some(Command::Undrain(arguments)) => return drain::undrain(&arguments),
     };
     result.unwrap_or_else(|error| complain(&error))
 }

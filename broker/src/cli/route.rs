@@ -105,7 +105,7 @@ impl Configured {
         let mut table = Table::default();
         let mut open = Vec::new();
         for (id, route) in (1..).zip(&config.routes) {
-            let holder = Holder::Route(Arc::new(StaticRoute { id, to: route.relay.clone() }));
+            let holder = Holder::Route(Arc::new(StaticRoute::new(id, route.relay.clone())));
             table.insert(Target::new(route.prefix.clone(), holder, &Bound::default()));
             let wanted = wanted(&config.listen, &route.prefix, &Bound::default());
             open.extend(wanted.iter().map(|wanted| wanted.address));

@@ -48,6 +48,15 @@ fn lookup_via(
         return Routed::not_listening(message);
     }
     match table.choose(via, local) {
+        Choice::Direct(target, _) | Choice::Bridge(target, ..) if target.draining => {
+            let fault = Outcome::Draining.answer(Compatibility::Default);
+            let message =
+                format!("{} drains, by an administrator: `broker undrain`", target.prefix.address());
+            match fault {
+                Some(Answer::Fault(fault)) => Routed::fault(fault.to_string(), message),
+                _ => Routed::nowhere(message),
+            }
+        }
         Choice::Direct(target, found) => to(target, because(found)),
         Choice::Bridge(target, at, found) => {
             let at = SocketAddr::new(at, local.port());

@@ -3,14 +3,17 @@
 //! - [`socket`]: who may speak; a task for each worker, one answer for each request. [`folder_watch`]: whether workers find it
 //! - [`registrar`]: the thread to which the registry belongs; [`registry`]: registrations, their checks and conflicts, and the
 //!   order in which things begin and end; [`denied`]: why not
+//! - [`administration`]: what an administrator asks
 //! - [`ports`]: which ports are open, for how many; [`quota`]: what the workers of one user may hold
-//! - [`lookup`]: where a connection would go
+//! - [`lookup`]: where a connection would go; [`listing`]: who has which address, and drains
 //!
 //! What this folder may use: `routes` (it alone writes the table), `listening`, `config`, and the files in no folder. It tells the
 //! accept loop by [`Command`](crate::command::Command).
 
+mod administration;
 mod denied;
 mod folder_watch;
+pub(crate) mod listing;
 pub(crate) mod lookup;
 pub(crate) mod ports;
 pub(crate) mod quota;

@@ -1,6 +1,6 @@
 //! Who has registered what: the only writer of the route table. It belongs to one thread, and nobody waits for a lock of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -12,6 +12,7 @@ use handoff::{
     Registered, accept_pair,
 };
 use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
+use rustix::process::getuid;
 
 use super::denied::{Denied, already_registered, refused};
 use super::lookup::lookup;
@@ -30,22 +31,27 @@ const LONGEST_ADDRESS: usize = 2048;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     quotas: Arc<Quotas>,
     ports: Ports,
-    registrations: HashMap<u64, Registration>,
+    /// By their numbers.
+    pub(super) registrations: BTreeMap<u64, Registration>,
     last_id: u64,
 }
 
 /// What one holder has.
 #[derive(Debug)]
-struct Registration {
-    holder: Holder,
-    prefixes: Vec<Prefix>,
+pub(super) struct Registration {
+    pub(super) holder: Holder,
+    pub(super) prefixes: Vec<Prefix>,
     /// What it keeps open.
     open: Vec<SocketAddr>,
+    /// The local addresses that the worker's own listener would have had.
+    pub(super) bound: Bound,
     /// Who has asked for it; `None`: the configuration.
-    peer: Option<Arc<AsyncControlPeer>>,
+    pub(super) peer: Option<Arc<AsyncControlPeer>>,
+    /// It gets no new connections.
+    pub(super) draining: bool,
 }
 
 /// A request whose members make sense.
@@ -58,7 +64,7 @@ struct Checked {
 
 impl Registry {
     pub(crate) fn new(shared: Arc<Shared>, quotas: Arc<Quotas>, ports: Ports) -> Self {
-        Self { shared, quotas, ports, registrations: HashMap::new(), last_id: 0 }
+        Self { shared, quotas, ports, registrations: BTreeMap::new(), last_id: 0 }
     }
 
     /// Registers all addresses of a request or none; the socket is the worker's end.
@@ -72,7 +78,7 @@ impl Registry {
         let PeerCredentials { uid, pid, .. } = peer.credentials();
 
         let table = self.shared.table.load_full();
-        let past = self.conflicts(&table, &prefixes, &bound)?;
+        let past = self.conflicts(&table, &prefixes, &bound, uid)?;
         let wanted = prefixes.iter().flat_map(|prefix| self.ports.wanted(prefix, &bound));
         let wanted: HashSet<SocketAddr> = wanted.map(|wanted| wanted.address).collect();
         quotas
@@ -93,7 +99,8 @@ impl Registry {
         let mut listening = open.clone();
         listening.sort_unstable();
         listening.dedup();
-        let registration = Registration { holder, prefixes, open, peer: Some(Arc::clone(peer)) };
+        let peer = Some(Arc::clone(peer));
+        let registration = Registration { holder, prefixes, open, bound, peer, draining: false };
         self.registrations.insert(id, registration);
         self.publish(table);
         // Only now: what these left behind finds the new registration.
@@ -127,13 +134,16 @@ impl Registry {
     /// half a configuration.
     pub(crate) fn add_route(&mut self, route: &Route) -> Result<(), Denied> {
         let table = self.shared.table.load_full();
-        self.conflicts(&table, std::slice::from_ref(&route.prefix), &Bound::default())?;
+        let user = getuid().as_raw();
+        self.conflicts(&table, std::slice::from_ref(&route.prefix), &Bound::default(), user)?;
         let mut table = Table::clone(&table);
         let id = self.next_id();
-        let holder = Holder::Route(Arc::new(StaticRoute { id, to: route.relay.clone() }));
+        let holder = Holder::Route(Arc::new(StaticRoute::new(id, route.relay.clone())));
         table.insert(Target::new(route.prefix.clone(), holder.clone(), &Bound::default()));
         let prefixes = vec![route.prefix.clone()];
-        self.registrations.insert(id, Registration { holder, prefixes, open: Vec::new(), peer: None });
+        let (open, bound) = (Vec::new(), Bound::default());
+        let registration = Registration { holder, prefixes, open, bound, peer: None, draining: false };
+        self.registrations.insert(id, registration);
         self.publish(table);
         Ok(())
     }
@@ -164,14 +174,14 @@ impl Registry {
     }
 
     /// First the table, then the sockets: whoever comes through a new one finds what it was opened for.
-    fn publish(&mut self, table: Table) {
+    pub(super) fn publish(&mut self, table: Table) {
         self.shared.table.store(Arc::new(table));
         self.ports.accept();
     }
 
     /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back.
     fn end(&mut self, registration: Registration, reason: &'static str) {
-        let Registration { holder, prefixes, open, peer } = registration;
+        let Registration { holder, prefixes, open, peer, .. } = registration;
         if let Holder::Worker(queue) = &holder {
             queue.end();
         }
@@ -189,13 +199,24 @@ impl Registry {
         }
     }
 
-    /// Who has one of the addresses already. Those whose worker is gone are returned: they are about to end.
-    fn conflicts(&self, table: &Table, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<u64>, Denied> {
+    /// Who has one of the addresses already. Those whose worker is gone are returned: they are about to end. One that drains makes
+    /// way for the same user's next.
+    pub(super) fn conflicts(
+        &self,
+        table: &Table,
+        prefixes: &[Prefix],
+        bound: &Bound,
+        user: u32,
+    ) -> Result<Vec<u64>, Denied> {
         let mut past = Vec::new();
         for prefix in prefixes {
             for target in table.overlapping(prefix, bound) {
                 let id = target.holder.id();
-                match self.registrations.get(&id).and_then(|other| other.peer.as_ref()) {
+                let other = self.registrations.get(&id);
+                if target.draining && other.is_some_and(|other| other.user() == user) {
+                    continue;
+                }
+                match other.and_then(|other| other.peer.as_ref()) {
                     Some(peer) if peer.has_ended() => past.push(id),
                     peer => return Err(conflict(prefix, &target.prefix, peer)),
                 }
@@ -242,6 +263,13 @@ impl Registry {
 fn accept_socket() -> io::Result<(AcceptSender, AcceptSocket, AcceptSocket)> {
     let (sender, theirs) = accept_pair()?;
     Ok((sender, theirs.try_clone()?, theirs))
+}
+
+impl Registration {
+    /// Whose it is; a route of the configuration is the broker's own.
+    pub(super) fn user(&self) -> u32 {
+        self.peer.as_ref().map_or_else(|| getuid().as_raw(), |peer| peer.credentials().uid)
+    }
 }
 
 /// The checks of the original in its order (docs/original.md §4.3), as far as they need no table.
@@ -316,7 +344,7 @@ fn parse(address: &str, mode: HostNameComparison) -> Result<Prefix, Refused> {
 }
 
 /// The number of a process, if the kernel tells it.
-fn seen(pid: u32) -> Option<u32> {
+pub(super) fn seen(pid: u32) -> Option<u32> {
     (pid != 0).then_some(pid)
 }
 

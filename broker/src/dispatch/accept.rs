@@ -19,6 +19,7 @@ use tracing::Level;
 
 use super::back_end;
 use super::batch::{Batch, Batches};
+use super::connections;
 use super::event_key::{EventKey, Place};
 use super::helpers::Help;
 use super::listeners::Listeners;
@@ -184,6 +185,10 @@ impl Loop {
                     self.settle(leaving);
                 }
                 Command::MakeRoom => self.make_room(),
+                Command::ListConnections(asked) => {
+                    let receive_timeout = self.shared.receive_timeout;
+                    connections::tell(asked, &self.parked, &self.pending, self.now, receive_timeout);
+                }
                 Command::Stop => self.stopping = true,
                 #[cfg(test)]
                 Command::Panic => panic!("as asked"),
@@ -366,6 +371,7 @@ impl Loop {
                     self.refuse(connection, Outcome::ServerTooBusy, destination, detail);
                 }
             }
+            Step::Drains(holder) => self.refuse(connection, Outcome::Draining, (&holder).into(), None),
             Step::Wait => self.park(connection),
             Step::End(outcome, detail) => self.refuse(connection, outcome, Destination::Nobody, detail),
         }
@@ -501,7 +507,7 @@ mod tests {
             (0..4).map(|_| connection(&shared.counters)).unzip();
         let mut connections = connections.into_iter();
         let to = crate::config::RelayTo::Name("x:1".to_owned());
-        let holder = Holder::Route(Arc::new(StaticRoute { id: 1, to }));
+        let holder = Holder::Route(Arc::new(StaticRoute::new(1, to)));
         shared.commands.send(Command::NotRelayed(connections.next().unwrap(), holder, String::new()));
         let left = connections.map(|connection| Left::Accepted(connection, ([127, 0, 0, 1], 808).into()));
         shared.commands.send(Command::Again(left.collect()));

@@ -23,6 +23,8 @@ use crate::connection::{Connection, LogFields};
 use crate::outcome::Outcome;
 use crate::relay::bridge::Expected;
 use crate::relay::relay_loop::{Joined, Own, RelayEnd};
+use crate::relay::relaying::Relaying;
+use crate::routes::figures::Copied;
 use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::queue::Queue;
 use crate::shared::Shared;
@@ -69,6 +71,7 @@ pub(crate) fn bridge(
     match begin_bridge(shared, Arc::clone(queue), at) {
         Ok((back_end, expected)) => {
             let own = Some(Box::new(Own::Bridge(expected)));
+            let holder = Relaying::begin(holder);
             join_relays(shared, Joined { initiator: connection, back_end, holder, own }, true);
         }
         Err(error) => not_relayed(shared, connection, holder, error),
@@ -119,7 +122,7 @@ pub(crate) fn join(shared: &Shared, initiator: Connection, back_end: OwnedFd, ro
     if splices {
         keep_alive(&back_end);
     }
-    let holder = Holder::Route(route);
+    let holder = Relaying::begin(Holder::Route(route));
     join_relays(shared, Joined { initiator, back_end, holder, own }, splices);
 }
 
@@ -127,7 +130,7 @@ fn join_relays(shared: &Shared, joined: Joined, splices: bool) {
     let _ = sockopt::set_tcp_nodelay(&joined.initiator, true);
     keep_alive(&joined.initiator);
     if let Err((joined, error)) = shared.relays.join(joined, splices) {
-        not_relayed(shared, joined.initiator, joined.holder, error);
+        not_relayed(shared, joined.initiator, joined.holder.holder().clone(), error);
     }
 }
 
@@ -153,6 +156,7 @@ pub(crate) fn relay_ended(
     initiator: Connection,
     holder: &Holder,
     end: RelayEnd,
+    copied: Copied,
     fields: LogFields,
 ) {
     let outcome = match end {
@@ -163,6 +167,7 @@ pub(crate) fn relay_ended(
         RelayEnd::NotConnected(error) => return not_relayed(shared, initiator, holder.clone(), error),
     };
     shared.relayed.fetch_sub(1, Ordering::Relaxed);
+    holder.figures().copied(copied);
     drop(initiator.end_with(&shared.counters, outcome, holder.into(), None, fields));
 }
 

@@ -6,6 +6,7 @@
 //! - [`parked`]: connections that wait for their initiator, in the order of their deadlines
 //! - [`batch`]: hand-over, a message for each worker; [`pending`]: connections that wait for a worker
 //! - [`back_end`]: connections to back-ends, and to the broker itself; [`refuse`]: what is answered, and the end of it
+//! - [`connections`]: which the loop has, for an administrator
 //!
 //! [`helpers`] are further loops for when one cannot keep up; [`one_turn`] is the fast path for the benches.
 //! What this folder may use: `routes`, `relay`, `listening`, `config`, and the files in no folder.
@@ -13,6 +14,7 @@
 pub(crate) mod accept;
 pub(crate) mod back_end;
 mod batch;
+mod connections;
 mod event_key;
 pub(crate) mod helpers;
 mod listeners;

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::event_key::{EventKey, Place};
 use crate::connection::Connection;
+use crate::here::PLACES;
 
 const NONE: u32 = u32::MAX;
 
@@ -155,6 +156,14 @@ impl Parked {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let of = |stage| self.oldest(stage).map(|(_, deadline)| deadline);
         of(Stage::Preamble).into_iter().chain(of(Stage::Drain)).min()
+    }
+
+    /// What is in the places from this one on, as many as a page has, and where the next page begins.
+    pub(crate) fn page(&self, from: usize) -> (impl Iterator<Item = (&Waits, Instant)>, Option<usize>) {
+        let end = from.saturating_add(PLACES).min(self.places.len());
+        let places = self.places.get(from..end).unwrap_or_default();
+        let waiting = places.iter().filter_map(|slot| Some((slot.waits.as_ref()?, slot.deadline)));
+        (waiting, (end < self.places.len()).then_some(end))
     }
 
     fn link(&mut self, slot: u32) {

@@ -45,6 +45,8 @@ pub(crate) enum Step {
     Relay(Arc<StaticRoute>),
     /// It goes to the queue over a loopback connection to this address.
     Bridge(Arc<Queue>, SocketAddr),
+    /// Whoever has the address drains, and no other has it.
+    Drains(Holder),
     /// More octets are wanted.
     Wait,
     /// It ends here; with what an operator may want to know, if anybody listens.
@@ -129,6 +131,8 @@ fn route(connection: &Connection, origin: Origin, via: &Via<'_>, table: &Table) 
         choice = table.choose(via, local);
     }
     match choice {
+        Choice::Direct(Target { draining: true, holder, .. }, _)
+        | Choice::Bridge(Target { draining: true, holder, .. }, ..) => Step::Drains(holder.clone()),
         Choice::Direct(Target { holder: Holder::Worker(queue), .. }, _) => Step::HandOver(Arc::clone(queue)),
         Choice::Direct(Target { holder: Holder::Route(route), .. }, _) => Step::Relay(Arc::clone(route)),
         Choice::Bridge(Target { holder: Holder::Worker(queue), .. }, to, _) => {

@@ -51,6 +51,8 @@ pub(crate) struct Pump {
     many: bool,
     ending: bool,
     ended: bool,
+    /// Octets that were received.
+    copied: u64,
 }
 
 /// Both ends of a pipe: reading, writing.
@@ -125,6 +127,11 @@ impl Pump {
         !self.left.is_empty() || self.in_pipe > 0
     }
 
+    /// Octets that came so far.
+    pub(crate) fn copied(&self) -> u64 {
+        self.copied
+    }
+
     /// Whether this direction is over.
     pub(crate) fn ended(&self) -> bool {
         self.ended
@@ -197,6 +204,7 @@ impl Pump {
                 Err(Errno::AGAIN) => return Ok(Moved::All),
                 Err(_) => return Err(Moved::Broken),
             };
+            self.copied += octets as u64;
             bound = bound.saturating_sub(octets);
             self.many = octets >= PIECE;
             if self.pipe.is_some() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::figures::Figures;
 use super::queue::Queue;
 use crate::config::RelayTo;
 
@@ -20,6 +21,13 @@ pub(crate) struct StaticRoute {
     pub(crate) id: u64,
     /// Its back-end.
     pub(crate) to: RelayTo,
+    pub(crate) figures: Figures,
+}
+
+impl StaticRoute {
+    pub(crate) fn new(id: u64, to: RelayTo) -> Self {
+        Self { id, to, figures: Figures::default() }
+    }
 }
 
 impl Holder {
@@ -27,6 +35,13 @@ impl Holder {
         match self {
             Self::Worker(queue) => queue.id(),
             Self::Route(route) => route.id,
+        }
+    }
+
+    pub(crate) fn figures(&self) -> &Figures {
+        match self {
+            Self::Worker(queue) => queue.figures(),
+            Self::Route(route) => &route.figures,
         }
     }
 

@@ -47,6 +47,11 @@ impl InFlight {
         self.sent.fetch_add(count, Ordering::Release);
     }
 
+    /// How many were ever sent.
+    pub(crate) fn sent_in_all(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     /// So many of those that were begun are not, and will not be.
     pub(crate) fn not_sent(&self, count: usize) {
         self.begun.fetch_sub(count, Ordering::Relaxed);

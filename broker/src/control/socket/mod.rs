@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::Level;
 
+use super::administration;
 use super::denied::{Denied, refused};
 use super::folder_watch::FolderWatch;
 use super::quota::{Connected, Quotas};
@@ -240,6 +241,26 @@ async fn worker(
 ) {
     let mut holding = Holding { registrar, _connected: connected, ids: Vec::new() };
     while let Ok(Some(request)) = peer.receive().await {
+        if let Ok(request) = &request
+            && is_for_administrators(request)
+        {
+            let answered = match Access::admits_administrator(&peer) {
+                true => administration::answer(request, &peer, &holding.registrar, &shared).await,
+                false => Err(not_an_administrator().into()),
+            };
+            let sent = match answered {
+                Ok(sent) => sent,
+                Err(denied) => {
+                    let refused = told(denied).await;
+                    log_refusal(&shared.tally, &peer, &refused);
+                    peer.send(&Reply::Refused(refused), None).await
+                }
+            };
+            if sent.is_err() {
+                return;
+            }
+            continue;
+        }
         let (reply, accept_socket, last) = match request {
             Ok(request) => {
                 let mut answer = holding.answer(&request, &peer).await;
@@ -322,10 +343,7 @@ impl Holding {
                     routed.program = routed.pid.map(program_of);
                     Ok((Reply::Routed(routed), None))
                 }
-                false => {
-                    let message = "only root and the broker's own user may ask this".to_owned();
-                    Err(refused(RefusedReason::AccessDenied, None, message).into())
-                }
+                false => Err(not_an_administrator().into()),
             },
             Request::NotSupported { name } => Err(not_supported(name).into()),
             _ => Err(not_supported("this").into()),
@@ -353,6 +371,15 @@ async fn told(denied: Denied) -> Refused {
         // The broker ends.
         Err(_) => std::future::pending().await,
     }
+}
+
+fn is_for_administrators(request: &Request) -> bool {
+    matches!(request, Request::List | Request::Connections | Request::Drain(_) | Request::Undrain(_))
+}
+
+fn not_an_administrator() -> Refused {
+    let message = "only root and the broker's own user may ask this".to_owned();
+    refused(RefusedReason::AccessDenied, None, message)
 }
 
 fn not_supported(name: &str) -> Refused {

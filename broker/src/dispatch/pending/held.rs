@@ -1,6 +1,6 @@
 //! Connections whose worker has a full queue are held until it takes more.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use super::leaving::{Leaving, Next, all};
 use crate::command::Job;
 use crate::connection::{Connection, Destination, LogFields};
 use crate::dispatch::event_key::EventKey;
+use crate::here::{Here, PLACES};
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
 use crate::shared::Shared;
@@ -29,7 +30,8 @@ const UNWATCHED: Kind =
 pub(super) struct Held {
     shared: Arc<Shared>,
     epoll: Arc<OwnedFd>,
-    waiting: HashMap<u64, Waiting>,
+    /// By the numbers of their registrations.
+    waiting: BTreeMap<u64, Waiting>,
     retry_at: Option<Instant>,
 }
 
@@ -44,7 +46,7 @@ struct Waiting {
 
 impl Held {
     pub(super) fn new(shared: Arc<Shared>, epoll: Arc<OwnedFd>) -> Self {
-        Self { shared, epoll, waiting: HashMap::new(), retry_at: None }
+        Self { shared, epoll, waiting: BTreeMap::new(), retry_at: None }
     }
 
     /// Holds a connection that its queue refused; returns it if that may not be.
@@ -172,8 +174,24 @@ impl Held {
         waiting.connections
     }
 
+    /// Those that wait for this registration or a later one, from one of them on, as many as a page has; and where the next page
+    /// begins.
+    pub(super) fn page(&self, from: Here) -> (Vec<(u64, &Connection)>, Option<Here>) {
+        let mut page = Vec::new();
+        for (&id, waiting) in self.waiting.range(from.at..) {
+            let begin = if id == from.at { from.within } else { 0 };
+            for (within, connection) in waiting.connections.iter().enumerate().skip(begin) {
+                if page.len() == PLACES {
+                    return (page, Some(Here { at: id, within, ..from }));
+                }
+                page.push((id, connection));
+            }
+        }
+        (page, None)
+    }
+
     /// The broker ends.
     pub(super) fn leave(&mut self) -> impl Iterator<Item = Connection> + use<'_> {
-        self.waiting.drain().flat_map(|(_, waiting)| waiting.connections)
+        std::mem::take(&mut self.waiting).into_values().flat_map(|waiting| waiting.connections)
     }
 }

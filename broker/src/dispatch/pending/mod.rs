@@ -16,6 +16,7 @@ pub(crate) use self::leaving::{Leaving, Next};
 use self::reclaim::Reclaim;
 use self::stalled::Watch;
 use crate::connection::Connection;
+use crate::here::Here;
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
 use crate::shared::Shared;
@@ -95,9 +96,15 @@ impl Pending {
         }
         for queue in self.watch.stalled(now) {
             let left = self.take_back(&queue, now);
+            queue.note_stuck();
             leaving.extend(all(left, &Next::End(Outcome::EndpointUnavailable, Some(queue))));
         }
         leaving
+    }
+
+    /// Those that wait in the broker, page by page.
+    pub(crate) fn page(&self, from: Here) -> (Vec<(u64, &Connection)>, Option<Here>) {
+        self.held.page(from)
     }
 
     /// The broker ends.

@@ -8,10 +8,10 @@
 
 mod relay;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
@@ -25,7 +25,9 @@ pub(crate) use self::relay::{Joined, Own};
 use super::pump::{Moved, Pool, Pump};
 use crate::connection::{Connection, LogFields};
 use crate::failure::Part;
+use crate::here::{Asked, Here, PLACES};
 use crate::lock::lock;
+use crate::routes::figures::Copied;
 use crate::routes::holder::Holder;
 
 /// How long a back-end may take to accept a connection.
@@ -34,8 +36,8 @@ pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How often a relay is looked at in the time in which something has to move.
 const LOOKS: u32 = 8;
 
-/// The event that ends the thread.
-const STOP: u64 = u64::MAX;
+/// The event that says that something is asked of the thread.
+const WAKE: u64 = u64::MAX;
 
 /// How a relayed connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +54,16 @@ pub(crate) enum RelayEnd {
     ShutDown,
 }
 
-/// Told of each end, with the initiator's socket, which is in no epoll any more, and where it was to go.
-type Ended = dyn Fn(Connection, &Holder, RelayEnd, LogFields) + Send;
+/// Told of each end, with the initiator's socket, which is in no epoll any more, where it was to go, and what was copied.
+type Ended = dyn Fn(Connection, &Holder, RelayEnd, Copied, LogFields) + Send;
 
 /// The way into the relay loop.
 #[derive(Debug)]
 pub(crate) struct Relays {
     epoll: OwnedFd,
-    stop: OwnedFd,
+    wake: OwnedFd,
+    stopping: AtomicBool,
+    asked: Mutex<Vec<Asked>>,
     /// How long nothing may move; zero: for ever.
     idle: Duration,
     /// `None` when the thread has ended.
@@ -70,7 +74,8 @@ pub(crate) struct Relays {
 /// The state of the thread.
 struct Loop {
     shared: Arc<Relays>,
-    relays: HashMap<u64, Relay>,
+    /// By their numbers.
+    relays: BTreeMap<u64, Relay>,
     /// In the order of their deadlines.
     connecting: VecDeque<(Instant, u64)>,
     /// When those are looked for that have been idle too long.
@@ -90,9 +95,18 @@ impl Relays {
     /// When there is no descriptor for it.
     pub(crate) fn new(idle: Duration) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        epoll::add(&epoll, &stop, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
-        Ok(Self { epoll, stop, idle, inbox: Mutex::new(Some(Vec::new())), next: AtomicU64::new(0) })
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        let (stopping, asked) = (AtomicBool::new(false), Mutex::default());
+        Ok(Self {
+            epoll,
+            wake,
+            stopping,
+            asked,
+            idle,
+            inbox: Mutex::new(Some(Vec::new())),
+            next: AtomicU64::new(0),
+        })
     }
 
     /// Starts the thread, which runs until [`Relays::stop`].
@@ -106,7 +120,7 @@ impl Relays {
     ) -> io::Result<thread::JoinHandle<()>> {
         let relays = Loop {
             shared: Arc::clone(self),
-            relays: HashMap::new(),
+            relays: BTreeMap::new(),
             connecting: VecDeque::new(),
             look_at: None,
             now: Instant::now(),
@@ -126,7 +140,18 @@ impl Relays {
 
     /// Ends the thread and what it relays.
     pub(crate) fn stop(&self) {
-        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+        self.stopping.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Has a page of what is relayed told.
+    pub(crate) fn list(&self, asked: Asked) {
+        lock(&self.asked).push(asked);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
     /// Takes over a connection. Where both sockets are TCP's (`splices`), the kernel moves what passes without copying it.
@@ -149,7 +174,9 @@ impl Relays {
         }
         let (up, down) = (Pump::new(splices), Pump::new(splices));
         let fields = LogFields::of(&joined.initiator);
-        inbox.push((id, Relay { joined, fields, connecting: true, broken: false, looks: 0, up, down }));
+        let since = Instant::now();
+        inbox
+            .push((id, Relay { joined, fields, since, connecting: true, broken: false, looks: 0, up, down }));
         Ok(())
     }
 }
@@ -169,9 +196,13 @@ impl Loop {
             };
             self.now = Instant::now();
             for event in ready.iter() {
-                if event.data.u64() == STOP {
-                    self.end_all();
-                    return Ok(());
+                if event.data.u64() == WAKE {
+                    if self.shared.stopping.load(Ordering::Relaxed) {
+                        self.end_all();
+                        return Ok(());
+                    }
+                    self.tell();
+                    continue;
                 }
                 let (id, from) = From::of(event.data.u64());
                 self.happened(id, from, event.flags);
@@ -225,6 +256,20 @@ impl Loop {
             (true, false) => self.go_on(id, &[side]),
             (false, true) => self.go_on(id, &[side.other()]),
             (false, false) => {}
+        }
+    }
+
+    /// Tells whoever asked which connections are here.
+    fn tell(&mut self) {
+        let _ = rustix::io::read(&self.shared.wake, &mut [0_u8; 8]);
+        self.look_into_inbox();
+        let all = std::mem::take(&mut *lock(&self.shared.asked));
+        for asked in all {
+            let mut relays = self.relays.range(asked.from.at..);
+            let page: Vec<_> =
+                relays.by_ref().take(PLACES).map(|(_, relay)| relay.listed(self.now)).collect();
+            let next = relays.next().map(|(&id, _)| Here { at: id, ..asked.from });
+            asked.answer(page, next);
         }
     }
 
@@ -297,6 +342,7 @@ impl Loop {
 
     fn end(&mut self, id: u64, end: RelayEnd) {
         let Some(Relay { joined, fields, mut up, mut down, .. }) = self.relays.remove(&id) else { return };
+        let copied = Copied { octets_in: up.copied(), octets_out: down.copied() };
         self.pool.put_back(&mut up);
         self.pool.put_back(&mut down);
         if self.relays.is_empty() {
@@ -311,7 +357,7 @@ impl Loop {
         if matches!(end, RelayEnd::NotConnected(_)) {
             let _ = epoll::delete(&self.shared.epoll, &initiator);
         }
-        (self.ended)(initiator, &holder, end, fields);
+        (self.ended)(initiator, holder.holder(), end, copied, fields);
     }
 
     /// Nobody is left here, nor on the way here.

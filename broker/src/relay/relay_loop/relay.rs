@@ -1,7 +1,9 @@
 //! A relayed connection: two sockets, and a pump for each direction.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
+use handoff::administration::{HeldConnection, Place};
 use rustix::event::epoll;
 use rustix::net::{Shutdown, shutdown};
 
@@ -9,7 +11,9 @@ use crate::connection::{Connection, LogFields};
 use crate::relay::bridge::Expected;
 use crate::relay::circle::Noted;
 use crate::relay::pump::{Moved, Pool, Pump};
+use crate::relay::relaying::Relaying;
 use crate::routes::holder::Holder;
+use crate::socket_options::{local_address, peer_address};
 
 /// A connection to be relayed: two non-blocking sockets.
 #[derive(Debug)]
@@ -19,7 +23,7 @@ pub(crate) struct Joined {
     /// Connected, or about to be.
     pub(crate) back_end: OwnedFd,
     /// For whom it was.
-    pub(crate) holder: Holder,
+    pub(crate) holder: Relaying,
     pub(crate) own: Option<Box<Own>>,
 }
 
@@ -37,6 +41,7 @@ pub(crate) enum Own {
 pub(super) struct Relay {
     pub(super) joined: Joined,
     pub(super) fields: LogFields,
+    pub(super) since: Instant,
     /// Until the back-end's socket is connected nothing is read from the initiator.
     pub(super) connecting: bool,
     pub(super) broken: bool,
@@ -71,6 +76,24 @@ impl From {
 }
 
 impl Relay {
+    /// For an administrator.
+    pub(super) fn listed(&self, now: Instant) -> HeldConnection {
+        let mut listed = HeldConnection::default();
+        let holder = self.joined.holder.holder();
+        listed.place = Place::Relayed;
+        listed.peer = peer_address(&self.joined.initiator);
+        listed.local = local_address(&self.joined.initiator);
+        listed.id = Some(holder.id());
+        listed.relay = match holder {
+            Holder::Route(route) => Some(route.to.to_string()),
+            Holder::Worker(_) => None,
+        };
+        let age = now.saturating_duration_since(self.since).as_millis();
+        listed.age_milliseconds = u64::try_from(age).unwrap_or(u64::MAX);
+        (listed.octets_in, listed.octets_out) = (self.up.copied(), self.down.copied());
+        listed
+    }
+
     pub(super) fn pump(&mut self, from: From) -> &mut Pump {
         match from {
             From::Initiator => &mut self.up,

@@ -12,6 +12,7 @@ use rustix::net::AddressFamily;
 use super::*;
 use crate::config::RelayTo;
 use crate::outcome::{Counters, Outcome};
+use crate::relay::relaying::Relaying;
 use crate::routes::holder::StaticRoute;
 
 /// A connection of whichever family, as seen by one of its ends.
@@ -52,7 +53,7 @@ fn relays() -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
 fn relays_idle(idle: Duration) -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
     let (said, ends) = channel();
     let relays = Arc::new(Relays::new(idle).unwrap());
-    let ended = move |initiator: Connection, holder: &Holder, end, _| {
+    let ended = move |initiator: Connection, holder: &Holder, end, _, _| {
         let ended = initiator.end(&Counters::default(), Outcome::Relayed, holder.into(), None);
         drop(said.send((ended, end)));
     };
@@ -62,9 +63,9 @@ fn relays_idle(idle: Duration) -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
 
 fn join(relays: &Running, initiator: OwnedFd, back_end: OwnedFd) {
     let unix = rustix::net::getsockname(&back_end).unwrap().address_family() == AddressFamily::UNIX;
-    let holder = Holder::Route(Arc::new(StaticRoute { id: 1, to: RelayTo::Name("test:1".to_owned()) }));
+    let holder = Holder::Route(Arc::new(StaticRoute::new(1, RelayTo::Name("test:1".to_owned()))));
     let initiator = Connection::accepted(initiator, &Counters::default());
-    relays.0.join(Joined { initiator, back_end, holder, own: None }, !unix).unwrap();
+    relays.0.join(Joined { initiator, back_end, holder: Relaying::begin(holder), own: None }, !unix).unwrap();
 }
 
 fn non_blocking(socket: impl Into<OwnedFd>) -> OwnedFd {
@@ -244,5 +245,5 @@ fn the_end_of_the_broker_is_the_end_of_its_relays() {
 
 #[test]
 fn an_entry_is_small() {
-    assert!(size_of::<(u64, Relay)>() <= 160, "{}", size_of::<(u64, Relay)>());
+    assert!(size_of::<(u64, Relay)>() <= 192, "{}", size_of::<(u64, Relay)>());
 }

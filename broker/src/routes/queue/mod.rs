@@ -8,6 +8,7 @@ use handoff::{AcceptSender, AcceptSocket, MAX_SOCKETS, ReceiveError, SendError};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown, sockopt};
 
+use super::figures::Figures;
 use super::in_flight::InFlight;
 use crate::limits::{Descriptors, share};
 
@@ -35,6 +36,9 @@ pub(crate) struct Queue {
     /// Whether a loop looks after it from time to time.
     watched: AtomicBool,
     ended: AtomicBool,
+    /// What [`Queue::taken`] was when its worker had taken nothing for too long, and one more; 0: it never was so.
+    stuck_at: AtomicUsize,
+    figures: Figures,
 }
 
 /// What all queues share.
@@ -53,6 +57,11 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
+    /// `max_pending_connections`.
+    pub(crate) fn per_queue(&self) -> usize {
+        self.per_queue
+    }
+
     /// With nothing in the queues.
     pub(crate) fn new(per_queue: usize, descriptors: &Descriptors) -> Self {
         Self {
@@ -116,6 +125,8 @@ impl Queue {
             held: AtomicUsize::new(0),
             watched: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            stuck_at: AtomicUsize::new(0),
+            figures: Figures::default(),
         }
     }
 
@@ -126,6 +137,21 @@ impl Queue {
     /// What is registered.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Connections that were handed over and not taken back. (Of 32 bits where a pointer has no more.)
+    pub(crate) fn handed_over(&self) -> u64 {
+        let sent = u64::try_from(self.in_flight.sent_in_all()).unwrap_or(u64::MAX);
+        sent.saturating_sub(self.figures.now().taken_back)
+    }
+
+    /// Connections that wait in the broker.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// How many connections may go into one message.
@@ -202,6 +228,17 @@ impl Queue {
         self.in_flight.taken()
     }
 
+    /// Its worker has taken nothing for too long, and what waited was taken away from it.
+    pub(crate) fn note_stuck(&self) {
+        self.stuck_at.store(self.taken().wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Whether it has taken nothing since, as of the last [`Queue::refresh`].
+    pub(crate) fn is_stuck(&self) -> bool {
+        let at = self.stuck_at.load(Ordering::Relaxed);
+        at != 0 && at == self.taken().wrapping_add(1)
+    }
+
     /// Whether connections wait in the broker for this queue; newcomers go behind them.
     pub(crate) fn holds(&self) -> bool {
         self.held.load(Ordering::Relaxed) > 0
@@ -266,8 +303,11 @@ impl Queue {
     /// # Errors
     ///
     /// [`ReceiveError`] if there are no descriptors for it; what was not taken stays in the queue.
-    pub(crate) fn drain(&self, bounds: &Bounds, each: impl FnMut(OwnedFd)) -> Result<(), ReceiveError> {
-        let drained = self.receiver.drain(each);
+    pub(crate) fn drain(&self, bounds: &Bounds, mut each: impl FnMut(OwnedFd)) -> Result<(), ReceiveError> {
+        let drained = self.receiver.drain(|socket| {
+            self.figures.took_back();
+            each(socket);
+        });
         self.refresh(bounds);
         drained
     }

@@ -28,6 +28,8 @@ pub(crate) struct Target {
     /// Bound by the IP literal in its address alone, so that the original's rule holds (docs/original.md §6.4): a connection to another
     /// local address goes to no shorter address of the mode either, and over no bridge.
     by_literal: bool,
+    /// It gets no new connections where another could have them, and refuses them else.
+    pub(crate) draining: bool,
 }
 
 /// The local addresses that a worker's own listener would have had; `None`: any.
@@ -114,6 +116,14 @@ impl Table {
         }
     }
 
+    /// Lets a holder drain at one of its addresses, or no longer.
+    pub(crate) fn set_draining(&mut self, prefix: &Prefix, id: u64, draining: bool) {
+        if let Some((_, endpoint)) = self.routes.get(prefix) {
+            let endpoint = endpoint.draining(id, draining);
+            drop(self.routes.replace(prefix, endpoint));
+        }
+    }
+
     /// Takes an address of a holder out.
     pub(crate) fn remove(&mut self, prefix: &Prefix, id: u64) {
         match self.routes.get(prefix).map(|(_, endpoint)| endpoint.without(id)) {
@@ -137,16 +147,25 @@ impl Endpoint {
         (!targets.is_empty()).then_some(Self { targets })
     }
 
+    /// The same with one that drains, or does so no longer.
+    fn draining(&self, id: u64, draining: bool) -> Self {
+        let set = |target: &Target| match target.holder.id() == id {
+            true => Target { draining, ..target.clone() },
+            false => target.clone(),
+        };
+        Self { targets: self.targets.iter().map(set).collect() }
+    }
+
     /// The target whose listener could accept a connection to `local`.
     fn direct(&self, local: IpAddr) -> Option<&Target> {
-        self.targets.iter().find(|target| target.bound.accepts(local))
+        first(self.targets.iter().filter(|target| target.bound.accepts(local)))
     }
 
     /// The target that can be reached over loopback.
     fn bridged(&self, local: IpAddr) -> Option<&Target> {
         let may = |target: &&Target| !target.by_literal && target.holder.is_worker();
-        let mut targets = self.targets.iter().filter(may);
-        targets.find(|target| target.bound.loopback_of_the_other_family(local).is_some())
+        let could = |target: &&Target| target.bound.loopback_of_the_other_family(local).is_some();
+        first(self.targets.iter().filter(may).filter(could))
     }
 
     /// What becomes of a connection for which this target was found, or none.
@@ -164,10 +183,20 @@ impl Endpoint {
     }
 }
 
+/// One that does not drain, if there is any: it has taken the address over.
+#[inline]
+fn first<'t>(mut targets: impl Iterator<Item = &'t Target>) -> Option<&'t Target> {
+    let first = targets.next()?;
+    if !first.draining {
+        return Some(first);
+    }
+    Some(targets.find(|target| !target.draining).unwrap_or(first))
+}
+
 impl Target {
     pub(crate) fn new(prefix: Prefix, holder: Holder, bound: &Bound) -> Self {
         let by_literal = bound.0.is_none() && literal(&prefix).is_some();
-        Self { bound: bound.of(&prefix), holder, prefix, by_literal }
+        Self { bound: bound.of(&prefix), holder, prefix, by_literal, draining: false }
     }
 }
 

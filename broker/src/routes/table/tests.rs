@@ -136,7 +136,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 fn holder(n: usize, relay: bool) -> Holder {
     let id = n.try_into().unwrap();
     if relay {
-        return Holder::Route(Arc::new(StaticRoute { id, to: RelayTo::Name("back-end:1".to_owned()) }));
+        return Holder::Route(Arc::new(StaticRoute::new(id, RelayTo::Name("back-end:1".to_owned()))));
     }
     let (sender, theirs) = handoff::accept_pair().unwrap();
     Holder::Worker(Arc::new(Queue::new(id, String::new(), sender, theirs, 1)))

@@ -1,0 +1,99 @@
+//! `broker connections`: which connections the broker still has.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+use handoff::administration::{HeldConnection, Place};
+
+use super::ask::{self, Which};
+use super::table::{draw, long_text, number, printable, short_octets, short_time, text, width};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+PLACE is where a connection is: preamble (its peer has not yet said where it wants to go), held (its worker's queue is full), relayed
+(copied to a back-end and back), refused (answered with a fault; its peer has not closed yet).
+
+What was handed over belongs to the workers and is not listed: `ss -tnp` shows those connections with their processes.
+
+Example:
+  broker connections --json | jq 'map(select(.place == \"preamble\")) | length'
+
+Exit status: 0, or 2 if there is no answer.")]
+pub(crate) struct ConnectionsArguments {
+    #[command(flatten)]
+    broker: Which,
+    /// Every figure, as a JSON array.
+    #[arg(long)]
+    json: bool,
+    /// Cut nothing, however wide it becomes.
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
+}
+
+/// The whole command.
+pub(crate) fn run(arguments: &ConnectionsArguments) -> ExitCode {
+    ask::command("connections", || {
+        let mut connections = arguments.broker.connect()?.connections()?;
+        connections
+            .sort_by_key(|connection| (place(connection.place), u64::MAX - connection.age_milliseconds));
+        let mut output = io::stdout().lock();
+        if arguments.json {
+            serde_json::to_writer_pretty(&mut output, &connections).map_err(io::Error::from)?;
+            writeln!(output)?;
+        } else {
+            write!(output, "{}", drawn(&connections, width(arguments.wide)))?;
+        }
+        output.flush()?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn drawn(connections: &[HeldConnection], width: Option<usize>) -> String {
+    let mut counts = BTreeMap::new();
+    for connection in connections {
+        *counts.entry(place(connection.place)).or_insert(0_usize) += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(place, count)| format!("{count} {place}")).collect();
+    let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+    let last = format!("{counts}; what was handed over belongs to the workers and is not listed\n");
+    if connections.is_empty() {
+        return last;
+    }
+    let columns = [
+        text("PLACE"),
+        long_text("PEER"),
+        long_text("LOCAL"),
+        number("FOR"),
+        long_text("RELAY"),
+        number("AGE"),
+        number("IN"),
+        number("OUT"),
+    ];
+    draw(columns, connections.iter().map(row).collect(), width) + &last
+}
+
+fn row(connection: &HeldConnection) -> [String; 8] {
+    let none = || "-".to_owned();
+    [
+        place(connection.place).to_owned(),
+        connection.peer.map_or_else(none, |peer| peer.to_string()),
+        connection.local.map_or_else(none, |local| local.to_string()),
+        connection.id.map_or_else(none, |id| id.to_string()),
+        connection.relay.as_deref().map_or_else(none, printable),
+        short_time(connection.age_milliseconds / 1000),
+        short_octets(connection.octets_in),
+        short_octets(connection.octets_out),
+    ]
+}
+
+fn place(place: Place) -> &'static str {
+    match place {
+        Place::Preamble => "preamble",
+        Place::Held => "held",
+        Place::Relayed => "relayed",
+        Place::Refused => "refused",
+        _ => "?",
+    }
+}

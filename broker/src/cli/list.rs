@@ -1,0 +1,175 @@
+//! `broker ls`: who has which address, and how that goes.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+use handoff::administration::{Holder, State};
+
+use super::ask::{self, Which};
+use super::table::{draw, long_text, number, printable, short_time, text, width};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Columns: WAIT is how many connections wait for the worker, and how many may; HANDED how many were handed over; RELAYED how many
+were copied to a back-end, or to a worker of the other family of loopback; REFUSED how many got a fault instead.
+
+Example:
+  broker ls --json | jq -r '.[] | select(.state != \"up\") | .addresses[]'
+
+Exit status: 0, or 2 if there is no answer.")]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    broker: Which,
+    /// Every figure, as a JSON array.
+    #[arg(long)]
+    json: bool,
+    /// Cut nothing, however wide it becomes.
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
+}
+
+/// The whole command.
+pub(crate) fn run(arguments: &ListArguments) -> ExitCode {
+    ask::command("ls", || {
+        let mut holders = arguments.broker.connect()?.list()?;
+        holders.sort_by(|a, b| (a.addresses.first(), a.id).cmp(&(b.addresses.first(), b.id)));
+        let mut output = io::stdout().lock();
+        if arguments.json {
+            serde_json::to_writer_pretty(&mut output, &holders).map_err(io::Error::from)?;
+            writeln!(output)?;
+        } else {
+            write!(output, "{}", drawn(&holders, width(arguments.wide)))?;
+        }
+        output.flush()?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn drawn(holders: &[Holder], width: Option<usize>) -> String {
+    if holders.is_empty() {
+        return "no registration, no static route\n".to_owned();
+    }
+    let columns = [
+        number("ID"),
+        long_text("ADDRESS"),
+        text("MODE"),
+        number("PID"),
+        text("USER"),
+        text("PROGRAM"),
+        text("STATE"),
+        number("WAIT"),
+        number("HANDED"),
+        number("RELAYED"),
+        number("REFUSED"),
+        number("AGE"),
+    ];
+    let table = draw(columns, holders.iter().map(row).collect(), width);
+    let note = holders.iter().any(|holder| holder.state == State::Draining);
+    let note = if note {
+        "draining: by an administrator, not in the file; `broker undrain ID` ends it\n"
+    } else {
+        ""
+    };
+    coloured(&table, holders) + note
+}
+
+fn row(holder: &Holder) -> [String; 12] {
+    let address = match &*holder.addresses {
+        [] => String::new(),
+        [address] => printable(address),
+        [first, more @ ..] => format!("{} +{}", printable(first), more.len()),
+    };
+    let none = || "-".to_owned();
+    let (program, user) = match &holder.relay {
+        Some(relay) => (format!("→ {}", printable(relay)), none()),
+        None => {
+            let uid = || holder.uid.map_or_else(none, |uid| uid.to_string());
+            (
+                holder.program.as_deref().map_or_else(none, printable),
+                holder.user.as_deref().map_or_else(uid, printable),
+            )
+        }
+    };
+    [
+        holder.id.to_string(),
+        address,
+        holder.host_name_comparison.trim_end_matches("_wildcard").to_owned(),
+        holder.pid.map_or_else(none, |pid| pid.to_string()),
+        user,
+        program,
+        state(holder.state).to_owned(),
+        holder.max_pending.map_or_else(none, |most| format!("{}/{most}", holder.waiting())),
+        holder.handed_over.to_string(),
+        (holder.relayed + holder.relaying).to_string(),
+        holder.refused.to_string(),
+        short_time(holder.age_seconds),
+    ]
+}
+
+pub(super) fn state(state: State) -> &'static str {
+    match state {
+        State::Up => "up",
+        State::Draining => "drain",
+        State::Stuck => "stuck",
+        State::Full => "full",
+        _ => "?",
+    }
+}
+
+/// On a terminal, what is not up stands out.
+fn coloured(table: &str, holders: &[Holder]) -> String {
+    if !io::stdout().is_terminal() || !super::log::colours_are_wanted() {
+        return table.to_owned();
+    }
+    let mut lines = table.lines();
+    let mut coloured: String = lines.next().map(|head| format!("\x1b[1m{head}\x1b[0m\n")).unwrap_or_default();
+    for (line, holder) in lines.zip(holders) {
+        let colour = match holder.state {
+            State::Up => "",
+            State::Draining => "\x1b[33m",
+            _ => "\x1b[31m",
+        };
+        let end = if colour.is_empty() { "" } else { "\x1b[0m" };
+        coloured += &format!("{colour}{line}{end}\n");
+    }
+    coloured
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_registrations_fit_a_hundred_columns() {
+        let mut holder = Holder::default();
+        holder.id = 12;
+        holder.addresses = vec!["net.tcp://localhost:808/orders".to_owned()];
+        holder.host_name_comparison = "strong_wildcard".to_owned();
+        (holder.pid, holder.uid) = (Some(41_234), Some(1000));
+        (holder.user, holder.program) = (Some("orders".to_owned()), Some("dotnet".to_owned()));
+        (holder.max_pending, holder.queued) = (Some(100), 3);
+        holder.handed_over = 123_456;
+        let drawn = drawn(&[holder], Some(100));
+        assert!(drawn.lines().all(|line| line.chars().count() <= 100), "{drawn}");
+        let line = drawn.lines().nth(1).unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(
+            words,
+            [
+                "12",
+                "net.tcp://localhost:808/orders",
+                "strong",
+                "41234",
+                "orders",
+                "dotnet",
+                "up",
+                "3/100",
+                "123456",
+                "0",
+                "0",
+                "0s"
+            ]
+        );
+    }
+}

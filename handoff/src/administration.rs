@@ -1,0 +1,209 @@
+//! What an administrator asks of the broker: who has which address, what waits, drain, reload.
+//!
+//! The broker answers these to root, to its own user and, on the socket beside its own ([`admin_path`]), to the members of
+//! its `[admin] group`. A long answer comes in several replies; all but the last say that there is `more`.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Where members of the broker's `[admin] group` ask: the control socket's path with `.admin` behind it.
+///
+/// ```
+/// # use std::path::Path;
+/// assert_eq!(handoff::administration::admin_path(Path::new("/run/x/control")), Path::new("/run/x/control.admin"));
+/// ```
+#[must_use]
+pub fn admin_path(control: &Path) -> PathBuf {
+    let mut path = OsString::from(control);
+    path.push(".admin");
+    path.into()
+}
+
+/// Which holder a `drain` or an `undrain` is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Which {
+    /// The holder with this number.
+    Id(u64),
+    /// Every holder of this address, in whatever mode.
+    Address(String),
+}
+
+/// How a holder does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum State {
+    /// It takes connections.
+    #[default]
+    Up,
+    /// It gets no new connections; what it has it keeps. By an administrator, and not from the configuration.
+    Draining,
+    /// Its worker has taken none of those that wait for as long as a preamble may take, and takes none still.
+    Stuck,
+    /// As many wait as may; further ones wait in the broker, or are refused.
+    Full,
+    /// A state of a newer broker.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Who has addresses: a registration of a worker, or a static route of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Its number, which no other gets while the broker runs.
+    pub id: u64,
+    /// Its addresses, as they were registered. There may be more than fit: then the next entry has the same number and goes on
+    /// with the rest.
+    pub addresses: Vec<String>,
+    /// Goes on with the addresses of the entry before. Figures are the same.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub continued: bool,
+    /// `strong_wildcard`, `exact` or `weak_wildcard`.
+    pub host_name_comparison: String,
+    /// The local addresses that the worker's own listener would have had; none: as the addresses say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Vec<IpAddr>>,
+    /// The worker's process, if the broker can see into its PID namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// What the kernel calls its program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// The worker's user: its number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Its name, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The back-end of a static route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<String>,
+    /// How it does.
+    pub state: State,
+    /// Connections in the worker's queue.
+    pub queued: u64,
+    /// Connections that wait in the broker because that is full.
+    pub held: u64,
+    /// As many may be in the queue, and as many again in the broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_pending: Option<u64>,
+    /// Connections that are being relayed.
+    pub relaying: u64,
+    /// Connections that were handed over.
+    pub handed_over: u64,
+    /// Connections that were relayed, and have ended.
+    pub relayed: u64,
+    /// Connections for it that were refused.
+    pub refused: u64,
+    /// Octets of ended relays from initiators.
+    pub octets_in: u64,
+    /// Octets of ended relays to initiators.
+    pub octets_out: u64,
+    /// Seconds since it has its addresses.
+    pub age_seconds: u64,
+}
+
+impl Holder {
+    /// All that may wait for it: in its queue, and in the broker.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.queued.saturating_add(self.held)
+    }
+}
+
+/// Where a connection is that the broker still has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Place {
+    /// It waits for the rest of its preamble.
+    #[default]
+    Preamble,
+    /// It was refused, and waits for its peer to close.
+    Refused,
+    /// It waits for a worker whose queue is full.
+    Held,
+    /// It is copied to a back-end and back.
+    Relayed,
+    /// A place of a newer broker.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A connection that the broker still has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct HeldConnection {
+    /// Where it is.
+    pub place: Place,
+    /// Who connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
+    /// The local address it was accepted on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local: Option<SocketAddr>,
+    /// The holder it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// The back-end it is relayed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<String>,
+    /// Milliseconds since it was accepted, or, relayed, since the relay began.
+    pub age_milliseconds: u64,
+    /// Octets that have come and were not read (a preamble so far), or that were copied to the back-end.
+    pub octets_in: u64,
+    /// Octets that were copied from the back-end.
+    pub octets_out: u64,
+}
+
+/// One part of a long answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Page<T> {
+    /// The entries.
+    pub entries: Vec<T>,
+    /// Whether another reply follows.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub more: bool,
+}
+
+impl<T> Page<T> {
+    /// A part of an answer.
+    #[must_use]
+    pub fn new(entries: Vec<T>, more: bool) -> Self {
+        Self { entries, more }
+    }
+}
+
+/// A holder that drains, or does so no longer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Its number.
+    pub id: u64,
+    /// Its first address.
+    pub address: String,
+    /// Whether it drains.
+    pub draining: bool,
+    /// Connections that wait for it, in its queue and in the broker.
+    pub waiting: u64,
+    /// Connections that are relayed for it.
+    pub relaying: u64,
+}
+
+impl Drained {
+    /// This holder, with nothing that waits.
+    #[must_use]
+    pub fn new(id: u64, address: impl Into<String>, draining: bool) -> Self {
+        Self { id, address: address.into(), draining, ..Self::default() }
+    }
+}
