@@ -86,23 +86,25 @@ const WIDEST: usize = 60;
 pub(crate) fn effective(loaded: &Loaded) -> String {
     let config = loaded.config();
     let mut lines: Vec<(String, String)> = Vec::new();
-    let mut table = "";
-    for key in KEYS {
-        if key.table != table {
-            table = key.table;
+    for keys in KEYS.chunk_by(|key, next| key.table == next.table) {
+        let values: Vec<_> = keys.iter().map(|key| key.kind.shown(config)).collect();
+        if let Some(table) = keys.first().map(|key| key.table).filter(|table| !table.is_empty()) {
+            // A table without a value may lack one that it must have.
+            let sign = if values.iter().all(Option::is_none) { "# " } else { "" };
             lines.push((String::new(), String::new()));
-            lines.push((format!("[{table}]"), String::new()));
+            lines.push((format!("{sign}[{table}]"), String::new()));
         }
-        let origin = loaded.origin_of(key);
-        let line = match key.kind.shown(config) {
-            Some(value) => format!("{} = {value}", key.name),
-            None => format!("# {}", key.name),
-        };
-        let from = match (origin, key.default) {
-            (Origin::Default, words) if !words.is_empty() => format!("default: {words}"),
-            _ => place(loaded, origin, key.option),
-        };
-        lines.push((line, from));
+        for (key, value) in keys.iter().zip(values) {
+            let line = match value {
+                Some(value) => format!("{} = {value}", key.name),
+                None => format!("# {}", key.name),
+            };
+            let from = match (loaded.origin_of(key), key.default) {
+                (Origin::Default, words) if !words.is_empty() => format!("default: {words}"),
+                (origin, _) => place(loaded, origin, key.option),
+            };
+            lines.push((line, from));
+        }
     }
     for route in &config.routes {
         let from = place(loaded, Origin::File { line: route.line }, "");

@@ -96,16 +96,25 @@ fn each_key_is_shown_so_that_it_can_be_pasted_back() {
             (given(&options(key, &values)).unwrap(), format!("# --{}", key.option)),
         ] {
             let shown = effective(&loaded);
+            let section = in_table(&shown, key);
             let line =
-                shown.lines().find(|line| line.starts_with(&format!("{} = ", key.name))).expect(key.name);
+                section.lines().find(|line| line.starts_with(&format!("{} = ", key.name))).expect(key.name);
             assert!(line.ends_with(&origin), "{line}");
             assert_eq!(Config::from_toml(&shown).unwrap(), *loaded.config(), "{shown}");
         }
         let shown = effective(&Loaded::default());
-        assert!(
-            shown.lines().any(|line| line.contains(key.name) && line.contains("  # default")),
-            "{key}: {shown}"
-        );
+        let named = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{} ", key.name));
+        let mut lines = in_table(&shown, key).lines();
+        assert!(lines.any(|line| named(line) && line.contains("  # default")), "{key}: {shown}");
+        assert_eq!(Config::from_toml(&shown).unwrap(), Config::default(), "{shown}");
+    }
+}
+
+/// From the key's table on.
+fn in_table<'s>(shown: &'s str, key: &Key) -> &'s str {
+    match key.table {
+        "" => shown,
+        table => shown.split_once(&format!("[{table}]\n")).expect(table).1,
     }
 }
 
