@@ -194,6 +194,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
         #[test]
         fn the_difference_makes_the_new_of_the_old(old in routes(), new in routes()) {
             let mut routes = old.config.routes.clone();
