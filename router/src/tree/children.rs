@@ -41,6 +41,8 @@ fn place(hash: u64, places: usize) -> usize {
 }
 
 /// Which way a chunk goes: by the octets of its hash's low half, then by its own.
+// In other crates it would be a call for each segment that is looked up.
+#[inline]
 fn way(chunk: Chunk, depth: usize) -> usize {
     match (chunk.hash() as u32).to_be_bytes().get(depth) {
         Some(octet) => usize::from(*octet),
