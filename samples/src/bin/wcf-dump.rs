@@ -1,7 +1,8 @@
 //! Prints captured net.tcp traffic as XML: the framing and the envelopes, whatever they are encoded with.
 
-use std::fs;
-use std::io::{self, BufWriter, Read, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,6 +13,8 @@ use clap::Parser;
 /// FILE is a packet capture (pcap or pcapng, as tcpdump, tshark and Wireshark write them), one direction of a connection (as
 /// `tcpflow` or Wireshark's "Follow TCP Stream" save it), or one envelope (the body of an HTTP message of type
 /// application/soap+msbin1, as Fiddler saves it).
+///
+/// FILE may be larger than memory. What does not come from a regular file is kept in a temporary one (TMPDIR) meanwhile.
 ///
 /// The output is for people to read. It is not always well-formed XML: an envelope may be cut short or hold characters that
 /// XML has no way to write. The exit status is 1 if something could not be read; standard error says what.
@@ -31,8 +34,8 @@ fn main() -> ExitCode {
     let mut status = ExitCode::SUCCESS;
     for file in files {
         let name = if file.as_os_str() == "-" { "standard input".into() } else { file.display().to_string() };
-        let octets = match read(&file) {
-            Ok(octets) => octets,
+        let opened = match open(&file) {
+            Ok(opened) => opened,
             Err(error) => {
                 eprintln!("wcf-dump: {name}: {error}");
                 status = ExitCode::FAILURE;
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
             }
         };
         let mut out = BufWriter::new(io::stdout().lock());
-        let printed = samples::dump::dump(&octets, port, &mut out);
+        let printed = samples::dump::dump_file(&opened, port, &mut out);
         let findings = match printed.and_then(|findings| out.flush().map(|()| findings)) {
             Ok(findings) => findings,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
@@ -64,11 +67,17 @@ fn main() -> ExitCode {
     status
 }
 
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    if file.as_os_str() != "-" {
-        return fs::read(file);
+/// A file that can be read at any place: what comes through a pipe is put into one, which goes with this process.
+fn open(file: &Path) -> io::Result<File> {
+    let mut opened = if file.as_os_str() == "-" {
+        File::from(io::stdin().as_fd().try_clone_to_owned()?)
+    } else {
+        File::open(file)?
+    };
+    if opened.metadata()?.is_file() && opened.stream_position()? == 0 {
+        return Ok(opened);
     }
-    let mut octets = Vec::new();
-    io::stdin().lock().read_to_end(&mut octets)?;
-    Ok(octets)
+    let mut kept = tempfile::tempfile()?;
+    io::copy(&mut opened, &mut kept)?;
+    Ok(kept)
 }

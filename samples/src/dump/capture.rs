@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::io;
 
 use pcap_parser::pcapng::Block;
-use pcap_parser::{LegacyPcapSlice, Linktype, PcapBlockOwned, PcapNGSlice};
+use pcap_parser::traits::PcapReaderIterator;
+use pcap_parser::{LegacyPcapReader, PcapBlockOwned, PcapError, PcapNGReader};
 
 use super::Findings;
 use super::connections::{Connection, Connections};
@@ -12,19 +13,32 @@ use super::direction::{Direction, Piece};
 use super::envelope::{Format, begins_envelope};
 use super::kind::{LIMITS, is_stream};
 use super::out::Out;
+use super::source::{Sequential, Source, prefix};
 use super::stream::{Start, Stream};
 
+/// Octets of a block that are kept at first, and of the largest one that is read: a packet has 256 KiB at most.
+const BLOCK: usize = 512 * 1024;
+const LARGEST_BLOCK: usize = 64 << 20;
+
+/// How far it is looked to tell a record: further than string tables mostly go.
+const LOOK: usize = 16 * 1024;
+
 /// Writes each direction of each net.tcp connection, or of each from or to `port`.
-pub(super) fn dump(octets: &[u8], port: Option<u16>, out: &mut Out<impl io::Write>, findings: &mut Findings) {
-    let connections = read(octets, findings);
-    let of_port = |connection: &&Connection<'_>| {
+pub(super) fn dump(
+    capture: &dyn Source,
+    port: Option<u16>,
+    out: &mut Out<impl io::Write>,
+    findings: &mut Findings,
+) {
+    let connections = read(capture, findings);
+    let of_port = |connection: &&Connection| {
         port.is_none_or(|port| connection.ends.iter().any(|end| end.port() == port))
     };
     let mut shown = 0;
     let mut others = 0;
     for connection in connections.all().iter().filter(of_port) {
-        if port.is_some() || connection.directions.iter().any(is_net_tcp) {
-            shown += usize::from(show(connection, out, findings));
+        if port.is_some() || connection.directions.iter().any(|direction| is_net_tcp(direction, capture)) {
+            shown += usize::from(show(connection, capture, out, findings));
         } else {
             others += usize::from(connection.directions.iter().any(|direction| !direction.is_empty()));
         }
@@ -53,57 +67,78 @@ pub(super) fn dump(octets: &[u8], port: Option<u16>, out: &mut Out<impl io::Writ
 }
 
 /// The connections of a capture, as far as it can be read.
-fn read<'a>(octets: &'a [u8], findings: &mut Findings) -> Connections<'a> {
+fn read(capture: &dyn Source, findings: &mut Findings) -> Connections {
     let mut connections = Connections::default();
-    let broken = if let Ok(blocks) = PcapNGSlice::from_slice(octets) {
-        let mut links = Vec::new();
-        let mut blocks = blocks;
-        blocks.find_map(|block| {
-            match block {
-                // Interfaces are numbered anew in each section.
-                Ok(PcapBlockOwned::NG(Block::SectionHeader(_))) => links.clear(),
-                Ok(PcapBlockOwned::NG(Block::InterfaceDescription(interface))) => {
-                    links.push(interface.linktype)
-                }
-                Ok(PcapBlockOwned::NG(Block::EnhancedPacket(packet))) => {
-                    match links.get(packet.if_id as usize) {
-                        Some(link) => connections.frame(*link, within(packet.data, packet.caplen)),
-                        None => findings
-                            .warning("packets of interfaces that the capture does not describe are left out"),
-                    }
-                }
-                Ok(PcapBlockOwned::NG(Block::SimplePacket(packet))) => {
-                    if let Some(link) = links.first() {
-                        connections.frame(*link, within(packet.data, packet.origlen));
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => return Some(error.to_string()),
+    let mut links = Vec::new();
+    let whole = blocks(capture, |at, block| match block {
+        PcapBlockOwned::LegacyHeader(header) => links.push(header.network),
+        PcapBlockOwned::Legacy(packet) => {
+            if let Some(link) = links.first() {
+                let frame = within(packet.data, packet.caplen);
+                connections.frame(*link, at(frame), frame);
             }
-            None
-        })
-    } else {
-        match LegacyPcapSlice::from_slice(octets) {
-            Ok(mut blocks) => {
-                let link: Linktype = blocks.header.network;
-                blocks.find_map(|block| {
-                    match block {
-                        Ok(PcapBlockOwned::Legacy(packet)) => {
-                            connections.frame(link, within(packet.data, packet.caplen));
-                        }
-                        Ok(_) => {}
-                        Err(error) => return Some(error.to_string()),
-                    }
-                    None
-                })
-            }
-            Err(error) => Some(error.to_string()),
         }
-    };
-    if broken.is_some() {
+        // Interfaces are numbered anew in each section.
+        PcapBlockOwned::NG(Block::SectionHeader(_)) => links.clear(),
+        PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => links.push(interface.linktype),
+        PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => match links.get(packet.if_id as usize) {
+            Some(link) => {
+                let frame = within(packet.data, packet.caplen);
+                connections.frame(*link, at(frame), frame);
+            }
+            None => {
+                findings.warning("packets of interfaces that the capture does not describe are left out");
+            }
+        },
+        PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
+            if let Some(link) = links.first() {
+                let frame = within(packet.data, packet.origlen);
+                connections.frame(*link, at(frame), frame);
+            }
+        }
+        PcapBlockOwned::NG(_) => {}
+    });
+    if !whole {
         findings.problem("the capture ends inside a packet, or is broken");
     }
     connections
+}
+
+/// The blocks of a capture, each with what says where in the capture a part of it is; false if it does not end with one.
+fn blocks(capture: &dyn Source, mut each: impl FnMut(&dyn Fn(&[u8]) -> u64, &PcapBlockOwned<'_>)) -> bool {
+    let sequential = || Sequential::new(capture);
+    let mut capacity = BLOCK;
+    let mut reader: Box<dyn PcapReaderIterator> = match PcapNGReader::new(capacity, sequential()) {
+        Ok(reader) => Box::new(reader),
+        Err(_) => match LegacyPcapReader::new(capacity, sequential()) {
+            Ok(reader) => Box::new(reader),
+            Err(_) => return false,
+        },
+    };
+    loop {
+        let begins = reader.consumed() as u64;
+        let data = reader.data().as_ptr().addr();
+        match reader.next() {
+            Ok((octets, block)) => {
+                each(&|part| begins + (part.as_ptr().addr() - data) as u64, &block);
+                drop(block);
+                reader.consume(octets);
+                continue;
+            }
+            Err(PcapError::Eof) => return true,
+            Err(PcapError::Incomplete(_) | PcapError::BufferTooSmall) => {}
+            Err(_) => return false,
+        }
+        if reader.data().len() == capacity {
+            capacity *= 2;
+            if capacity > LARGEST_BLOCK || !reader.grow(capacity) {
+                return false;
+            }
+        }
+        if reader.refill().is_err() {
+            return false;
+        }
+    }
 }
 
 /// Without what pads a packet.
@@ -112,12 +147,17 @@ fn within(data: &[u8], octets: u32) -> &[u8] {
 }
 
 /// Writes both directions; false if nothing was sent.
-fn show(connection: &Connection<'_>, out: &mut Out<impl io::Write>, findings: &mut Findings) -> bool {
+fn show(
+    connection: &Connection,
+    capture: &dyn Source,
+    out: &mut Out<impl io::Write>,
+    findings: &mut Findings,
+) -> bool {
     let Connection { ends: [opener, other], directions: [there, back] } = connection;
-    let (there, back) = ((there, there.pieces()), (back, back.pieces()));
     let mut formats = Vec::new();
     let mut shown = false;
-    for (from, to, (direction, pieces)) in [(opener, other, there), (other, opener, back)] {
+    for (from, to, direction) in [(opener, other, there), (other, opener, back)] {
+        let pieces = direction.pieces(capture);
         if pieces.is_empty() {
             continue;
         }
@@ -133,39 +173,44 @@ fn show(connection: &Connection<'_>, out: &mut Out<impl io::Write>, findings: &m
 }
 
 fn show_piece(
-    piece: &Piece,
-    direction: &Direction<'_>,
+    piece: &Piece<'_>,
+    direction: &Direction,
     formats: &[Format],
     out: &mut Out<impl io::Write>,
     findings: &mut Findings,
 ) -> Vec<Format> {
     if piece.missing == Some(0) && direction.saw_syn() {
-        return Stream::new(&piece.octets, Start::Connection, formats).dump(out, findings);
+        return Stream::new(Start::Connection, formats).dump(piece, 0, out, findings);
     }
     if let Some(missing) = piece.missing {
         let _ = writeln!(out, "  <missing octets=\"{missing}\"/>");
         findings.warning("packets are missing in the capture; offsets count from behind them");
     }
     // Where a segment begins a record may begin.
-    let Some(&begins) = piece.segments.iter().find(|&&begins| is_record(&piece.octets[begins..])) else {
-        let _ = writeln!(out, "  <skipped octets=\"{}\"/>", piece.octets.len());
+    let record = piece.segments().find_map(|begins| Some((begins, record_at(piece, begins)?)));
+    let Some((begins, octets)) = record else {
+        let _ = writeln!(out, "  <skipped octets=\"{}\"/>", piece.octets().unwrap_or_default());
         findings.problem("no record is found behind what is missing");
         return Vec::new();
     };
     if begins > 0 {
         let _ = writeln!(out, "  <skipped octets=\"{begins}\"/>");
     }
-    let octets = &piece.octets[begins..];
     let start = if octets.starts_with(&[0x00, 0x01]) { Start::Connection } else { Start::Middle };
-    Stream::new(octets, start, formats).dump(out, findings)
+    Stream::new(start, formats).dump(piece, begins, out, findings)
 }
 
 /// Whether what was sent begins as net.tcp does, or goes on as it does.
-fn is_net_tcp(direction: &Direction<'_>) -> bool {
-    direction.pieces().first().is_some_and(|piece| match (piece.missing, direction.saw_syn()) {
-        (Some(0), true) => is_stream(&piece.octets),
-        _ => piece.segments.iter().any(|&begins| is_record(&piece.octets[begins..])),
+fn is_net_tcp(direction: &Direction, capture: &dyn Source) -> bool {
+    direction.pieces(capture).first().is_some_and(|piece| match (piece.missing, direction.saw_syn()) {
+        (Some(0), true) => prefix(piece, 0, LOOK).is_ok_and(|octets| is_stream(&octets)),
+        _ => piece.segments().any(|begins| record_at(piece, begins).is_some()),
     })
+}
+
+/// The first octets of what seems to be a record.
+fn record_at(piece: &Piece<'_>, at: u64) -> Option<Vec<u8>> {
+    prefix(piece, at, LOOK).ok().filter(|octets| is_record(octets))
 }
 
 /// Whether a record begins here that is hardly anything else.
@@ -189,7 +234,7 @@ fn is_record(octets: &[u8]) -> bool {
 }
 
 /// The ports that were connected to.
-fn ports(connections: &Connections<'_>) -> String {
+fn ports(connections: &Connections) -> String {
     let mut ports: Vec<u16> = connections.all().iter().map(|connection| connection.ends[1].port()).collect();
     ports.sort_unstable();
     ports.dedup();

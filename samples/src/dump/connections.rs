@@ -6,18 +6,18 @@ use std::net::{IpAddr, SocketAddr};
 use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use pcap_parser::Linktype;
 
-use super::direction::Direction;
+use super::direction::{Direction, Payload};
 
 /// A connection: what went from `ends[0]` to `ends[1]`, and back. The first end opened it, as far as that was captured.
 #[derive(Debug)]
-pub(super) struct Connection<'a> {
+pub(super) struct Connection {
     pub(super) ends: [SocketAddr; 2],
-    pub(super) directions: [Direction<'a>; 2],
+    pub(super) directions: [Direction; 2],
 }
 
 #[derive(Default)]
-pub(super) struct Connections<'a> {
-    all: Vec<Connection<'a>>,
+pub(super) struct Connections {
+    all: Vec<Connection>,
     /// The latest connection between two ends, the lower first.
     latest: HashMap<[SocketAddr; 2], usize>,
     /// Packets that were not looked into.
@@ -25,9 +25,9 @@ pub(super) struct Connections<'a> {
     pub(super) other_links: Option<Linktype>,
 }
 
-impl<'a> Connections<'a> {
-    /// Takes a frame as it was captured.
-    pub(super) fn frame(&mut self, link: Linktype, frame: &'a [u8]) {
+impl Connections {
+    /// Takes a frame as it was captured, at this place of the capture.
+    pub(super) fn frame(&mut self, link: Linktype, at: u64, frame: &[u8]) {
         let packet = match link {
             Linktype::ETHERNET => LaxSlicedPacket::from_ethernet(frame).ok(),
             Linktype::LINUX_SLL => of_type(frame, 14, 16),
@@ -45,11 +45,16 @@ impl<'a> Connections<'a> {
             }
         };
         if let Some(packet) = packet {
-            self.packet(&packet);
+            // The payload is a part of the frame.
+            let before = |payload: &[u8]| payload.as_ptr().addr().saturating_sub(frame.as_ptr().addr());
+            self.packet(&packet, |payload| Payload {
+                at: at + before(payload) as u64,
+                octets: payload.len() as u32,
+            });
         }
     }
 
-    fn packet(&mut self, packet: &LaxSlicedPacket<'a>) {
+    fn packet(&mut self, packet: &LaxSlicedPacket<'_>, place: impl FnOnce(&[u8]) -> Payload) {
         let (from, to, fragment): (IpAddr, IpAddr, bool) = match &packet.net {
             Some(LaxNetSlice::Ipv4(ip)) => (
                 ip.header().source_addr().into(),
@@ -70,12 +75,12 @@ impl<'a> Connections<'a> {
         let opens = tcp.syn() && !tcp.ack();
         let connection = self.connection(from, to, opens.then(|| tcp.sequence_number()));
         let direction = usize::from(connection.ends[0] != from);
-        let payload = if tcp.rst() { &[] } else { tcp.payload() };
+        let payload = if tcp.rst() { Payload::default() } else { place(tcp.payload()) };
         connection.directions[direction].segment(tcp.sequence_number(), tcp.syn(), payload);
     }
 
     /// The connection that a segment belongs to. `opens` is the number of a SYN that opens one.
-    fn connection(&mut self, from: SocketAddr, to: SocketAddr, opens: Option<u32>) -> &mut Connection<'a> {
+    fn connection(&mut self, from: SocketAddr, to: SocketAddr, opens: Option<u32>) -> &mut Connection {
         let key = if from < to { [from, to] } else { [to, from] };
         let known = self.latest.get(&key).copied().filter(|&index| {
             let Connection { ends, directions } = &self.all[index];
@@ -91,7 +96,7 @@ impl<'a> Connections<'a> {
         &mut self.all[index]
     }
 
-    pub(super) fn all(&self) -> &[Connection<'a>] {
+    pub(super) fn all(&self) -> &[Connection] {
         &self.all
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn bare(octets: &[u8], out: &mut Out<impl io::Write>, findings: &mut 
 /// Writes an envelope. `record` is the kind of record that it came in.
 pub(super) fn write(
     record: &str,
-    at: usize,
+    at: u64,
     payload: &[u8],
     format: &Format,
     strings: &mut SessionStrings,

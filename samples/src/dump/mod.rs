@@ -12,13 +12,16 @@ mod envelope;
 mod kind;
 mod out;
 mod session_strings;
+mod source;
 mod stream;
 
 use std::fmt::Write;
+use std::fs::File;
 use std::io;
 
 use kind::Kind;
 use out::Out;
+use source::{Source, prefix};
 use stream::{Start, Stream};
 
 /// What there is to say about a file beside its XML.
@@ -67,22 +70,60 @@ impl Findings {
 ///
 /// What `out` gives.
 pub fn dump(octets: &[u8], port: Option<u16>, out: impl io::Write) -> io::Result<Findings> {
+    dump_source(&octets, port, out)
+}
+
+/// As [`dump`], of a regular file. Of what is in it only the envelope at hand is in memory, and of a packet capture where the
+/// payload of each TCP segment is: some 40 octets each.
+///
+/// # Errors
+///
+/// What `out` gives. What is wrong with the file is among the findings.
+pub fn dump_file(file: &File, port: Option<u16>, out: impl io::Write) -> io::Result<Findings> {
+    dump_source(file, port, out)
+}
+
+/// How much of a file tells what it is, if it is no envelope.
+const BEGINNING: usize = 64 * 1024;
+
+/// The most octets of a file that is an envelope, which is read as a whole.
+const LARGEST_ENVELOPE: usize = 1 << 30;
+
+fn dump_source(source: &dyn Source, port: Option<u16>, out: impl io::Write) -> io::Result<Findings> {
     let mut out = Out::new(out);
     let mut findings = Findings::default();
-    match Kind::of(octets) {
-        Kind::Capture => capture::dump(octets, port, &mut out, &mut findings),
+    if let Err(error) = dump_kind(source, port, &mut out, &mut findings) {
+        findings.problem(format!("it cannot be read: {error}"));
+    }
+    out.finish()?;
+    Ok(findings)
+}
+
+fn dump_kind(
+    source: &dyn Source,
+    port: Option<u16>,
+    out: &mut Out<impl io::Write>,
+    findings: &mut Findings,
+) -> io::Result<()> {
+    let mut octets = prefix(source, 0, BEGINNING)?;
+    let mut kind = Kind::of(&octets);
+    if octets.len() == BEGINNING && matches!(kind, Kind::Envelope | Kind::Other(_)) {
+        octets = prefix(source, 0, LARGEST_ENVELOPE)?;
+        kind = Kind::of(&octets);
+    }
+    match kind {
+        Kind::Capture => capture::dump(source, port, out, findings),
         Kind::Stream => {
             let _ = out.write_str("<stream>\n");
-            Stream::new(octets, Start::Unknown, &[]).dump(&mut out, &mut findings);
+            Stream::new(Start::Unknown, &[]).dump(source, 0, out, findings);
             let _ = out.write_str("</stream>\n");
         }
         Kind::Envelope => {
             let _ = out.write_str("<stream>\n");
-            envelope::bare(octets, &mut out, &mut findings);
+            envelope::bare(&octets, out, findings);
             let _ = out.write_str("</stream>\n");
         }
         Kind::Other(what) => findings.problem(what),
     }
-    out.finish()?;
-    Ok(findings)
+    Ok(())
 }

@@ -24,7 +24,7 @@ impl<W: io::Write> Out<W> {
     }
 
     /// An element of one line.
-    pub(super) fn line(&mut self, name: &str, at: usize, text: &str) {
+    pub(super) fn line(&mut self, name: &str, at: u64, text: &str) {
         let _ = match text {
             "" => writeln!(self, "  <{name} offset=\"{at}\"/>"),
             text => writeln!(self, "  <{name} offset=\"{at}\">{}</{name}>", escaped(text)),

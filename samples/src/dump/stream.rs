@@ -11,6 +11,7 @@ use super::envelope::{self, Format};
 use super::kind::{LIMITS, is_upgrade};
 use super::out::{Out, escaped};
 use super::session_strings::SessionStrings;
+use super::source::{Source, Window};
 
 /// What is known of where a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,6 @@ pub(super) enum Start {
 }
 
 pub(super) struct Stream<'a> {
-    octets: &'a [u8],
-    position: usize,
     start: Start,
     /// How the sessions' envelopes are encoded, as the other direction says it.
     from_the_other: &'a [Format],
@@ -39,10 +38,8 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(octets: &'a [u8], start: Start, from_the_other: &'a [Format]) -> Self {
+    pub(super) fn new(start: Start, from_the_other: &'a [Format]) -> Self {
         Self {
-            octets,
-            position: 0,
             start,
             from_the_other,
             announced: Vec::new(),
@@ -52,11 +49,25 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Writes the records; gives what this direction says of how its sessions' envelopes are encoded.
-    pub(super) fn dump(mut self, out: &mut Out<impl io::Write>, findings: &mut Findings) -> Vec<Format> {
-        while self.position < self.octets.len() && !out.is_broken() {
-            if let Err(why) = self.record(out, findings) {
-                let at = self.position;
+    /// Writes the records of a source from a place on, with offsets that count from there; gives what this direction says of how
+    /// its sessions' envelopes are encoded.
+    pub(super) fn dump(
+        mut self,
+        source: &dyn Source,
+        begins: u64,
+        out: &mut Out<impl io::Write>,
+        findings: &mut Findings,
+    ) -> Vec<Format> {
+        let mut window = match Window::new(source, begins) {
+            Ok(window) => window,
+            Err(error) => {
+                findings.problem(unreadable(&error));
+                return Vec::new();
+            }
+        };
+        while window.left() > 0 && !out.is_broken() {
+            if let Err(why) = self.record(&mut window, begins, out, findings) {
+                let at = window.position() - begins;
                 let _ = writeln!(out, "  <error offset=\"{at}\">{}</error>", escaped(&why));
                 findings.problem(format!("offset {at}: {why}"));
                 break;
@@ -65,13 +76,23 @@ impl<'a> Stream<'a> {
         self.announced
     }
 
-    fn record(&mut self, out: &mut Out<impl io::Write>, findings: &mut Findings) -> Result<(), String> {
-        let at = self.position;
-        let rest = &self.octets[at..];
-        let (record, consumed) = match Record::decode(rest, &LIMITS) {
-            Ok(Decoded::Complete { value, consumed }) => (value, consumed),
-            Ok(Decoded::NeedMore(_)) => return Err("the stream ends inside a record".into()),
-            Err(error) => return Err(error.to_string()),
+    fn record(
+        &mut self,
+        window: &mut Window<'_>,
+        begins: u64,
+        out: &mut Out<impl io::Write>,
+        findings: &mut Findings,
+    ) -> Result<(), String> {
+        let at = window.position() - begins;
+        let (record, consumed) = loop {
+            match Record::decode(window.octets(), &LIMITS) {
+                Ok(Decoded::Complete { value, consumed }) => break (value, consumed),
+                Ok(Decoded::NeedMore(_)) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+            if !window.widen().map_err(|error| unreadable(&error))? {
+                return Err("the stream ends inside a record".into());
+            }
         };
         if at == 0 && self.start == Start::Unknown {
             self.start = match record {
@@ -84,7 +105,6 @@ impl<'a> Stream<'a> {
             let _ = writeln!(out, "  <warning offset=\"0\">{warning}</warning>");
             findings.warning(warning);
         }
-        self.position += consumed;
         match record {
             Record::Version { major, minor } => {
                 self.begin_session();
@@ -107,40 +127,30 @@ impl<'a> Stream<'a> {
             Record::Fault(fault) => out.line("fault", at, fault.uri()),
             Record::UpgradeRequest(protocol) => {
                 out.line("upgrade-request", at, protocol);
-                self.upgraded(out);
+                window.advance(consumed);
+                return upgraded(window, begins, out);
             }
             Record::UpgradeResponse => {
                 out.line("upgrade-response", at, "");
-                self.upgraded(out);
+                window.advance(consumed);
+                return upgraded(window, begins, out);
             }
             Record::SizedEnvelope { size } => {
-                let payload = self.take(size as usize)?;
-                self.envelope("sized", at, payload, out, findings);
+                window.advance(consumed);
+                let size = size as usize;
+                self.envelope("sized", at, next(window, size)?, out, findings);
+                window.advance(size);
+                return Ok(());
             }
             Record::UnsizedEnvelope => {
-                let mut payload = Vec::new();
-                loop {
-                    let size = Int31::decode(&self.octets[self.position..])
-                        .map_err(|_| "the stream ends inside an unsized envelope")?;
-                    self.position += size.octets();
-                    if size.value() == 0 {
-                        break;
-                    }
-                    payload.extend_from_slice(self.take(size.value() as usize)?);
-                }
+                window.advance(consumed);
+                let payload = chunks(window)?;
                 self.envelope("unsized", at, &payload, out, findings);
+                return Ok(());
             }
         }
+        window.advance(consumed);
         Ok(())
-    }
-
-    fn take(&mut self, size: usize) -> Result<&'a [u8], String> {
-        let octets = self.octets;
-        let end = self.position.checked_add(size).filter(|&end| end <= octets.len());
-        let end = end.ok_or("the stream ends inside an envelope")?;
-        let taken = &octets[self.position..end];
-        self.position = end;
-        Ok(taken)
     }
 
     /// The next session on the connection has strings of its own.
@@ -149,26 +159,17 @@ impl<'a> Stream<'a> {
         self.strings = SessionStrings::from_the_first();
     }
 
-    fn encoding(&mut self, announced: Announced<'_>, at: usize, out: &mut Out<impl io::Write>) {
+    fn encoding(&mut self, announced: Announced<'_>, at: u64, out: &mut Out<impl io::Write>) {
         let format = Format::announced(announced);
         out.line("encoding", at, format.content_type());
         self.announced.push(format.clone());
         self.format = Some(format);
     }
 
-    /// What follows is TLS or Negotiate, and no framing until it is decrypted. Other upgrades leave the stream readable.
-    fn upgraded(&mut self, out: &mut Out<impl io::Write>) {
-        let rest = self.octets.get(self.position..).unwrap_or_default();
-        if rest.first().is_some_and(|next| is_upgrade(*next)) {
-            out.line("upgraded", self.position, &format!("{} octets", rest.len()));
-            self.position = self.octets.len();
-        }
-    }
-
     fn envelope(
         &mut self,
         record: &str,
-        at: usize,
+        at: u64,
         payload: &[u8],
         out: &mut Out<impl io::Write>,
         findings: &mut Findings,
@@ -176,4 +177,61 @@ impl<'a> Stream<'a> {
         let format = self.format.get_or_insert_with(|| Format::guessed(payload, record == "sized"));
         envelope::write(record, at, payload, format, &mut self.strings, out, findings);
     }
+}
+
+/// The window's next octets, so many.
+fn next<'w>(window: &'w mut Window<'_>, octets: usize) -> Result<&'w [u8], String> {
+    let inside = || "the stream ends inside an envelope".to_owned();
+    if octets as u64 > window.left() {
+        return Err(inside());
+    }
+    while window.octets().len() < octets {
+        if !window.widen().map_err(|error| unreadable(&error))? {
+            return Err(inside());
+        }
+    }
+    Ok(&window.octets()[..octets])
+}
+
+/// The chunks of an unsized envelope.
+fn chunks(window: &mut Window<'_>) -> Result<Vec<u8>, String> {
+    let mut payload = Vec::new();
+    loop {
+        let size = loop {
+            match Int31::decode(window.octets()) {
+                Ok(size) => break size,
+                Err(_) if window.octets().len() < LONGEST_SIZE => {}
+                Err(_) => return Err("the stream ends inside an unsized envelope".into()),
+            }
+            if !window.widen().map_err(|error| unreadable(&error))? {
+                return Err("the stream ends inside an unsized envelope".into());
+            }
+        };
+        window.advance(size.octets());
+        let size = size.value() as usize;
+        if size == 0 {
+            return Ok(payload);
+        }
+        payload.extend_from_slice(next(window, size)?);
+        window.advance(size);
+    }
+}
+
+/// What follows is TLS or Negotiate, and no framing until it is decrypted. Other upgrades leave the stream readable.
+fn upgraded(window: &mut Window<'_>, begins: u64, out: &mut Out<impl io::Write>) -> Result<(), String> {
+    if window.octets().is_empty() {
+        window.widen().map_err(|error| unreadable(&error))?;
+    }
+    if window.octets().first().is_some_and(|next| is_upgrade(*next)) {
+        out.line("upgraded", window.position() - begins, &format!("{} octets", window.left()));
+        window.skip_to_end();
+    }
+    Ok(())
+}
+
+/// Octets of a size, at most.
+const LONGEST_SIZE: usize = 5;
+
+fn unreadable(error: &io::Error) -> String {
+    format!("the file cannot be read: {error}")
 }
