@@ -105,6 +105,7 @@ pub unsafe extern "C-unwind" fn listen(socket: c_int, backlog: c_int) -> c_int {
     }
     if shared.listening.swap(1, Ordering::AcqRel) == 0 {
         reconnect::say_registered(listener, "registered");
+        unshared::say_io_uring(shared.local());
     }
     0
 }

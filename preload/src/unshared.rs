@@ -3,14 +3,15 @@
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::{mem, ptr};
-use std::env;
 use std::net::SocketAddr;
+use std::{env, fs};
 
 use handoff::environment::{ADDRESSES_VARIABLE, INHERITED_SAID_VARIABLE};
 use libc::sockaddr_in6;
 
 use crate::next::environ;
 use crate::settings::settings;
+use crate::watchers::open_descriptors;
 use crate::{address, next, say};
 
 /// A program that opens listeners all the time is not to fill a log.
@@ -56,6 +57,20 @@ pub(crate) fn say_not_bound(socket: c_int, local: SocketAddr) {
     say::line(format_args!(
         "{local} is not shared, and cannot be bound beside the broker: --address names {others}"
     ));
+}
+
+/// io_uring goes past the C library, to a descriptor that is no socket. Who makes a ring only after `listen` is not seen.
+pub(crate) fn say_io_uring(local: SocketAddr) {
+    let is_ring = |descriptor: c_int| {
+        let target = fs::read_link(format!("/proc/self/fd/{descriptor}"));
+        target.is_ok_and(|target| target.as_os_str() == "anon_inode:[io_uring]")
+    };
+    if open_descriptors().into_iter().any(is_ring) {
+        say::news(format_args!(
+            "this program has an io_uring: if it accepts from {local} by that, and not by `accept`, it gets no connection, \
+             but ENOTSOCK (socket operation on non-socket)"
+        ));
+    }
 }
 
 /// What a program inherits is bound already (`LISTEN_FDS`, inetd). Of all the processes of a start script the first says it:

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
 
 use common::{Broker, address, compile, free_port, installed, programs};
+use test_peers::skip;
 
 /// Binds and listens at each of the addresses `HOST PORT`; the name of the error, if there is one.
 const LISTEN: &str = "import errno, os, socket, sys
@@ -153,6 +154,21 @@ fn a_variable_that_means_nothing_is_said_with_its_value() {
         let said = listen_with(&[("NET_TCP_PORT_SHARING_QUIET", quiet)]).1;
         assert_eq!(said.lines().count(), lines, "QUIET={quiet}: {said}");
     }
+}
+
+#[test]
+fn a_program_that_may_accept_by_io_uring_is_told_that_it_cannot() {
+    let Some(program) = compile("io_uring.c", &[]) else { return };
+    let (broker, port) = (Broker::start(), free_port());
+    let mut exec = broker.exec(&[address(port, "a")]);
+    let (result, lines) = said(&exec.arg(&program).arg(port.to_string()).output().unwrap());
+    if result == "no io_uring\n" {
+        return skip("io_uring", "allow it (kernel.io_uring_disabled=0)");
+    }
+    assert_eq!(result, "Socket operation on non-socket\n", "{lines}");
+    let [shared, ring] = lines.lines().collect::<Vec<_>>()[..] else { panic!("{lines}") };
+    assert!(shared.contains("is shared"), "{lines}");
+    assert!(ring.contains("this program has an io_uring") && ring.contains("ENOTSOCK"), "{lines}");
 }
 
 #[test]
