@@ -1,10 +1,10 @@
 //! Prefixes, what they stand for and where, and what may stand outside of the root.
 
-use message_encoding::dictionary::Strings;
+use message_encoding::dictionary::{StaticString, Strings};
 use message_encoding::event::{
     Event, Progress, Reader, ReaderState, StreamReader, XML_NAMESPACE, XMLNS_NAMESPACE,
 };
-use message_encoding::{Quotas, ReadError, RecordError};
+use message_encoding::{Int31, Quotas, ReadError, RecordError};
 
 fn sized(text: &str) -> Vec<u8> {
     [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
@@ -128,12 +128,32 @@ fn an_attribute_without_prefix_is_in_no_namespace() {
     assert_eq!(attributes.first(), Some(&("a", "")));
 }
 
+#[test]
+fn an_attribute_has_the_name_of_its_id() {
+    for id in (0..=972).step_by(2) {
+        let mut name = Vec::new();
+        Int31::new(id).unwrap().encode(&mut name);
+        for value in [&b"\x82"[..], b"\x88\x07", b"\x98\x01x"] {
+            let document = [b"\x40\x01r\x0C", &name[..], value, b"\x09\x01a\x01u\x40\x01s\x01\x01"].concat();
+            let mut reader = Reader::from_slice(&document);
+            reader.next().unwrap();
+            let first = reader.attributes().next().unwrap();
+            assert_eq!(
+                (first.name.local, first.name.namespace),
+                (StaticString::from_id(id).unwrap().as_str(), "u")
+            );
+            assert_eq!(reader.position(), document.len() - 5);
+            assert!(matches!(reader.next(), Ok(Some(Event::Start(name))) if name.local == "s"));
+        }
+    }
+}
+
 /// A state that was left in the middle of a document knows nothing of it in the next one.
 #[test]
 fn a_state_begins_anew_with_each_document() {
     for prefix in ["p", "pp"] {
         let mut state = ReaderState::new();
-        let cut = element(prefix, "e", Some("urn:1"), false);
+        let cut = [&element(prefix, "e", Some("urn:1"), false)[..], b"\x82"].concat();
         assert!(namespaces(&mut state, &cut).is_err());
         let whole = element(prefix, "e", Some("urn:2"), true);
         assert_eq!(namespaces(&mut state, &whole), Ok(vec!["urn:2"]));

@@ -160,3 +160,16 @@ fn a_document_has_one_root() {
         assert_eq!(read, Some(Err(ReadError::SecondRoot)), "{second:?}");
     }
 }
+
+#[test]
+fn lists_are_one_if_their_values_are() {
+    let value = |document: &'static [u8]| {
+        let mut reader = Reader::from_slice(document);
+        reader.next().unwrap();
+        reader.attributes().next().unwrap().value
+    };
+    let list = value(b"\x40\x01r\x04\x01a\xA4\x82\x88\x07\xA6\x01");
+    assert_eq!(list, value(b"\x40\x01r\x04\x01a\xA4\x82\x8A\x07\x00\xA6\x01"));
+    assert_ne!(list, value(b"\x40\x01r\x04\x01a\xA4\x82\x88\x08\xA6\x01"));
+    assert_ne!(list, value(b"\x40\x01r\x04\x01a\xA4\x82\xA6\x01"));
+}

@@ -245,16 +245,15 @@ impl ReaderState {
         quotas: &Quotas,
         namespaces: &mut Namespaces<'a>,
     ) -> Result<Option<Event<'a>>, ReadError> {
-        let (at, attributes_at, tag) = (self.position, self.attributes_at, self.tag);
-        let name = self.start_tag(source, at + 1, quotas, namespaces)?;
+        let before = (self.position, self.attributes_at, self.tag, self.root_seen);
+        let name = self.start_tag(source, self.position + 1, quotas, namespaces)?;
         let header = self.array_header(source);
         match header {
             Ok((item, count)) => self.next = Next::Item(item, count),
             Err(error) => {
                 // Everything as before, in case there will be more octets.
                 self.scopes.close(&source);
-                self.root_seen = self.scopes.depth() > 0;
-                (self.position, self.attributes_at, self.tag) = (at, attributes_at, tag);
+                (self.position, self.attributes_at, self.tag, self.root_seen) = before;
                 return Err(error);
             }
         }

@@ -267,7 +267,7 @@ impl<'a> Value<'a> {
         match *self {
             Self::Double(value) => Ok(value),
             Self::Float(value) => Ok(f64::from(value)),
-            Self::Int(value) if value.unsigned_abs() < 1 << 53 => Ok(value as f64),
+            Self::Int(value) => Ok(value as f64),
             _ => self.parse_float(),
         }
     }
