@@ -29,6 +29,34 @@ fn floating_point_numbers_are_rounded_once() {
     }
 }
 
+#[test]
+fn white_space_is_what_xml_calls_that() {
+    for (value, blank) in [
+        (Value::Empty, true),
+        (Value::from(" \t\r\n"), true),
+        (Value::from(" x"), false),
+        (Value::from("\u{A0}"), false),
+        (Value::Chars(b" \n"), true),
+        (Value::Chars(b"\xFF"), false),
+        (Value::Unicode(b" \0\n\0"), true),
+        (Value::Unicode(b" \x20"), false),
+        (Value::Bytes(b""), true),
+        (Value::Bytes(b" "), false),
+        (Value::Int(0), false),
+    ] {
+        assert_eq!(value.is_white_space(), blank, "{value:?}");
+    }
+}
+
+/// A local time is one, also where no zone is known in which it could be shown.
+#[test]
+fn a_point_in_time_is_what_it_was() {
+    for kind in 0..4_u64 {
+        let time = DateTime::from_bits(kind << 62 | 630_822_816_000_000_000);
+        assert_eq!(Value::DateTime(time).to_date_time(), Ok(time));
+    }
+}
+
 impl Value<'_> {
     fn to_string_for_test(self) -> String {
         self.to_text().unwrap()
