@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 /// A listening socket of this network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +40,34 @@ pub(crate) fn listeners_on(port: u16) -> Vec<Listener> {
     found
 }
 
-/// The process that has the socket, if we may see it.
+/// The process that has the socket, if we may see it; of those that have inherited it from each other the first. Such a one may
+/// have it for a moment only, between the two steps in which a process starts another.
 pub(crate) fn owner_of(inode: u64) -> Option<Owner> {
+    let numbers = fs::read_dir("/proc").ok()?.flatten();
+    let numbers = numbers.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let holders = numbers.filter(|pid| holds(*pid, inode));
+    let mut owners = holders.map(|pid| first_holder(pid, inode));
+    // It may have let go of it meanwhile.
+    owners.find(|pid| holds(*pid, inode)).map(|pid| Owner { pid, program: program_of(pid) })
+}
+
+/// The farthest ancestor of this process that has the socket, as all do between the two.
+fn first_holder(pid: u32, inode: u64) -> u32 {
+    let parent = |pid: &u32| parent_of(*pid).filter(|parent| holds(*parent, inode));
+    std::iter::successors(Some(pid), parent).last().unwrap_or(pid)
+}
+
+fn holds(pid: u32, inode: u64) -> bool {
     let target = format!("socket:[{inode}]");
-    fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
-        let pid = process.file_name().to_str()?.parse().ok()?;
-        let holds = fs::read_dir(process.path().join("fd"))
-            .ok()?
-            .flatten()
-            .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == target.as_str()));
-        holds.then(|| Owner { pid, program: program_of(pid) })
-    })
+    let is_it = |link: &Path| link.as_os_str() == target.as_str();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    descriptors.into_iter().any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|link| is_it(&link)))
+}
+
+/// From `/proc/PID/stat`, where the program's name may have any characters in it: state and parent follow it.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// The process at the other end of a socket, of which the kernel may not tell the number: `dotnet (pid 4711)`.
@@ -94,6 +112,7 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::process::{Command, Stdio};
 
     use super::*;
 
@@ -107,6 +126,27 @@ mod tests {
             assert_eq!(found[0].address, address);
             assert_eq!(owner_of(found[0].inode).unwrap().pid, std::process::id());
         }
+    }
+
+    /// A child that was started before it was closed on exec, or a worker of a server that forks: whoever opened it is meant.
+    #[test]
+    fn what_was_inherited_is_its_first_holder_s() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::empty()).unwrap();
+        // Its child has it, too, and so does the child's.
+        let mut children = Command::new("sh");
+        children.args(["-c", "sleep 1000 & echo $!; wait"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = children.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let grandchild = line.trim().parse().unwrap();
+        let inode = listeners_on(listener.local_addr().unwrap().port())[0].inode;
+        let found = [child.id(), grandchild].map(|pid| (holds(pid, inode), first_holder(pid, inode)));
+        let owner = owner_of(inode).map(|owner| owner.pid);
+        let grandchild = rustix::process::Pid::from_raw(i32::try_from(grandchild).unwrap()).unwrap();
+        rustix::process::kill_process(grandchild, rustix::process::Signal::KILL).unwrap();
+        child.wait().unwrap();
+        assert_eq!((found, owner), ([(true, std::process::id()); 2], Some(std::process::id())));
     }
 
     #[test]
