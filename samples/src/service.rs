@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use message_encoding::Quotas;
-use message_encoding::envelope::{Decoder, Encoder, MessageEncoding, MessageFault, answer};
+use message_encoding::envelope::{
+    Decoder, EncodeError, Encoder, MessageEncoding, MessageFault, Outgoing, answer,
+};
 use tokio::time::sleep;
 use transport::{Channel, ListenOptions, Listener, Mode};
 
@@ -98,16 +100,55 @@ async fn serve(mut channel: Channel) {
             return;
         };
         if let Some(reply) = answer(&mut decoder, &request.octets, &mut calculator::answer) {
-            let mut octets = Vec::new();
-            if encoder.encode(&reply, &mut octets).is_err() {
-                let fault = reply.with_fault(MessageFault::internal());
-                let Ok(()) = encoder.encode(&fault, &mut octets) else { return };
-            }
+            let Ok(octets) = written(&mut encoder, reply) else { return };
             let Ok(()) = channel.send(&octets).await else { return };
         }
         // What comes now cannot be read without the strings that were refused.
         if decoder.is_broken() {
             return;
+        }
+    }
+}
+
+/// A reply, or a fault where it cannot be written: whoever has asked does not wait in vain.
+fn written(encoder: &mut Encoder, reply: Outgoing) -> Result<Vec<u8>, EncodeError> {
+    let mut octets = Vec::new();
+    if encoder.encode(&reply, &mut octets).is_err() {
+        encoder.encode(&reply.with_fault(MessageFault::internal()), &mut octets)?;
+    }
+    Ok(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use message_encoding::envelope::{Element, Reply, Request};
+
+    use super::*;
+
+    /// As of a service that lets its callers name elements. Binary XML has such a name, text has not.
+    fn answers_with_a_name_that_is_none(_: &Request<'_>) -> Result<Option<Reply>, MessageFault> {
+        Ok(Some(Element::new("urn:x", "no name").into()))
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_written_is_a_fault() {
+        let encoding = MessageEncoding::Soap12Utf8;
+        let mut encoder = Encoder::new(encoding, Quotas::DEFAULT);
+        let mut decoder = Decoder::new(encoding, Quotas::DEFAULT);
+        for _ in 0..2 {
+            let id = random::message_id();
+            let asked = Outgoing::request("urn:x", "", id.clone(), Element::new("urn:x", "Asked"));
+            let mut request = Vec::new();
+            Encoder::new(encoding, Quotas::DEFAULT).encode(&asked, &mut request).unwrap();
+            let reply = answer(
+                &mut Decoder::new(encoding, Quotas::DEFAULT),
+                &request,
+                &mut answers_with_a_name_that_is_none,
+            );
+            let octets = written(&mut encoder, reply.expect("a reply")).unwrap();
+            let mut reply = decoder.decode(&octets).unwrap();
+            assert_eq!(reply.headers().relates_to.as_ref().map(ToString::to_string), Some(id.to_string()));
+            assert_eq!(reply.reply().unwrap().unwrap_err().reason, MessageFault::internal().reason);
         }
     }
 }
