@@ -36,6 +36,8 @@ pub use config::{
 pub use dispatch::one_turn::OneTurn;
 pub use error::StartError;
 pub use failure::Failed;
+#[doc(hidden)]
+pub use listening::owner::{Listener as ListeningSocket, Owner, listeners_on, owners_of};
 pub use outcome::{Counters, Outcome};
 pub use start::Broker;
 

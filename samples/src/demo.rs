@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, bail, ensure};
+use broker::{ListeningSocket, Owner, listeners_on, owners_of};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use crate::listeners::{self, ListeningSocket};
 use crate::place::Place;
 use crate::random;
 
@@ -70,7 +70,7 @@ async fn steps(folder: &Path) -> anyhow::Result<()> {
     }
 
     say("\n3. One port, one owner: the services have no listening socket.")?;
-    show_owners(port, broker.pid, &services.iter().map(|service| service.pid).collect::<Vec<_>>())?;
+    show_owners(port, broker.pid)?;
 
     say(
         "\n4. The client calls both, in .NET Binary XML as any NetTcpBinding does. It knows nothing of port sharing:",
@@ -116,17 +116,17 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(probe.local_addr()?.port())
 }
 
-/// Every listening socket of the port is the broker's, and there is one.
-fn show_owners(port: u16, broker: u32, services: &[u32]) -> anyhow::Result<()> {
-    let listening = listeners::on_port(port).context("/proc/net")?;
+/// Every listening socket of the port is the broker's and nobody else's, and there is one.
+fn show_owners(port: u16, broker: u32) -> anyhow::Result<()> {
+    let listening = listeners_on(port);
     ensure!(!listening.is_empty(), "nothing listens on port {port}");
     for ListeningSocket { address, inode } in listening {
-        for service in services {
-            let has = listeners::process_has(*service, inode)?;
-            ensure!(!has, "a service, process {service}, listens on {address}");
-        }
-        let has = listeners::process_has(broker, inode)?;
-        ensure!(has, "another program listens on {address}, which is the broker's to open: try again");
+        let owners: Vec<Owner> = owners_of(inode).collect();
+        let shown: Vec<String> = owners.iter().map(Owner::to_string).collect();
+        ensure!(
+            matches!(&owners[..], [owner] if owner.pid == broker),
+            "{address} is the broker's to open, process {broker}, and of {shown:?}: try again"
+        );
         say(&format!("   {address} belongs to process {broker}, the broker."))?;
     }
     Ok(())
@@ -159,12 +159,11 @@ async fn call_in_vain(port: u16, number: u32) -> anyhow::Result<()> {
 
 async fn until_closed(port: u16) -> anyhow::Result<()> {
     let closed = async {
-        while !listeners::on_port(port)?.is_empty() {
+        while !listeners_on(port).is_empty() {
             sleep(Duration::from_millis(10)).await;
         }
-        io::Result::Ok(())
     };
-    within(closed).await.context("the port stays open")?.context("/proc/net")
+    within(closed).await.context("the port stays open")
 }
 
 async fn within<T>(step: impl Future<Output = T>) -> anyhow::Result<T> {
@@ -285,19 +284,20 @@ mod tests {
 
     #[test]
     fn a_listener_of_another_program_is_found() {
-        let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = foreign.local_addr().unwrap().port();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
         let us = std::process::id();
-        // Any process that does not have it.
-        let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-        let owners = [(other.id(), vec![]), (other.id(), vec![us]), (us, vec![other.id()])].map(
-            |(broker, services)| show_owners(port, broker, &services).map_err(|error| error.to_string()),
-        );
-        other.kill().unwrap();
-        other.wait().unwrap();
-        let [foreign, service, broker] = owners;
-        assert!(foreign.unwrap_err().contains("another program listens on 127.0.0.1:"));
-        assert!(service.unwrap_err().contains("a service, process "));
-        broker.unwrap();
+        show_owners(port, us).unwrap();
+        let said = show_owners(port, us + 1).unwrap_err().to_string();
+        assert!(said.starts_with("127.0.0.1:") && said.contains(&format!("(pid {us})")), "{said}");
+
+        // A service that has inherited it.
+        let inherited = std::os::fd::OwnedFd::from(listener.try_clone().unwrap());
+        let mut service = std::process::Command::new("sleep").arg("600").stdin(inherited).spawn().unwrap();
+        let shown = show_owners(port, us);
+        service.kill().unwrap();
+        service.wait().unwrap();
+        let said = shown.unwrap_err().to_string();
+        assert!(said.contains(&format!("(pid {})", service.id())), "{said}");
     }
 }

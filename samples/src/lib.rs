@@ -8,7 +8,6 @@ pub mod client;
 pub mod demo;
 pub mod dump;
 pub mod encoding;
-pub mod listeners;
 pub mod place;
 pub mod random;
 pub mod service;

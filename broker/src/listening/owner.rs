@@ -8,17 +8,20 @@ use std::path::Path;
 
 /// A listening socket of this network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listener {
-    pub(crate) address: SocketAddr,
+pub struct Listener {
+    /// Where it listens.
+    pub address: SocketAddr,
     /// The number of the socket, as in `/proc/PID/fd`.
-    pub(crate) inode: u64,
+    pub inode: u64,
 }
 
 /// A process that holds a listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Owner {
-    pub(crate) pid: u32,
-    pub(crate) program: String,
+pub struct Owner {
+    /// The number of the process.
+    pub pid: u32,
+    /// Its name, as the kernel knows it.
+    pub program: String,
 }
 
 impl fmt::Display for Owner {
@@ -27,8 +30,8 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Every listening socket on this port.
-pub(crate) fn listeners_on(port: u16) -> Vec<Listener> {
+/// Every listening socket on this port, IPv4 before IPv6; none where there is no `/proc`.
+pub fn listeners_on(port: u16) -> Vec<Listener> {
     let mut found = Vec::new();
     for path in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let Ok(file) = File::open(path) else { continue };
@@ -43,12 +46,20 @@ pub(crate) fn listeners_on(port: u16) -> Vec<Listener> {
 /// The process that has the socket, if we may see it; of those that have inherited it from each other the first. Such a one may
 /// have it for a moment only, between the two steps in which a process starts another.
 pub(crate) fn owner_of(inode: u64) -> Option<Owner> {
-    let numbers = fs::read_dir("/proc").ok()?.flatten();
-    let numbers = numbers.filter_map(|process| process.file_name().to_str()?.parse().ok());
-    let holders = numbers.filter(|pid| holds(*pid, inode));
-    let mut owners = holders.map(|pid| first_holder(pid, inode));
+    let mut owners = holders_of(inode).map(|pid| first_holder(pid, inode));
     // It may have let go of it meanwhile.
     owners.find(|pid| holds(*pid, inode)).map(|pid| Owner { pid, program: program_of(pid) })
+}
+
+/// All the processes that have the socket, of those whose descriptors we may see.
+pub fn owners_of(inode: u64) -> impl Iterator<Item = Owner> {
+    holders_of(inode).map(|pid| Owner { pid, program: program_of(pid) })
+}
+
+fn holders_of(inode: u64) -> impl Iterator<Item = u32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    numbers.filter(move |pid| holds(*pid, inode))
 }
 
 /// The farthest ancestor of this process that has the socket, as all do between the two.
