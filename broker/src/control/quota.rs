@@ -244,4 +244,43 @@ mod tests {
         quotas.end(7, &at(1));
         assert_eq!(quotas.admits(7, at(1)), Ok(()));
     }
+
+    #[test]
+    fn listeners_are_counted_by_who_uses_them() {
+        let quota = Quota { listeners_per_user: Some(2), ..Quota::default() };
+        let quotas = quotas(1024, &quota);
+        for _ in 0..3 {
+            quotas.begin(7, &at(1));
+        }
+        for _ in 0..2 {
+            quotas.end(7, &at(1));
+            assert!(quotas.admits(7, at(2)).is_err(), "somebody still listens");
+        }
+        quotas.end(7, &at(1));
+        assert_eq!(quotas.admits(7, at(2)), Ok(()));
+    }
+
+    /// A registration takes two descriptors, and each new listener one.
+    #[test]
+    fn the_last_descriptor_is_given_away_and_no_further_one() {
+        let many = Some(1000);
+        let quota = Quota {
+            registrations_per_user: many,
+            listeners_per_user: many,
+            control_connections_per_user: many,
+            addresses_per_registration: many,
+        };
+        let quotas = quotas(1024, &quota);
+        let mut connections = Vec::new();
+        let free = |connections: usize| quotas.descriptors - connections;
+        while free(connections.len()) > connections.len() + 3 {
+            connections.push(quotas.connect(7).unwrap());
+        }
+        let ports = |count| (1..=count).map(|port| SocketAddr::new("::".parse().unwrap(), port));
+        let admitted: Vec<bool> = (0..6).map(|count| quotas.admits(7, ports(count)).is_ok()).collect();
+        let room = free(connections.len()) - connections.len();
+        let expected: Vec<bool> = (0..6).map(|count| 2 + count <= room).collect();
+        assert!((2..4).contains(&room), "{room}");
+        assert_eq!(admitted, expected);
+    }
 }

@@ -366,3 +366,25 @@ fn conflict(prefix: &Prefix, existing: &Prefix, peer: Option<&Arc<AsyncControlPe
     let message = already_registered(address, existing, "the broker's configuration");
     refused(RefusedReason::ConflictingRegistration, Some(address), message).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_an_end_and_a_registration_a_number_of_them() {
+        let reason = |addresses: &[String], most| {
+            check(&Register::new(addresses), most).err().map(|refused| refused.reason)
+        };
+        let long = |octets: usize| format!("net.tcp://h:1/{}", "a".repeat(octets - 14));
+        assert_eq!(reason(&[long(LONGEST_ADDRESS)], 1), None);
+        for octets in [LONGEST_ADDRESS + 1, LONGEST_ADDRESS + 2, 70_000] {
+            assert_eq!(reason(&[long(octets)], 1), Some(RefusedReason::PathTooLong));
+        }
+        let escaped = format!("net.tcp://h:1/{}", "é".repeat(700));
+        assert_eq!(reason(&[escaped], 1), Some(RefusedReason::PathTooLong), "once it is escaped");
+        let two = [long(20), long(21)];
+        assert_eq!(reason(&two, 1), Some(RefusedReason::RegistrationQuotaExceeded));
+        assert_eq!((reason(&two, 2), reason(&two, 3)), (None, None));
+    }
+}
