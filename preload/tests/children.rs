@@ -104,6 +104,23 @@ fn a_child_is_said_whichever_function_starts_it() {
     }
 }
 
+/// The dynamic linker itself is statically linked, and loads the library into what it is asked to run.
+#[test]
+fn the_dynamic_linker_is_not_said_whichever_function_starts_it() {
+    let linker = "/lib64/ld-linux-x86-64.so.2";
+    let Some(starts) = compile("starts.c", &[]) else { return };
+    if !std::path::Path::new(linker).exists() {
+        return;
+    }
+    let broker = Broker::start();
+    for function in ["execv", "execl", "fexecve", "execveat-empty"] {
+        let output = exec(&broker).arg(&starts).args([function, linker]).output().unwrap();
+        // it finds no program called 9
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("cannot open shared object file") && !said.contains("port sharing"), "{said}");
+    }
+}
+
 /// Where `/bin/sh` is this program.
 fn with_shell(program: &str, command: &Command) -> Command {
     let mut unshare = Command::new("unshare");
