@@ -40,7 +40,7 @@ fn static_line(file: &str) -> String {
 }
 
 /// How `starts.c` is to start a child, and what is said to be it.
-const FUNCTIONS: [(&str, Said); 20] = [
+const FUNCTIONS: [(&str, Said); 22] = [
     ("execl", Said::File),
     ("execl-few", Said::File),
     ("execlp", Said::File),
@@ -57,6 +57,8 @@ const FUNCTIONS: [(&str, Said); 20] = [
     ("fexecve-memfd", Said::Memfd),
     ("execveat", Said::File),
     ("execveat-in", Said::Name),
+    ("execveat-here", Said::Name),
+    ("execveat-absolute", Said::File),
     ("execveat-empty", Said::File),
     ("posix_spawn", Said::File),
     ("posix_spawnp", Said::File),

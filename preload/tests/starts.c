@@ -52,6 +52,12 @@ static void start(const char *function, char *file) {
         execveat(AT_FDCWD, file, arguments, environ, 0);
     } else if (!strcmp(function, "execveat-in")) {
         execveat(open(folder, O_RDONLY | O_CLOEXEC), name, arguments, environ, 0);
+    } else if (!strcmp(function, "execveat-here")) {
+        if (chdir(folder) == 0) {
+            execveat(AT_FDCWD, name, arguments, environ, 0);
+        }
+    } else if (!strcmp(function, "execveat-absolute")) {
+        execveat(open("/usr", O_RDONLY | O_CLOEXEC), file, arguments, environ, 0);
     } else if (!strcmp(function, "execveat-empty")) {
         execveat(open(file, O_RDONLY | O_CLOEXEC), "", arguments, environ, AT_EMPTY_PATH);
     } else {
