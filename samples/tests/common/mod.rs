@@ -1,4 +1,4 @@
-//! Processes for the tests of this room: a broker, the sample programs, Mono programs. None outlives the test.
+//! Processes for the tests of this crate: a broker, the sample programs, Mono programs. None outlives the test.
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses a part of it")]
 
@@ -80,7 +80,7 @@ impl Broker {
     }
 }
 
-/// Puts the library of `broker exec` next to the sample programs: a cdylib is not built for another room's tests.
+/// Puts the library of `broker exec` next to the sample programs: a cdylib is not built for another crate's tests.
 fn build_preload() {
     static BUILT: std::sync::Once = std::sync::Once::new();
     BUILT.call_once(|| {
