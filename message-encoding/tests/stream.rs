@@ -76,7 +76,8 @@ fn each_item_of_an_array_has_its_name() {
 fn pieces(max_bytes_per_read: usize, kind: u8, octets: &[u8]) -> Vec<usize> {
     let quotas = Quotas { max_bytes_per_read, ..Quotas::DEFAULT };
     let mut stream = StreamReader::new(quotas);
-    stream.push(&[b"\x40\x01r", &[kind, octets.len() as u8][..], octets, b"\x01"].concat());
+    let end: &[u8] = if kind.is_multiple_of(2) { b"\x01" } else { b"" };
+    stream.push(&[b"\x40\x01r", &[kind, octets.len() as u8][..], octets, end].concat());
     let mut pieces = Vec::new();
     loop {
         match stream.next(Strings::STATIC).unwrap() {
@@ -109,10 +110,29 @@ fn a_long_text_comes_in_pieces_that_split_nothing() {
     }
     assert_eq!(pieces(48, octets, &[7; 43]), [43]);
     assert_eq!(pieces(48, octets, &[7; 44]), [42, 2]);
+    // that end their element
+    for kind in [chars, octets, unicode] {
+        assert_eq!(pieces(48, kind + 1, &[b'x'; 100]), pieces(48, kind, &[b'x'; 100]));
+    }
+    // no characters at all
+    assert_eq!(pieces(48, chars, &[&[0xF0][..], &[0x80; 99]].concat()), [38, 38, 24]);
     // of two and of three octets
     assert_eq!(pieces(48, chars, "é".repeat(50).as_bytes()), [36, 36, 28]);
     assert_eq!(pieces(48, chars, "漢".repeat(33).as_bytes()), [36, 36, 27]);
     // two units each
     let pairs: Vec<u8> = "😀".repeat(25).encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert_eq!(pieces(48, unicode, &pairs), [36, 36, 28]);
+}
+
+#[test]
+fn outside_of_the_root_a_long_text_is_white_space() {
+    let quotas = Quotas { max_bytes_per_read: 48, ..Quotas::DEFAULT };
+    for (octet, refused) in [(b' ', false), (b'x', true)] {
+        let text = [&b"\x98\x64"[..], &[octet; 100]].concat();
+        for document in [text.clone(), [b"\x40\x01r\x01", &text[..]].concat()] {
+            let read = events(quotas, &document, document.len());
+            assert_eq!(read.is_err(), refused, "{read:?}");
+            assert!(!refused || read == Err(ReadError::TextOutsideRoot));
+        }
+    }
 }

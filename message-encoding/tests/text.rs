@@ -7,6 +7,7 @@ use message_encoding::envelope::{
     DecodeError, Decoder, Element, EncodeError, Encoder, MessageEncoding, Outgoing,
 };
 use message_encoding::event::{Event, Reader, ReaderState, WriteError, Writer, XMLNS_NAMESPACE};
+use message_encoding::text::XmlPrinter;
 use message_encoding::{Quotas, Value};
 use serde_json::Value as Json;
 use support::{dictionaries, lines, octets, text};
@@ -246,4 +247,52 @@ fn references_may_be_to_characters_that_xml_does_not_have() {
     for refused in ["&#x110000;", "\u{1}", "\u{FFFE}", "&#;", "&nope;"] {
         assert_eq!(read(refused), None, "{refused}");
     }
+}
+
+/// What a printer makes of a document, as far as it can be read.
+fn printed(mut printer: XmlPrinter, document: &[u8]) -> String {
+    let mut reader = Reader::from_slice(document);
+    let mut text = String::new();
+    while let Ok(true) = printer.event(&mut reader, &mut text) {}
+    printer.close(&mut text);
+    text
+}
+
+#[test]
+fn lines_are_indented_where_there_is_no_text() {
+    let document = b"\x40\x01r\x40\x01a\x99\x01t\x02\x01c\x40\x01b\x40\x01d\x01\x01\
+                     \x40\x01m\x98\x01x\x40\x01n\x01\x02\x01e\x99\x01y\x01";
+    let indented = "<r>\n  <a>t</a>\n  <!--c-->\n  <b>\n    <d/>\n  </b>\n  <m>x<n/><!--e-->y</m>\n</r>";
+    assert_eq!(printed(XmlPrinter::indented(2), document), indented);
+    let plain: String = indented.split('\n').map(str::trim_start).collect();
+    assert_eq!(printed(XmlPrinter::new(), document), plain);
+    // refused in the middle of b, behind d, and of m, behind n
+    assert_eq!(
+        printed(XmlPrinter::indented(2), &document[..20]),
+        "<r>\n  <a>t</a>\n  <!--c-->\n  <b>\n    <d/>\n  </b>\n</r>"
+    );
+    assert_eq!(printed(XmlPrinter::indented(1), &document[..document.len() - 7]), {
+        "<r>\n <a>t</a>\n <!--c-->\n <b>\n  <d/>\n </b>\n <m>x<n/></m>\n</r>"
+    });
+    assert_eq!(printed(XmlPrinter::indented(2), &document[..3]), "");
+    assert_eq!(printed(XmlPrinter::indented(2), &document[..6]), "<r></r>");
+}
+
+#[test]
+fn no_comment_has_two_hyphens_in_it() {
+    for (comment, text) in
+        [("--", "- - "), ("a--b", "a- -b"), ("a-b", "a-b"), ("---", "- - - "), ("-", "- "), ("a-", "a- ")]
+    {
+        let document = [b"\x40\x01r\x02", &[comment.len() as u8][..], comment.as_bytes(), b"\x01"].concat();
+        assert_eq!(printed(XmlPrinter::new(), &document), format!("<r><!--{text}--></r>"));
+    }
+}
+
+#[test]
+fn characters_references_and_sections_are_one_text() {
+    let text = b"<s:Envelope xmlns:s='http://www.w3.org/2003/05/soap-envelope'><s:Body>\
+                 <t>a&lt;<![CDATA[<b>&amp;]]>&#99;</t></s:Body></s:Envelope>";
+    let mut decoder = Decoder::new(MessageEncoding::Soap12Utf8, Quotas::DEFAULT);
+    let body = decoder.decode(text).unwrap().body().unwrap().unwrap();
+    assert_eq!(body.value(), Value::String("a<<b>&amp;c"));
 }

@@ -57,6 +57,29 @@ fn a_point_in_time_is_what_it_was() {
     }
 }
 
+#[test]
+fn a_zone_is_at_most_fourteen_hours_away() {
+    for hours in 0..25 {
+        for minutes in [0, 1, 30, 59, 60, 61, 99] {
+            for sign in ['+', '-'] {
+                let text = alloc::format!("2000-01-02T03:04:05{sign}{hours:02}:{minutes:02}");
+                let is_one = hours < 14 && minutes < 60 || hours == 14 && minutes == 0;
+                assert_eq!(Value::from(&*text).to_date_time().is_ok(), is_one, "{text}");
+            }
+        }
+    }
+}
+
+/// What is less than a day below the highest number is a time before the first day; a whole day below is none.
+#[test]
+fn a_local_time_before_the_first_day_is_of_that_day() {
+    let day = 864_000_000_000;
+    let local = |ticks: u64| DateTime::from_bits(1 << 63 | ticks).ticks(0);
+    assert_eq!(local((1 << 62) - 1), Ok(day - 1));
+    assert_eq!(local((1 << 62) - day + 1), Ok(1));
+    assert!(local((1 << 62) - day).is_err());
+}
+
 impl Value<'_> {
     fn to_string_for_test(self) -> String {
         self.to_text().unwrap()
