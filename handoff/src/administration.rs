@@ -183,6 +183,37 @@ impl<T> Page<T> {
     }
 }
 
+/// What became of a `reload`. A long answer comes in several replies, whose changes are one list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// Why nothing was applied: what is wrong, and where. None: what has changed is applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What has changed since the configuration was read last, in sentences. None: nothing has.
+    pub changes: Vec<String>,
+    /// What the configuration says otherwise than the broker does, and only the next broker will do.
+    pub needs_restart: Vec<String>,
+    /// Whether another reply follows.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub more: bool,
+}
+
+impl Reloaded {
+    /// These are applied; those need a restart.
+    #[must_use]
+    pub fn applied(changes: Vec<String>, needs_restart: Vec<String>) -> Self {
+        Self { changes, needs_restart, ..Self::default() }
+    }
+
+    /// Nothing has changed, and why.
+    #[must_use]
+    pub fn refused(error: impl Into<String>) -> Self {
+        Self { error: Some(error.into()), ..Self::default() }
+    }
+}
+
 /// A holder that drains, or does so no longer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use crate::accept_socket::AcceptSocket;
-use crate::administration::{Drained, HeldConnection, Holder, Which, admin_path};
+use crate::administration::{Drained, HeldConnection, Holder, Reloaded, Which, admin_path};
 use crate::alone::alone_in;
 use crate::error::HandoffError;
 use crate::message::Malformed;
@@ -382,6 +382,24 @@ impl ControlConnection {
     /// taken the address meanwhile.
     pub fn undrain(&mut self, which: &Which) -> Result<Vec<Drained>, HandoffError> {
         drained_of(self.ask(&Request::Undrain(which.clone()))?)
+    }
+
+    /// Has the broker read its configuration again, and do what it says now; says what that is, or what is wrong.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::route`].
+    pub fn reload(&mut self) -> Result<Reloaded, HandoffError> {
+        let mut all = Reloaded::default();
+        self.ask_for_pages(&Request::Reload, |reply| match reply {
+            Reply::Reloaded(part) => {
+                all.error = all.error.take().or(part.error);
+                all.changes.extend(part.changes);
+                all.needs_restart.extend(part.needs_restart);
+                Ok(part.more)
+            }
+            other => Err(not_the_answer(other)),
+        })?;
+        Ok(all)
     }
 
     /// Asks, and takes each part of the answer until one is the last.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::administration::{Drained, HeldConnection, Holder, Page};
+use crate::administration::{Drained, HeldConnection, Holder, Page, Reloaded};
 use crate::message::{Malformed, only_known, parse_id, parse_object};
 
 /// The most addresses that go into [`Registered::listening`]: so many fit into a message, however they are written.
@@ -121,6 +121,8 @@ pub enum Reply {
     Connections(Page<HeldConnection>),
     /// What became of the holders that a `drain` or `undrain` was about.
     Drained(Vec<Drained>),
+    /// What became of a `reload`.
+    Reloaded(Reloaded),
 }
 
 /// The body of a `refused` reply.
@@ -188,7 +190,7 @@ impl fmt::Display for RefusedReason {
 
 /// The replies that this version knows.
 const NAMES: &[&str] =
-    &["registered", "refused", "unregistered", "routed", "listed", "connections", "drained"];
+    &["registered", "refused", "unregistered", "routed", "listed", "connections", "drained", "reloaded"];
 
 impl Reply {
     /// Reads one message.
@@ -204,6 +206,7 @@ impl Reply {
             "routed" => serde_json::from_value(body).map(Self::Routed).map_err(Malformed::new),
             "listed" => serde_json::from_value(body).map(Self::Listed).map_err(Malformed::new),
             "connections" => serde_json::from_value(body).map(Self::Connections).map_err(Malformed::new),
+            "reloaded" => serde_json::from_value(body).map(Self::Reloaded).map_err(Malformed::new),
             "drained" => serde_json::from_value(body).map(Self::Drained).map_err(Malformed::new),
             "refused" => serde_json::from_value(body).map(Self::Refused).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregistered { id }),
@@ -220,6 +223,7 @@ impl Reply {
             Self::Listed(page) => serde_json::json!({ "listed": page }),
             Self::Connections(page) => serde_json::json!({ "connections": page }),
             Self::Drained(drained) => serde_json::json!({ "drained": drained }),
+            Self::Reloaded(reloaded) => serde_json::json!({ "reloaded": reloaded }),
         }
         .to_string()
     }
@@ -338,6 +342,8 @@ mod tests {
             Reply::Listed(Page::new(vec![Holder { id: 3, pid: Some(1), ..Holder::default() }], true)),
             Reply::Connections(Page::new(vec![HeldConnection::default()], false)),
             Reply::Drained(vec![Drained::new(7, "net.tcp://h/a", true)]),
+            Reply::Reloaded(Reloaded::refused("m")),
+            Reply::Reloaded(Reloaded { more: true, ..Reloaded::applied(vec!["a".into()], vec!["b".into()]) }),
         ] {
             assert_eq!(Reply::parse(reply.to_json().as_bytes()), Ok(reply));
         }

@@ -33,6 +33,9 @@ pub enum Request {
     Drain(Which),
     /// Give it new ones again; answered likewise.
     Undrain(Which),
+    /// Read the configuration again, and do what it says now; answered by [`Reply::Reloaded`](crate::Reply::Reloaded), in parts, to
+    /// an administrator.
+    Reload,
     /// A request this version does not know; answered by `not_supported`, the connection stays.
     NotSupported {
         /// The request's name, as the peer wrote it.
@@ -103,7 +106,8 @@ impl Route {
 }
 
 /// The requests that this version knows.
-const NAMES: &[&str] = &["register", "unregister", "route", "list", "connections", "drain", "undrain"];
+const NAMES: &[&str] =
+    &["register", "unregister", "route", "list", "connections", "drain", "undrain", "reload"];
 
 impl Request {
     /// Reads one message.
@@ -134,6 +138,7 @@ impl Request {
             "list" => Ok(Self::List),
             "connections" => Ok(Self::Connections),
             "drain" => serde_json::from_value(body).map(Self::Drain).map_err(Malformed::new),
+            "reload" => Ok(Self::Reload),
             "undrain" => serde_json::from_value(body).map(Self::Undrain).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregister { id }),
         }
@@ -149,6 +154,7 @@ impl Request {
             Self::Connections => serde_json::json!({ "connections": {} }),
             Self::Drain(which) => serde_json::json!({ "drain": which }),
             Self::Undrain(which) => serde_json::json!({ "undrain": which }),
+            Self::Reload => serde_json::json!({ "reload": {} }),
             Self::NotSupported { name } => Value::Object(Map::from_iter([(name.clone(), Value::Null)])),
         }
         .to_string()
@@ -270,6 +276,7 @@ mod tests {
             not_utf8,
             Request::List,
             Request::Connections,
+            Request::Reload,
             Request::Drain(Which::Id(7)),
             Request::Undrain(Which::Address("net.tcp://h/a".into())),
         ] {
