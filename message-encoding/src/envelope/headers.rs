@@ -288,7 +288,7 @@ fn read_uri<'a>(reader: &mut Reader<'a, '_>) -> Result<Cow<'a, str>, ReadError> 
 #[inline]
 fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
     match text.as_bytes() {
-        [..=b' ', ..] | [.., ..=b' '] => trim(text),
+        [0..=b' ', ..] | [.., 0..=b' '] => trim(text),
         _ => text,
     }
 }

@@ -58,6 +58,25 @@ fn a_point_in_time_is_what_it_was() {
 }
 
 #[test]
+fn base64_is_padded_at_the_end_of_a_group() {
+    for (text, octets) in [
+        ("AAEC", Some(&[0, 1, 2][..])),
+        ("AAE=", Some(&[0, 1])),
+        ("AA==", Some(&[0])),
+        ("AA==AAE= AAEC", Some(&[0, 0, 1, 0, 1, 2])),
+        ("", Some(&[])),
+        ("A===", None),
+        ("====", None),
+        ("=AAA", None),
+        ("AA=A", None),
+        ("AAE", None),
+        ("AA-_", None),
+    ] {
+        assert_eq!(Value::from(text).to_bytes().ok().as_deref(), octets, "{text}");
+    }
+}
+
+#[test]
 fn a_zone_is_at_most_fourteen_hours_away() {
     for hours in 0..25 {
         for minutes in [0, 1, 30, 59, 60, 61, 99] {
