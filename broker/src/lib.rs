@@ -6,6 +6,7 @@
 //!
 //! `dispatch`: accept → preamble → batch (or pending, back_end, refuse) → outcome.
 
+mod about;
 mod background;
 mod cli;
 mod command;
@@ -21,6 +22,7 @@ mod limits;
 mod listening;
 mod lock;
 mod outcome;
+mod recent;
 mod relay;
 mod routes;
 mod shared;

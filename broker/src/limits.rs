@@ -10,6 +10,8 @@ const WANTED: u64 = 1 << 20;
 /// Bounds that follow from `RLIMIT_NOFILE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptors {
+    /// All of them: `RLIMIT_NOFILE`.
+    pub(crate) limit: usize,
     /// A newly accepted socket with this number or a higher one means that the table is nearly full.
     pressure: usize,
     /// Connections in flight to all workers together; the kernel's limit is per user, and we are not its only process.
@@ -49,6 +51,7 @@ impl Descriptors {
     pub(crate) fn within(limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(64);
         Self {
+            limit,
             pressure: limit - limit / 8,
             in_flight: limit / 2,
             held: limit / 8,
@@ -94,7 +97,7 @@ mod tests {
         let bounds = Descriptors::within(1024);
         assert_eq!(
             bounds,
-            Descriptors { pressure: 896, in_flight: 512, held: 128, workers: 512, relays: 128 }
+            Descriptors { limit: 1024, pressure: 896, in_flight: 512, held: 128, workers: 512, relays: 128 }
         );
     }
 }

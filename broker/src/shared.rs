@@ -8,11 +8,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::about::About;
 use crate::command::{Commands, Job};
 use crate::config::{Compatibility, Config};
 use crate::failure::Failures;
 use crate::limits::Descriptors;
 use crate::outcome::Counters;
+use crate::recent::{NoMatch, NotRegistered, Recent};
 use crate::relay::bridge::Bridges;
 use crate::relay::circle::UnderWay;
 use crate::relay::relay_loop::Relays;
@@ -23,8 +25,13 @@ use crate::tally::Tally;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) about: About,
     pub(crate) table: ArcSwap<Table>,
     pub(crate) counters: Counters,
+    /// Vias that matched nothing lately.
+    pub(crate) unmatched: Recent<NoMatch>,
+    /// Registrations that were refused lately.
+    pub(crate) not_registered: Recent<NotRegistered>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) failures: Arc<Failures>,
     pub(crate) bounds: Bounds,
@@ -47,7 +54,10 @@ impl Shared {
         let descriptors = Descriptors::raise();
         let counters = Counters::default();
         Ok(Self {
+            about: About::default(),
             table: ArcSwap::from_pointee(Table::default()),
+            unmatched: Recent::default(),
+            not_registered: Recent::default(),
             tally: Arc::clone(counters.tally()),
             counters,
             failures: Arc::default(),

@@ -153,6 +153,12 @@ impl Broker {
         self.shared.failures.first().await
     }
 
+    /// Names the file that it was configured by, for whoever asks how it does.
+    pub fn configured_by(&self, file: &Path) {
+        // It has one from its start on.
+        let _ = self.shared.about.configuration.set(file.to_owned());
+    }
+
     /// Where workers register.
     #[must_use]
     pub fn control_path(&self) -> &Path {

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use crate::accept_socket::AcceptSocket;
-use crate::administration::{Drained, HeldConnection, Holder, Reloaded, Which, admin_path};
+use crate::administration::{Drained, HeldConnection, Holder, Reloaded, Status, Which, admin_path};
 use crate::alone::alone_in;
 use crate::error::HandoffError;
 use crate::message::Malformed;
@@ -400,6 +400,17 @@ impl ControlConnection {
             other => Err(not_the_answer(other)),
         })?;
         Ok(all)
+    }
+
+    /// How the broker does.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::route`].
+    pub fn status(&mut self) -> Result<Status, HandoffError> {
+        match self.ask(&Request::Status)?.0 {
+            Reply::Status(status) => Ok(*status),
+            other => Err(not_the_answer(other)),
+        }
     }
 
     /// Asks, and takes each part of the answer until one is the last.

@@ -36,6 +36,7 @@ mod permission;
 pub mod protocol {}
 pub mod reply;
 pub mod request;
+mod status;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod wire;

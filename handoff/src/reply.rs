@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::administration::{Drained, HeldConnection, Holder, Page, Reloaded};
+use crate::administration::{Drained, HeldConnection, Holder, Page, Reloaded, Status};
 use crate::message::{Malformed, only_known, parse_id, parse_object};
 
 /// The most addresses that go into [`Registered::listening`]: so many fit into a message, however they are written.
@@ -123,6 +123,8 @@ pub enum Reply {
     Drained(Vec<Drained>),
     /// What became of a `reload`.
     Reloaded(Reloaded),
+    /// How the broker does.
+    Status(Box<Status>),
 }
 
 /// The body of a `refused` reply.
@@ -189,8 +191,17 @@ impl fmt::Display for RefusedReason {
 }
 
 /// The replies that this version knows.
-const NAMES: &[&str] =
-    &["registered", "refused", "unregistered", "routed", "listed", "connections", "drained", "reloaded"];
+const NAMES: &[&str] = &[
+    "registered",
+    "refused",
+    "unregistered",
+    "routed",
+    "listed",
+    "connections",
+    "drained",
+    "reloaded",
+    "status",
+];
 
 impl Reply {
     /// Reads one message.
@@ -208,6 +219,7 @@ impl Reply {
             "connections" => serde_json::from_value(body).map(Self::Connections).map_err(Malformed::new),
             "reloaded" => serde_json::from_value(body).map(Self::Reloaded).map_err(Malformed::new),
             "drained" => serde_json::from_value(body).map(Self::Drained).map_err(Malformed::new),
+            "status" => serde_json::from_value(body).map(Self::Status).map_err(Malformed::new),
             "refused" => serde_json::from_value(body).map(Self::Refused).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregistered { id }),
         }
@@ -222,6 +234,7 @@ impl Reply {
             Self::Routed(routed) => serde_json::json!({ "routed": routed }),
             Self::Listed(page) => serde_json::json!({ "listed": page }),
             Self::Connections(page) => serde_json::json!({ "connections": page }),
+            Self::Status(status) => serde_json::json!({ "status": status }),
             Self::Drained(drained) => serde_json::json!({ "drained": drained }),
             Self::Reloaded(reloaded) => serde_json::json!({ "reloaded": reloaded }),
         }

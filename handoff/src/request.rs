@@ -36,6 +36,8 @@ pub enum Request {
     /// Read the configuration again, and do what it says now; answered by [`Reply::Reloaded`](crate::Reply::Reloaded), in parts, to
     /// an administrator.
     Reload,
+    /// How the broker does; answered by [`Reply::Status`](crate::Reply::Status), to an administrator.
+    Status,
     /// A request this version does not know; answered by `not_supported`, the connection stays.
     NotSupported {
         /// The request's name, as the peer wrote it.
@@ -107,7 +109,7 @@ impl Route {
 
 /// The requests that this version knows.
 const NAMES: &[&str] =
-    &["register", "unregister", "route", "list", "connections", "drain", "undrain", "reload"];
+    &["register", "unregister", "route", "list", "connections", "drain", "undrain", "reload", "status"];
 
 impl Request {
     /// Reads one message.
@@ -137,6 +139,7 @@ impl Request {
             "route" => serde_json::from_value(body).map(Self::Route).map_err(Malformed::new),
             "list" => Ok(Self::List),
             "connections" => Ok(Self::Connections),
+            "status" => Ok(Self::Status),
             "drain" => serde_json::from_value(body).map(Self::Drain).map_err(Malformed::new),
             "reload" => Ok(Self::Reload),
             "undrain" => serde_json::from_value(body).map(Self::Undrain).map_err(Malformed::new),
@@ -152,6 +155,7 @@ impl Request {
             Self::Route(route) => serde_json::json!({ "route": route }),
             Self::List => serde_json::json!({ "list": {} }),
             Self::Connections => serde_json::json!({ "connections": {} }),
+            Self::Status => serde_json::json!({ "status": {} }),
             Self::Drain(which) => serde_json::json!({ "drain": which }),
             Self::Undrain(which) => serde_json::json!({ "undrain": which }),
             Self::Reload => serde_json::json!({ "reload": {} }),
@@ -277,6 +281,7 @@ mod tests {
             Request::List,
             Request::Connections,
             Request::Reload,
+            Request::Status,
             Request::Drain(Which::Id(7)),
             Request::Undrain(Which::Address("net.tcp://h/a".into())),
         ] {

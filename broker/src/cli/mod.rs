@@ -133,6 +133,9 @@ fn serve(arguments: &Run) -> Result<()> {
                 }
                 _ => error.into(),
             })?;
+        if let Some(file) = loaded.file() {
+            broker.configured_by(file);
+        }
         tokio::spawn(each_unresolved(names, |line, message| {
             tracing::warn!("the configuration's line {line}: {message}");
         }));

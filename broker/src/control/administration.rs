@@ -11,6 +11,7 @@ use nix::unistd::{Uid, User};
 use super::denied::{Denied, refused};
 use super::listing::Cursor;
 use super::registrar::Registrar;
+use super::status;
 use crate::command::Command;
 use crate::here::{self, Asked, Here};
 use crate::listening::owner::program_of;
@@ -29,6 +30,7 @@ pub(super) async fn answer(
     match request {
         Request::List => Ok(list(peer, registrar).await),
         Request::Connections => Ok(connections(peer, shared).await),
+        Request::Status => Ok(peer.send(&status::reply(status::status(registrar, shared).await), None).await),
         Request::Drain(which) | Request::Undrain(which) => {
             let (which, draining) = (which.clone(), matches!(request, Request::Drain(_)));
             let drained = registrar.ask(move |registry| registry.drain(&which, draining)).await?;

@@ -3,7 +3,8 @@
 //! - [`socket`]: who may speak; a task for each worker, one answer for each request. [`folder_watch`]: whether workers find it
 //! - [`registrar`]: the thread to which the registry belongs; [`registry`]: registrations, their checks and conflicts, and the
 //!   order in which things begin and end; [`denied`]: why not
-//! - [`administration`]: what an administrator asks
+//! - [`administration`]: what an administrator asks; [`status`]: how the broker does; [`nearest`]: what may have been meant;
+//!   [`refusals`]: whose request was refused
 //! - [`ports`]: which ports are open, for how many; [`quota`]: what the workers of one user may hold
 //! - [`lookup`]: where a connection would go; [`listing`]: who has which address, and drains
 //!
@@ -15,8 +16,11 @@ mod denied;
 mod folder_watch;
 pub(crate) mod listing;
 pub(crate) mod lookup;
+mod nearest;
 pub(crate) mod ports;
 pub(crate) mod quota;
+mod refusals;
 pub(crate) mod registrar;
 pub(crate) mod registry;
 pub(crate) mod socket;
+pub(crate) mod status;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use router::{Host, Prefix};
 use tokio::sync::mpsc::UnboundedSender;
@@ -40,6 +41,7 @@ pub(crate) struct Ports {
 #[derive(Debug)]
 struct Open {
     users: usize,
+    since: SystemTime,
     /// `None`: the socket for all addresses takes its connections.
     listening: Option<Listening>,
 }
@@ -89,6 +91,12 @@ impl Ports {
         covers(used.map(|(address, _)| address), local)
     }
 
+    /// What is open, and since when.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (SocketAddr, SystemTime)> + Clone {
+        let used = self.open.iter().filter(|(_, open)| open.users > 0);
+        used.map(|(address, open)| (*address, open.since))
+    }
+
     fn acquire_one(&mut self, address: SocketAddr) -> Result<(), ListenError> {
         if let Some(open) = self.open.get_mut(&address) {
             open.users += 1;
@@ -100,7 +108,7 @@ impl Ports {
         } else {
             Some(self.listen_on(address)?)
         };
-        self.open.insert(address, Open { users: 1, listening });
+        self.open.insert(address, Open { users: 1, since: SystemTime::now(), listening });
         Ok(())
     }
 

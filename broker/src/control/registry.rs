@@ -33,7 +33,7 @@ const LONGEST_ADDRESS: usize = 2048;
 pub(crate) struct Registry {
     pub(super) shared: Arc<Shared>,
     quotas: Arc<Quotas>,
-    ports: Ports,
+    pub(super) ports: Ports,
     /// By their numbers.
     pub(super) registrations: BTreeMap<u64, Registration>,
     last_id: u64,
@@ -45,7 +45,7 @@ pub(super) struct Registration {
     pub(super) holder: Holder,
     pub(super) prefixes: Vec<Prefix>,
     /// What it keeps open.
-    open: Vec<SocketAddr>,
+    pub(super) open: Vec<SocketAddr>,
     /// The local addresses that the worker's own listener would have had.
     pub(super) bound: Bound,
     /// Who has asked for it; `None`: the configuration.

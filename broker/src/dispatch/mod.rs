@@ -5,7 +5,8 @@
 //! - [`preamble`]: from octets to what becomes of the connection
 //! - [`parked`]: connections that wait for their initiator, in the order of their deadlines
 //! - [`batch`]: hand-over, a message for each worker; [`pending`]: connections that wait for a worker
-//! - [`back_end`]: connections to back-ends, and to the broker itself; [`refuse`]: what is answered, and the end of it
+//! - [`back_end`]: connections to back-ends, and to the broker itself; [`refuse`]: what is answered, and the end of it; [`unmatched`]: for
+//!   which Via nobody was there
 //! - [`connections`]: which the loop has, for an administrator
 //!
 //! [`helpers`] are further loops for when one cannot keep up; [`one_turn`] is the fast path for the benches.
@@ -23,3 +24,4 @@ mod parked;
 mod pending;
 mod preamble;
 pub(crate) mod refuse;
+mod unmatched;

@@ -10,6 +10,7 @@ use framing_core::{Fault, Record};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
+use super::unmatched;
 use crate::command::Command;
 use crate::connection::{Connection, Destination};
 use crate::outcome::{Answer, Outcome};
@@ -29,6 +30,9 @@ pub(crate) fn refuse(
     destination: Destination<'_>,
     detail: Option<String>,
 ) -> Option<OwnedFd> {
+    if matches!(outcome, Outcome::EndpointNotFound | Outcome::InvalidVia) {
+        unmatched::note(shared, &connection, detail.as_deref());
+    }
     let socket = connection.end(&shared.counters, outcome, destination, detail);
     let fault = match outcome.answer(shared.compatibility) {
         Some(Answer::Fault(fault)) => Some(fault),

@@ -1,6 +1,5 @@
 //! The control socket: one task per worker, one answer per request.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -10,8 +9,7 @@ use std::time::Duration;
 
 use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
 use handoff::{
-    AcceptSocket, ControlListener, ControlOptions, HandoffError, PeerCredentials, Refused, RefusedReason,
-    Reply, Request,
+    AcceptSocket, ControlListener, ControlOptions, HandoffError, Refused, RefusedReason, Reply, Request,
 };
 use nix::unistd::Group;
 use rustix::process::getuid;
@@ -23,6 +21,7 @@ use super::administration;
 use super::denied::{Denied, refused};
 use super::folder_watch::FolderWatch;
 use super::quota::{Connected, Quotas};
+use super::refusals::{REFUSED, log_refusal, note_refusal, to_be_registered};
 use super::registrar::Registrar;
 use crate::command::Command;
 use crate::config::Config;
@@ -30,7 +29,7 @@ use crate::error::StartError;
 use crate::listening::owner::{process, program_of};
 use crate::lock::lock;
 use crate::shared::Shared;
-use crate::tally::{Kind, Tally};
+use crate::tally::Kind;
 
 /// How many workers that may not register are listened to at a time. They are told so; they cannot use up descriptors.
 const STRANGERS: usize = 16;
@@ -42,7 +41,6 @@ const LOOKS: usize = 5;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 const DENIED: Kind = Kind { level: Level::WARN, what: "access denied" };
-const REFUSED: Kind = Kind { level: Level::WARN, what: "refused" };
 const NOT_ACCEPTED: Kind = Kind { level: Level::ERROR, what: "no worker can be accepted for a moment" };
 
 /// The listening control socket. Its path disappears with it.
@@ -221,6 +219,7 @@ pub(crate) async fn serve(
                 }
             }
         };
+        note_refusal(&shared, &peer, &refused, None);
         if strangers.load(Ordering::Relaxed) < STRANGERS {
             strangers.fetch_add(1, Ordering::Relaxed);
             let strangers = Arc::clone(&strangers);
@@ -261,6 +260,7 @@ async fn worker(
             }
             continue;
         }
+        let asked = to_be_registered(&request);
         let (reply, accept_socket, last) = match request {
             Ok(request) => {
                 let mut answer = holding.answer(&request, &peer).await;
@@ -283,25 +283,15 @@ async fn worker(
         };
         if let Reply::Refused(refused) = &reply {
             log_refusal(&shared.tally, &peer, refused);
+            if let Some(first) = asked {
+                note_refusal(&shared, &peer, refused, first);
+            }
         }
         let sent = peer.send(&reply, accept_socket.as_ref().map(AcceptSocket::as_fd)).await;
         if sent.is_err() || last {
             return;
         }
     }
-}
-
-/// Whose request was refused, and why; once for the same again and again.
-fn log_refusal(tally: &Tally, peer: &AsyncControlPeer, refused: &Refused) {
-    let PeerCredentials { uid, pid, .. } = peer.credentials();
-    let mut subject = DefaultHasher::new();
-    (pid, refused.reason, &refused.address).hash(&mut subject);
-    tally.count(REFUSED, subject.finish(), || {
-        let address =
-            refused.address.as_ref().map(|address| format!(" address={address:?}")).unwrap_or_default();
-        let pid = if pid == 0 { String::new() } else { format!("pid={pid} ") };
-        format!("{pid}uid={uid} reason={}{address} message={:?}", refused.reason, refused.message)
-    });
 }
 
 /// What one control connection holds; ends with it, however it ends.
@@ -374,7 +364,10 @@ async fn told(denied: Denied) -> Refused {
 }
 
 fn is_for_administrators(request: &Request) -> bool {
-    matches!(request, Request::List | Request::Connections | Request::Drain(_) | Request::Undrain(_))
+    matches!(
+        request,
+        Request::List | Request::Connections | Request::Status | Request::Drain(_) | Request::Undrain(_)
+    )
 }
 
 fn not_an_administrator() -> Refused {

@@ -62,6 +62,16 @@ impl Bounds {
         self.per_queue
     }
 
+    /// In flight to all workers together, at most so many.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Held for full queues.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// With nothing in the queues.
     pub(crate) fn new(per_queue: usize, descriptors: &Descriptors) -> Self {
         Self {

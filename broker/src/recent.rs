@@ -1,0 +1,160 @@
+//! What went wrong lately, for whoever asks: the last of it, equal ones counted together.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use handoff::RefusedReason;
+use handoff::administration::Status;
+
+use crate::lock::lock;
+
+/// How much of a text is kept, in octets.
+pub(crate) const KEPT_OCTETS: usize = 256;
+
+/// The last [`Status::KEPT`] different ones, the last first.
+#[derive(Debug)]
+pub(crate) struct Recent<T>(Mutex<VecDeque<Seen<T>>>);
+
+/// Something that has happened, maybe several times.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen<T> {
+    pub(crate) what: T,
+    pub(crate) count: u64,
+    pub(crate) last: SystemTime,
+}
+
+/// A connection for which there was nobody.
+#[derive(Clone, Debug)]
+pub(crate) struct NoMatch {
+    /// The octets of its Via, cut.
+    pub(crate) via: Box<[u8]>,
+    pub(crate) local: Option<SocketAddr>,
+    /// Who came with it last.
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) reason: String,
+}
+
+/// A registration that was refused.
+#[derive(Clone, Debug)]
+pub(crate) struct NotRegistered {
+    pub(crate) address: Option<String>,
+    pub(crate) pid: u32,
+    pub(crate) uid: u32,
+    pub(crate) reason: RefusedReason,
+    pub(crate) message: String,
+}
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Recent<T> {
+    pub(crate) fn all(&self) -> Vec<Seen<T>> {
+        lock(&self.0).iter().cloned().collect()
+    }
+}
+
+impl<T> Recent<T> {
+    /// It has happened again, or for the first time.
+    pub(crate) fn note(&self, is_same: impl Fn(&T) -> bool, make: impl FnOnce() -> T) {
+        note(&mut lock(&self.0), is_same, |_| {}, make);
+    }
+
+    /// The same where nobody may wait: what happens while somebody else has the list is not noted.
+    pub(crate) fn note_unless_busy(
+        &self,
+        is_same: impl Fn(&T) -> bool,
+        again: impl FnOnce(&mut T),
+        make: impl FnOnce() -> T,
+    ) {
+        if let Ok(mut entries) = self.0.try_lock() {
+            note(&mut entries, is_same, again, make);
+        }
+    }
+}
+
+fn note<T>(
+    entries: &mut VecDeque<Seen<T>>,
+    is_same: impl Fn(&T) -> bool,
+    again: impl FnOnce(&mut T),
+    make: impl FnOnce() -> T,
+) {
+    let known = entries.iter().position(|seen| is_same(&seen.what)).and_then(|place| entries.remove(place));
+    let seen = match known {
+        Some(mut seen) => {
+            again(&mut seen.what);
+            Seen { count: seen.count + 1, last: SystemTime::now(), ..seen }
+        }
+        None => Seen { what: make(), count: 1, last: SystemTime::now() },
+    };
+    entries.truncate(Status::KEPT - 1);
+    entries.push_front(seen);
+}
+
+/// As much of a stranger's text as is kept.
+pub(crate) fn cut(octets: &[u8]) -> &[u8] {
+    octets.get(..KEPT_OCTETS).unwrap_or(octets)
+}
+
+/// A stranger's text for a terminal or a page: U+FFFD stands for what is no UTF-8, would command a terminal, or would turn the
+/// direction of what stands beside it.
+pub(crate) fn cleaned(octets: &[u8]) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let text = String::from_utf8_lossy(octets);
+    let clean =
+        text.chars().map(|c| if c.is_control() || turns(c) { char::REPLACEMENT_CHARACTER } else { c });
+    let mut cleaned = String::with_capacity(octets.len().min(KEPT_OCTETS));
+    for c in clean {
+        if cleaned.len() + c.len_utf8() > KEPT_OCTETS {
+            break;
+        }
+        cleaned.push(c);
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_ones_are_counted_and_the_oldest_goes() {
+        let recent = Recent::default();
+        let note = |n: u32| recent.note(|other| *other == n, || n);
+        (0..25).for_each(note);
+        note(20);
+        note(20);
+        let seen: Vec<(u32, u64)> = recent.all().iter().map(|seen| (seen.what, seen.count)).collect();
+        assert_eq!(seen.len(), Status::KEPT);
+        assert_eq!(seen[..3], [(20, 3), (24, 1), (23, 1)]);
+        assert_eq!(seen.last(), Some(&(5, 1)));
+    }
+
+    #[test]
+    fn whoever_may_not_wait_does_not() {
+        let recent = Recent::default();
+        let held = lock(&recent.0);
+        recent.note_unless_busy(|_: &u32| false, |_| {}, || 1);
+        drop(held);
+        assert!(recent.all().is_empty());
+        recent.note_unless_busy(|_| false, |_| {}, || 1);
+        assert_eq!(recent.all().len(), 1);
+    }
+
+    #[test]
+    fn a_strangers_text_is_short_and_commands_nothing() {
+        for (octets, expected) in [
+            (&b"net.tcp://h/a"[..], "net.tcp://h/a"),
+            (b"a\x1b[31m\nb\xFF\xC2\x9b", "a\u{fffd}[31m\u{fffd}b\u{fffd}\u{fffd}"),
+            ("\u{202e}cba\u{2069}ü".as_bytes(), "\u{fffd}cba\u{fffd}ü"),
+        ] {
+            assert_eq!(cleaned(octets), expected);
+        }
+        assert_eq!(cleaned(&[0xFF; 300]).len(), KEPT_OCTETS / 3 * 3);
+        assert_eq!(cleaned(&[b'x'; 300]).len(), KEPT_OCTETS);
+    }
+}
