@@ -21,6 +21,7 @@ mod here;
 mod limits;
 mod listening;
 mod lock;
+mod log;
 mod outcome;
 mod recent;
 mod relay;

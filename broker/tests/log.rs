@@ -2,7 +2,9 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
@@ -11,6 +13,7 @@ use common::{
 };
 use handoff::{AcceptReceiver, ControlConnection, Register};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 fn broker(control: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
@@ -178,6 +181,7 @@ fn help_and_version_are_no_errors() {
         &["run", "--help"],
         &["exec", "--help"],
         &["route", "--help"],
+        &["log-level", "--help"],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_broker")).args(arguments).output().unwrap();
         assert!(
@@ -203,4 +207,161 @@ fn a_terminal_that_is_closed_ends_it() {
     terminal.kill().unwrap();
     terminal.wait().unwrap();
     eventually(|| !control.exists(), || "it stays".to_owned());
+}
+
+/// Each line of such a log.
+fn objects(log: &str) -> Vec<Value> {
+    log.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+#[test]
+fn json_is_one_object_a_line_whatever_is_logged() {
+    let mut broker = common::Broker::start(&["--log-format", "json"]);
+    let port = free_port();
+    let worker = Worker::register(&broker, &[address(port, "x")]);
+    let hostile = "net.tcp://h/\"\n\u{1b}[31m\u{9b}\u{202e}}";
+    assert_eq!(common::tell(port, &preamble(hostile)), common::fault("EndpointNotFound"));
+    drop(worker);
+    assert!(broker.terminate());
+    let log = broker.log();
+    assert!(log.bytes().all(|octet| (b' '..=b'~').contains(&octet) || octet == b'\n'), "{log}");
+    let objects = objects(&log);
+    let of = |message: &str| {
+        let found = objects.iter().find(|object| object["message"] == message);
+        found.unwrap_or_else(|| panic!("no {message:?}: {log}"))
+    };
+    assert_eq!(of("ready")["level"], "INFO");
+    assert!(
+        of("ready")["time"].as_str().is_some_and(|time| time.ends_with('Z') && time.len() == 27),
+        "{log}"
+    );
+    let registered = &of("registered")["fields"];
+    assert_eq!((&registered["pid"], &registered["registration"]), (&std::process::id().into(), &1.into()));
+    let ended = of("connection ended");
+    assert_eq!(
+        (&ended["level"], &ended["fields"]["outcome"]),
+        (&"DEBUG".into(), &"endpoint_not_found".into())
+    );
+    assert!(ended["fields"]["via"].as_str().is_some_and(|via| via.contains("\\u{1b}[31m")), "{ended}");
+}
+
+#[test]
+fn why_it_does_not_start_is_an_object_too() {
+    let first = common::Broker::start(&[]);
+    let output = broker(&first.control()).args(["--log-format", "json"]).output().unwrap();
+    let said = objects(&String::from_utf8(output.stderr).unwrap());
+    let last = said.last().unwrap();
+    assert_eq!(last["level"], "ERROR");
+    assert!(last["message"].as_str().unwrap().starts_with("broker: the control socket "), "{last}");
+}
+
+/// A broker with standard error in a file of which `JOURNAL_STREAM` says that it is journald's, and a journald of ours.
+fn with_a_journal(arguments: &[&str], is_its: bool) -> Option<(Vec<BTreeMap<String, String>>, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = common::Journal::open()?;
+    let path = folder.path().join("log");
+    let log = std::fs::File::create(&path).unwrap();
+    let (device, inode) = log.metadata().map(|file| (file.dev(), file.ino())).unwrap();
+    let stream = format!("{device}:{}", if is_its { inode } else { inode + 1 });
+    let control = folder.path().join("control");
+    let mut broker = journal.command(env!("CARGO_BIN_EXE_broker"));
+    broker.env("JOURNAL_STREAM", stream).arg("--control").arg(&control).args(arguments).stderr(log);
+    let mut broker = broker.spawn().unwrap();
+    eventually(|| control.exists(), || std::fs::read_to_string(&path).unwrap());
+    let control = ControlConnection::connect(&control).unwrap();
+    drop(control);
+    signal(broker.id(), Signal::TERM);
+    assert!(broker.wait().unwrap().success());
+    Some((journal.received(), std::fs::read_to_string(&path).unwrap()))
+}
+
+#[test]
+fn journald_gets_its_own_protocol_where_standard_error_is_its() {
+    let Some((records, log)) = with_a_journal(&[], true) else { return };
+    assert_eq!(log, "");
+    let ready = records.iter().find(|record| record["MESSAGE"] == "ready").expect("it is there");
+    assert_eq!((&*ready["PRIORITY"], &*ready["SYSLOG_IDENTIFIER"]), ("6", "broker"));
+    assert!(records.iter().any(|record| record["MESSAGE"] == "ending: SIGTERM"), "{records:?}");
+}
+
+#[test]
+fn journald_gets_nothing_where_it_is_not_or_another_format_is_asked_for() {
+    for (arguments, is_its) in [(&[][..], false), (&["--log-format", "text"], true)] {
+        let Some((records, log)) = with_a_journal(arguments, is_its) else { return };
+        assert!(records.is_empty() && log.contains(" INFO ready"), "{records:?} {log}");
+    }
+}
+
+/// `broker log-level …`, and what it says.
+fn set_level(broker: &common::Broker, arguments: &[&str]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+    command.arg("log-level").args(arguments).arg("--control").arg(broker.control()).output().unwrap()
+}
+
+fn level_is_set(broker: &common::Broker, arguments: &[&str]) -> String {
+    let output = set_level(broker, arguments);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_level_is_changed_while_the_broker_runs() {
+    let broker = common::Broker::start(&["--log-level", "info"]);
+    let port = free_port();
+    let _worker = Worker::register(&broker, &[address(port, "x")]);
+    let refused = |path: &str| {
+        let via = address(port, path);
+        assert_eq!(common::tell(port, &preamble(&via)), common::fault("EndpointNotFound"));
+        broker.whole_log().contains(&via)
+    };
+    assert!(!refused("first"));
+    assert_eq!(level_is_set(&broker, &["debug"]), "the log level is debug, was info\n");
+    assert!(refused("second"));
+    let user = rustix::process::getuid().as_raw();
+    let said = format!("the log level is debug, was info; asked by user {user}, ");
+    assert!(broker.log().contains(&said), "{}", broker.log());
+    assert_eq!(level_is_set(&broker, &["info"]), "the log level is info, was debug\n");
+    assert!(!refused("third"));
+    // For a time.
+    assert_eq!(
+        level_is_set(&broker, &["debug", "--for", "1h"]),
+        "the log level is debug for 3600 s, was info\n"
+    );
+    assert!(refused("fourth"));
+    assert_eq!(
+        level_is_set(&broker, &["trace", "--for", "1s"]),
+        "the log level is trace for 1 s, was debug\n"
+    );
+    eventually(
+        || broker.log().contains("the log level is info again, was trace for a time"),
+        || broker.log(),
+    );
+    assert!(!refused("fifth"));
+}
+
+#[test]
+fn a_level_that_makes_no_sense_is_refused() {
+    let broker = common::Broker::start(&[]);
+    for (arguments, said) in [
+        (&["loud"][..], "loud"),
+        (&["debug", "--for", "10"], "write a number and s, m or h, such as 10m; at most 24 h"),
+        (&["debug", "--for", "25h"], "at most 24 h"),
+        (&[], "<LEVEL>"),
+    ] {
+        let output = set_level(&broker, arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(said), "{told}");
+    }
+    let mut raw = common::Raw::connect(&broker.control());
+    for body in [
+        json!({"level": "loud"}),
+        json!({"level": "debug", "for_seconds": 0}),
+        json!({"level": "debug", "for_seconds": 86_401}),
+    ] {
+        assert_eq!(raw.refusal(&json!({"log_level": body})), "invalid_argument", "{body}");
+    }
+    assert!(!broker.whole_log().contains("the log level is"));
 }

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
 /// What the modules of a folder may use besides each other, and besides files that are in no folder.
-const ARROWS: [(&str, &[&str]); 7] = [
-    ("cli", &["config", "control", "listening", "relay", "routes"]),
+const ARROWS: [(&str, &[&str]); 8] = [
+    ("cli", &["config", "control", "listening", "log", "relay", "routes"]),
     ("config", &[]),
-    ("control", &["config", "listening", "routes"]),
+    ("control", &["config", "listening", "log", "routes"]),
     ("dispatch", &["config", "listening", "relay", "routes"]),
     ("listening", &[]),
+    ("log", &[]),
     ("relay", &["config", "listening", "routes"]),
     ("routes", &["config"]),
 ];

@@ -242,3 +242,28 @@ impl Drained {
         Self { id, address: address.into(), draining, ..Self::default() }
     }
 }
+
+/// How much the broker logs: as asked for, and as it is now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LogLevel {
+    /// `off`, `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// For so long, up to [`LogLevel::LONGEST`]; then it is again what it was. None: from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_seconds: Option<u64>,
+    /// In an answer: what it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<String>,
+}
+
+impl LogLevel {
+    /// The most seconds: a day.
+    pub const LONGEST: u64 = 86_400;
+
+    /// This level, from now on.
+    #[must_use]
+    pub fn new(level: impl Into<String>) -> Self {
+        Self { level: level.into(), ..Self::default() }
+    }
+}

@@ -19,15 +19,15 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use crate::accept_socket::AcceptSocket;
-use crate::administration::{Drained, HeldConnection, Holder, Reloaded, Status, Which, admin_path};
+use crate::administration::{Drained, HeldConnection, Holder, LogLevel, Reloaded, Status, Which, admin_path};
 use crate::alone::alone_in;
 use crate::error::HandoffError;
 use crate::message::Malformed;
 use crate::reply::{Registered, Reply, Routed};
 use crate::request::{Register, Request, Route};
 use crate::wire::{
-    ReplyWithDescriptor, accept_socket_of, closed_if_broken, drained_of, not_the_answer, receive_reply,
-    receive_request, routed_of, send_message, unregistered_of,
+    ReplyWithDescriptor, accept_socket_of, closed_if_broken, drained_of, log_level_of, not_the_answer,
+    receive_reply, receive_request, routed_of, send_message, unregistered_of,
 };
 
 /// What `sockaddr_un` has room for: Linux asks for no final zero.
@@ -411,6 +411,15 @@ impl ControlConnection {
             Reply::Status(status) => Ok(*status),
             other => Err(not_the_answer(other)),
         }
+    }
+
+    /// Sets how much the broker logs; says what was set, and what it was.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::route`]; [`InvalidArgument`](crate::RefusedReason::InvalidArgument) if there is no such level, or it
+    /// is asked for too long.
+    pub fn log_level(&mut self, wanted: &LogLevel) -> Result<LogLevel, HandoffError> {
+        log_level_of(self.ask(&Request::LogLevel(wanted.clone()))?)
     }
 
     /// Asks, and takes each part of the answer until one is the last.

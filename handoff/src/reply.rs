@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::administration::{Drained, HeldConnection, Holder, Page, Reloaded, Status};
+use crate::administration::{Drained, HeldConnection, Holder, LogLevel, Page, Reloaded, Status};
 use crate::message::{Malformed, only_known, parse_id, parse_object};
 
 /// The most addresses that go into [`Registered::listening`]: so many fit into a message, however they are written.
@@ -125,6 +125,8 @@ pub enum Reply {
     Reloaded(Reloaded),
     /// How the broker does.
     Status(Box<Status>),
+    /// How much is logged now.
+    LogLevel(LogLevel),
 }
 
 /// The body of a `refused` reply.
@@ -201,6 +203,7 @@ const NAMES: &[&str] = &[
     "drained",
     "reloaded",
     "status",
+    "log_level",
 ];
 
 impl Reply {
@@ -220,6 +223,7 @@ impl Reply {
             "reloaded" => serde_json::from_value(body).map(Self::Reloaded).map_err(Malformed::new),
             "drained" => serde_json::from_value(body).map(Self::Drained).map_err(Malformed::new),
             "status" => serde_json::from_value(body).map(Self::Status).map_err(Malformed::new),
+            "log_level" => serde_json::from_value(body).map(Self::LogLevel).map_err(Malformed::new),
             "refused" => serde_json::from_value(body).map(Self::Refused).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregistered { id }),
         }
@@ -237,6 +241,7 @@ impl Reply {
             Self::Status(status) => serde_json::json!({ "status": status }),
             Self::Drained(drained) => serde_json::json!({ "drained": drained }),
             Self::Reloaded(reloaded) => serde_json::json!({ "reloaded": reloaded }),
+            Self::LogLevel(level) => serde_json::json!({ "log_level": level }),
         }
         .to_string()
     }
@@ -357,6 +362,7 @@ mod tests {
             Reply::Drained(vec![Drained::new(7, "net.tcp://h/a", true)]),
             Reply::Reloaded(Reloaded::refused("m")),
             Reply::Reloaded(Reloaded { more: true, ..Reloaded::applied(vec!["a".into()], vec!["b".into()]) }),
+            Reply::LogLevel(LogLevel { was: Some("info".into()), ..LogLevel::new("debug") }),
         ] {
             assert_eq!(Reply::parse(reply.to_json().as_bytes()), Ok(reply));
         }

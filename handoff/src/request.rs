@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::administration::Which;
+use crate::administration::{LogLevel, Which};
 use crate::message::{Malformed, PROTOCOL_VERSION, only_known, parse_id, parse_object};
 
 /// What a worker asks of the broker.
@@ -38,6 +38,8 @@ pub enum Request {
     Reload,
     /// How the broker does; answered by [`Reply::Status`](crate::Reply::Status), to an administrator.
     Status,
+    /// Log more or less; answered by [`Reply::LogLevel`](crate::Reply::LogLevel), to an administrator.
+    LogLevel(LogLevel),
     /// A request this version does not know; answered by `not_supported`, the connection stays.
     NotSupported {
         /// The request's name, as the peer wrote it.
@@ -108,8 +110,18 @@ impl Route {
 }
 
 /// The requests that this version knows.
-const NAMES: &[&str] =
-    &["register", "unregister", "route", "list", "connections", "drain", "undrain", "reload", "status"];
+const NAMES: &[&str] = &[
+    "register",
+    "unregister",
+    "route",
+    "list",
+    "connections",
+    "drain",
+    "undrain",
+    "reload",
+    "status",
+    "log_level",
+];
 
 impl Request {
     /// Reads one message.
@@ -143,6 +155,7 @@ impl Request {
             "drain" => serde_json::from_value(body).map(Self::Drain).map_err(Malformed::new),
             "reload" => Ok(Self::Reload),
             "undrain" => serde_json::from_value(body).map(Self::Undrain).map_err(Malformed::new),
+            "log_level" => serde_json::from_value(body).map(Self::LogLevel).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregister { id }),
         }
     }
@@ -159,6 +172,7 @@ impl Request {
             Self::Drain(which) => serde_json::json!({ "drain": which }),
             Self::Undrain(which) => serde_json::json!({ "undrain": which }),
             Self::Reload => serde_json::json!({ "reload": {} }),
+            Self::LogLevel(level) => serde_json::json!({ "log_level": level }),
             Self::NotSupported { name } => Value::Object(Map::from_iter([(name.clone(), Value::Null)])),
         }
         .to_string()
@@ -216,6 +230,8 @@ mod tests {
             r#"{"drain": {}}"#,
             r#"{"drain": {"id": 1, "address": "net.tcp://h/a"}}"#,
             r#"{"undrain": {"id": "1"}}"#,
+            r#"{"log_level": {}}"#,
+            r#"{"log_level": {"level": "debug", "for_seconds": "10m"}}"#,
         ] {
             assert!(Request::parse(malformed.as_bytes()).is_err(), "{malformed}");
         }
@@ -284,6 +300,7 @@ mod tests {
             Request::Status,
             Request::Drain(Which::Id(7)),
             Request::Undrain(Which::Address("net.tcp://h/a".into())),
+            Request::LogLevel(LogLevel { for_seconds: Some(600), ..LogLevel::new("debug") }),
         ] {
             assert_eq!(Request::parse(request.to_json().as_bytes()), Ok(request));
         }

@@ -11,7 +11,7 @@ use rustix::net::{
 };
 
 use crate::accept_socket::AcceptSocket;
-use crate::administration::Drained;
+use crate::administration::{Drained, LogLevel};
 use crate::error::HandoffError;
 use crate::message::{MAX_MESSAGE, Malformed};
 use crate::reply::{Registered, Reply, Routed};
@@ -52,6 +52,14 @@ pub(crate) fn routed_of((reply, _): ReplyWithDescriptor) -> Result<Routed, Hando
 pub(crate) fn drained_of((reply, _): ReplyWithDescriptor) -> Result<Vec<Drained>, HandoffError> {
     match reply {
         Reply::Drained(drained) => Ok(drained),
+        other => Err(not_the_answer(other)),
+    }
+}
+
+/// What a reply to `log_level` means.
+pub(crate) fn log_level_of((reply, _): ReplyWithDescriptor) -> Result<LogLevel, HandoffError> {
+    match reply {
+        Reply::LogLevel(level) => Ok(level),
         other => Err(not_the_answer(other)),
     }
 }

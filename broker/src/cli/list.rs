@@ -8,6 +8,7 @@ use handoff::administration::{Holder, State};
 
 use super::ask::{self, Which};
 use super::table::{draw, long_text, number, printable, short_time, text, width};
+use crate::log::service::colours_are_wanted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -119,7 +120,7 @@ pub(super) fn state(state: State) -> &'static str {
 
 /// On a terminal, what is not up stands out.
 fn coloured(table: &str, holders: &[Holder]) -> String {
-    if !io::stdout().is_terminal() || !super::log::colours_are_wanted() {
+    if !io::stdout().is_terminal() || !colours_are_wanted() {
         return table.to_owned();
     }
     let mut lines = table.lines();

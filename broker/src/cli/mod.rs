@@ -1,14 +1,14 @@
 //! The command line: `broker run`.
 //!
-//! - [`log`]: standard error, written by a thread of its own that nobody waits for; [`signals`]: what signals mean
+//! - [`signals`]: what signals mean
 //! - [`exec`]: `broker exec`, an unmodified program under the preload library; [`program`]: which programs that cannot be
 //! - [`options`]: one for each key of the configuration; [`check`]: `broker check`, what they and the file come to;
 //!   [`on_this_machine`]: what of that is not here
-//! - [`list`], [`connections`], [`drain`]: what an administrator asks a running broker; [`ask`], [`table`]: what these share
+//! - [`list`], [`connections`], [`drain`], [`log_level`]: what an administrator asks a running broker; [`ask`], [`table`]: what these share
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
-//! What this folder may use: `control` (what `broker route` answers), `routes`, `config`, for `check` `listening` and `relay`, and
-//! `start`.
+//! What this folder may use: `control` (what `broker route` answers), `routes`, `config`, `log`, for `check` `listening` and `relay`,
+//! and `start`.
 
 mod ask;
 mod check;
@@ -16,7 +16,7 @@ mod connections;
 mod drain;
 mod exec;
 mod list;
-mod log;
+mod log_level;
 mod on_this_machine;
 mod options;
 mod program;
@@ -32,11 +32,11 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use self::exec::Exec;
-use self::log::Log;
 use self::on_this_machine::{each_unresolved, names};
 use self::options::Run;
 use self::signals::Signals;
 use crate::error::StartError;
+use crate::log::service::Log;
 use crate::start::Broker;
 
 /// The Net.TCP port sharing service for Linux: many processes behind one net.tcp port.
@@ -67,6 +67,8 @@ enum Command {
     Drain(drain::DrainArguments),
     /// Give it new connections again.
     Undrain(drain::UndrainArguments),
+    /// Log more, or less, from now on or for a time.
+    LogLevel(log_level::LogLevelArguments),
 }
 
 /// The whole command line, the name of the program first; returns what the process shall exit with.
@@ -89,28 +91,29 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Some(Command::Connections(arguments)) => return connections::run(&arguments),
         Some(Command::Drain(arguments)) => return drain::drain(&arguments),
         Some(Command::Undrain(arguments)) => return drain::undrain(&arguments),
+        Some(Command::LogLevel(arguments)) => return log_level::run(&arguments),
     };
     result.unwrap_or_else(|error| complain(&error))
 }
 
 fn complain(error: &anyhow::Error) -> ExitCode {
-    let _ = std::io::stderr().lock().write_all(complaint(error).as_bytes());
+    let _ = writeln!(std::io::stderr().lock(), "{}", complaint(error));
     ExitCode::FAILURE
 }
 
 fn complaint(error: &anyhow::Error) -> String {
-    format!("broker: {error:#}\n")
+    format!("broker: {error:#}")
 }
 
 /// The service until a signal ends it. Nothing waits for standard error here, not even what is said last.
 fn run(arguments: Run) -> ExitCode {
-    let log = match Log::start(arguments.log_level) {
+    let log = match Log::start(arguments.log_level, arguments.log_format) {
         Ok(log) => log,
         Err(error) => return complain(&error.into()),
     };
     let code = serve(&arguments).map_or_else(
         |error| {
-            log.line(complaint(&error).as_bytes());
+            log.last_words(&complaint(&error));
             ExitCode::FAILURE
         },
         |()| ExitCode::SUCCESS,

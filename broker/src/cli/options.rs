@@ -11,6 +11,7 @@ use tracing::level_filters::LevelFilter;
 use crate::config::keys::{KEYS, Key};
 use crate::config::kind::Kind;
 use crate::config::{Config, Loaded};
+use crate::log::service::LogFormat;
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
@@ -22,6 +23,9 @@ pub(crate) struct Run {
     /// What is logged on standard error: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: LevelFilter,
+    /// How lines on standard error are written [default: as text, or, where journald reads them, in its own protocol]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
 }
 
 impl Run {

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::time::Duration;
 
-use handoff::administration::{Holder as Listed, Page};
+use handoff::administration::{Holder as Listed, LogLevel, Page};
 use handoff::tokio::AsyncControlPeer;
-use handoff::{RefusedReason, Reply, Request};
+use handoff::{PeerCredentials, Refused, RefusedReason, Reply, Request};
 use nix::unistd::{Uid, User};
+use tracing::level_filters::LevelFilter;
 
 use super::denied::{Denied, refused};
 use super::listing::Cursor;
@@ -14,7 +16,8 @@ use super::registrar::Registrar;
 use super::status;
 use crate::command::Command;
 use crate::here::{self, Asked, Here};
-use crate::listening::owner::program_of;
+use crate::listening::owner::{process, program_of};
+use crate::log::level;
 use crate::shared::Shared;
 
 /// Sends the answer to such a request.
@@ -36,6 +39,10 @@ pub(super) async fn answer(
             let drained = registrar.ask(move |registry| registry.drain(&which, draining)).await?;
             Ok(peer.send(&Reply::Drained(drained), None).await)
         }
+        Request::LogLevel(wanted) => {
+            let set = set_log_level(wanted, peer.credentials())?;
+            Ok(peer.send(&Reply::LogLevel(set), None).await)
+        }
         _ => Err(refused(
             RefusedReason::NotSupported,
             None,
@@ -43,6 +50,37 @@ pub(super) async fn answer(
         )
         .into()),
     }
+}
+
+/// Sets it, and sees to it that its time ends.
+fn set_log_level(wanted: &LogLevel, by: PeerCredentials) -> Result<LogLevel, Refused> {
+    let invalid = |message: String| refused(RefusedReason::InvalidArgument, None, message);
+    let level: LevelFilter = wanted.level.parse().map_err(|_| {
+        let level = wanted.level.escape_debug().take(100).collect::<String>();
+        invalid(format!("there is no log level {level:?}; it must be off, error, warn, info, debug or trace"))
+    })?;
+    let seconds = wanted.for_seconds;
+    if seconds.is_some_and(|seconds| !(1..=LogLevel::LONGEST).contains(&seconds)) {
+        return Err(invalid(format!("for_seconds must be from 1 to {}", LogLevel::LONGEST)));
+    }
+    let said = |set: level::Set| {
+        let time = seconds.map(|seconds| format!(" for {seconds} s, then {}", set.afterwards));
+        let (time, was, asked) = (time.unwrap_or_default(), set.was, process(by.pid));
+        format!("the log level is {level}{time}, was {was}; asked by user {}, {asked}", by.uid)
+    };
+    let Some(set) = level::set(level, seconds.is_some(), said) else {
+        let message = "the log of this process is not the broker's".to_owned();
+        return Err(refused(RefusedReason::NotSupported, None, message));
+    };
+    if let Some(seconds) = seconds {
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            level::end(set.number);
+        });
+    }
+    let mut answer = LogLevel::new(level.to_string());
+    (answer.for_seconds, answer.was) = (seconds, Some(set.was.to_string()));
+    Ok(answer)
 }
 
 async fn list(peer: &AsyncControlPeer, registrar: &Registrar) -> io::Result<()> {

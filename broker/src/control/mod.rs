@@ -8,7 +8,7 @@
 //! - [`ports`]: which ports are open, for how many; [`quota`]: what the workers of one user may hold
 //! - [`lookup`]: where a connection would go; [`listing`]: who has which address, and drains
 //!
-//! What this folder may use: `routes` (it alone writes the table), `listening`, `config`, and the files in no folder. It tells the
+//! What this folder may use: `routes` (it alone writes the table), `listening`, `config`, `log` (how much of it), and the files in no folder. It tells the
 //! accept loop by [`Command`](crate::command::Command).
 
 mod administration;

@@ -3,6 +3,7 @@
 
 mod broker;
 mod initiator;
+mod journal;
 mod worker;
 
 use std::thread::sleep;
@@ -12,6 +13,7 @@ pub use broker::{Broker, copy_of_the_broker, every_connection_has_ended, open_to
 pub use initiator::{
     Told, address, answer, ask, connect, connect_to, fault, finish, preamble, serve, tell, told,
 };
+pub use journal::Journal;
 pub use test_peers::{Strace, Terminal, free_port, has_ipv6, installed, is_root, needs_ipv6, skip};
 pub use worker::{Python, Raw, Worker, reason};
 

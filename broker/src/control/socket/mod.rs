@@ -364,9 +364,9 @@ async fn told(denied: Denied) -> Refused {
 }
 
 fn is_for_administrators(request: &Request) -> bool {
-    matches!(
+    !matches!(
         request,
-        Request::List | Request::Connections | Request::Status | Request::Drain(_) | Request::Undrain(_)
+        Request::Register(_) | Request::Unregister { .. } | Request::Route(_) | Request::NotSupported { .. }
     )
 }
 

@@ -1,0 +1,189 @@
+//! What is to be written, and a thread that writes it: whoever reads a log slowly, or not at all, stops nobody else.
+//!
+//! Entries wait in a queue; what does not fit is lost and counted, and the number is told where the entries would have stood.
+//!
+//! This is what `tracing-appender`'s non-blocking writer is for; that one does not tell what was lost, and prints to standard
+//! output when it cannot end.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+/// How many octets of entries may wait.
+const MOST: usize = 1 << 20;
+
+/// How long the end of the process waits for what is queued.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Where entries go; used by the thread alone.
+pub(crate) trait Output: Send + 'static {
+    type Entry: Send + 'static;
+
+    fn write(&mut self, entry: Self::Entry);
+
+    /// So many entries should be here.
+    fn tell_lost(&mut self, lost: u64);
+}
+
+/// The queue, for whoever has something to say.
+#[derive(Debug)]
+pub(crate) struct Queue<Entry> {
+    messages: Sender<Message<Entry>>,
+    backlog: Arc<Backlog>,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    /// Octets of the entries that are queued.
+    queued: AtomicUsize,
+    /// Entries that were lost since it was last told.
+    lost: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Message<Entry> {
+    /// With how many octets it counts.
+    Write(Entry, usize),
+    Lost(u64),
+    /// Everything before this is written when it answers.
+    End(SyncSender<()>),
+}
+
+impl<Entry: Send + 'static> Queue<Entry> {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// There can be none.
+    pub(crate) fn to(output: impl Output<Entry = Entry>) -> io::Result<Self> {
+        let (messages, queue) = channel();
+        let backlog = Arc::new(Backlog::default());
+        let log = Self { messages, backlog: Arc::clone(&backlog) };
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&queue, &backlog, output))?;
+        Ok(log)
+    }
+
+    /// Queues an entry of about so many octets; never waits.
+    pub(crate) fn push(&self, entry: Entry, octets: usize) {
+        let Backlog { queued, lost } = &*self.backlog;
+        if queued.fetch_add(octets, Ordering::Relaxed) + octets > MOST {
+            queued.fetch_sub(octets, Ordering::Relaxed);
+            lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let lost = lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let _ = self.messages.send(Message::Lost(lost));
+        }
+        let _ = self.messages.send(Message::Write(entry, octets));
+    }
+
+    /// Waits until everything is written, though not for ever: nobody may be reading.
+    pub(crate) fn finish(&self) {
+        let (written, wait) = sync_channel(1);
+        let _ = self.messages.send(Message::End(written));
+        let _ = wait.recv_timeout(LAST_WORDS);
+    }
+}
+
+impl<Entry> Clone for Queue<Entry> {
+    fn clone(&self) -> Self {
+        Self { messages: self.messages.clone(), backlog: Arc::clone(&self.backlog) }
+    }
+}
+
+/// The thread.
+fn write_all<O: Output>(queue: &Receiver<Message<O::Entry>>, backlog: &Backlog, mut output: O) {
+    loop {
+        let message = match queue.try_recv() {
+            Ok(message) => Some(message),
+            Err(TryRecvError::Empty) => {
+                // There may be no further entry to tell it before.
+                tell_lost(backlog.lost.swap(0, Ordering::Relaxed), &mut output);
+                queue.recv().ok()
+            }
+            Err(TryRecvError::Disconnected) => None,
+        };
+        match message {
+            Some(Message::Write(entry, octets)) => {
+                output.write(entry);
+                backlog.queued.fetch_sub(octets, Ordering::Relaxed);
+            }
+            Some(Message::Lost(lost)) => tell_lost(lost, &mut output),
+            Some(Message::End(written)) => {
+                tell_lost(backlog.lost.swap(0, Ordering::Relaxed), &mut output);
+                let _ = written.send(());
+            }
+            None => return,
+        }
+    }
+}
+
+fn tell_lost(lost: u64, output: &mut impl Output) {
+    if lost > 0 {
+        output.tell_lost(lost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a line when it is given leave to, and tells it.
+    struct Slow(Receiver<()>, Sender<String>);
+
+    impl Output for Slow {
+        type Entry = String;
+
+        fn write(&mut self, line: String) {
+            let _ = self.0.recv();
+            let _ = self.1.send(line);
+        }
+
+        fn tell_lost(&mut self, lost: u64) {
+            self.write(format!("{lost} lost"));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_where_it_would_have_stood() {
+        let (leave, wait) = channel();
+        let (told, lines) = channel();
+        let log = Queue::to(Slow(wait, told)).unwrap();
+        for name in ["a", "b", "c", "d", "lost", "lost", "lost"] {
+            log.push(name.to_owned(), MOST / 4);
+        }
+        leave.send(()).unwrap();
+        assert_eq!(lines.recv().unwrap(), "a");
+        // Its octets are free when it is written, a moment later.
+        while log.backlog.queued.load(Ordering::Relaxed) == MOST {
+            thread::yield_now();
+        }
+        log.push("e".to_owned(), MOST / 4);
+        log.push("lost at the end".to_owned(), MOST / 4);
+        drop(leave);
+        let said: Vec<String> = (0..6).map(|_| lines.recv().unwrap()).collect();
+        assert_eq!(said, ["b", "c", "d", "3 lost", "e", "1 lost"]);
+        log.finish();
+        assert!(lines.try_recv().is_err());
+    }
+
+    #[test]
+    fn the_end_waits_for_what_is_queued() {
+        let (told, lines) = channel();
+        let log = Queue::to(Slow(channel().1, told)).unwrap();
+        (0..1000).for_each(|n| log.push(n.to_string(), 1));
+        log.finish();
+        assert_eq!(lines.try_iter().count(), 1000);
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_nobody() {
+        let (_leave, wait) = channel();
+        let log = Queue::to(Slow(wait, channel().0)).unwrap();
+        log.push("x".to_owned(), 1);
+        log.finish();
+    }
+}

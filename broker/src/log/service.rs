@@ -1,0 +1,140 @@
+//! The service's own log, on standard error: text for people, JSON, or, where journald reads it, journald's own protocol.
+//!
+//! A standard error that nobody can write to any more loses everything, silently.
+
+use std::io::{self, IsTerminal, Write};
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use super::destination::write_all;
+use super::event::{Events, Form};
+use super::form;
+use super::journal::{Journal, has_standard_error};
+use super::level;
+use super::queue::{Output, Queue};
+
+/// How lines on standard error are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+}
+
+/// The log of the process.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    queue: Queue<Vec<u8>>,
+    /// `None`: text.
+    form: Option<Form>,
+}
+
+impl Log {
+    /// Everything that is traced from this level on is written from now on, and what a panic says, too. Without a format journald
+    /// gets its own, if standard error is its.
+    ///
+    /// # Errors
+    /// There can be no thread.
+    pub(crate) fn start(level: LevelFilter, format: Option<LogFormat>) -> io::Result<Self> {
+        let journal = (format.is_none() && has_standard_error()).then(Journal::open).and_then(Result::ok);
+        let form = match (&journal, format) {
+            (Some(_), _) => Some(Form::Journal),
+            (None, Some(LogFormat::Json)) => Some(Form::Json),
+            (None, _) => None,
+        };
+        let log = Self { queue: Queue::to(StandardError { journal, form })?, form };
+        let layer: Box<dyn Layer<_> + Send + Sync> = match form {
+            Some(form) => Box::new(Events { queue: log.queue.clone(), form }),
+            None => Box::new(
+                fmt::layer()
+                    .with_writer(log.clone())
+                    .with_ansi(io::stderr().is_terminal() && colours_are_wanted())
+                    .with_target(false)
+                    // It would say so on standard error, which is where it failed to write to.
+                    .log_internal_errors(false),
+            ),
+        };
+        let installed = Registry::default().with(level::filter(level)).with(layer).try_init();
+        // Whoever runs us inside a process of their own may have one.
+        if installed.is_ok() {
+            std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+        }
+        Ok(log)
+    }
+
+    /// Why the process ends, whatever the level is.
+    pub(crate) fn last_words(&self, why: &str) {
+        let words = match self.form {
+            Some(form) => form.record(Level::ERROR, why.to_owned(), Vec::new()),
+            None => format!("{why}\n").into_bytes(),
+        };
+        self.push(words);
+    }
+
+    fn push(&self, octets: Vec<u8>) {
+        let length = octets.len();
+        self.queue.push(octets, length);
+    }
+
+    /// See [`Queue::finish`].
+    pub(crate) fn finish(&self) {
+        self.queue.finish();
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line.to_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// <https://no-color.org>: set, and not to nothing.
+pub(crate) fn colours_are_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Used by the log's thread.
+struct StandardError {
+    journal: Option<Journal>,
+    form: Option<Form>,
+}
+
+impl Output for StandardError {
+    type Entry = Vec<u8>;
+
+    fn write(&mut self, entry: Vec<u8>) {
+        // Its reader may be gone.
+        let _ = match &self.journal {
+            Some(journal) => journal.send(&entry),
+            None => write_all(io::stderr(), &entry),
+        };
+    }
+
+    fn tell_lost(&mut self, lost: u64) {
+        let lines = if lost == 1 { "line" } else { "lines" };
+        let message = format!("{lost} log {lines} lost: standard error was not read fast enough");
+        self.write(match self.form {
+            Some(form) => form.record(Level::WARN, message, Vec::new()),
+            None => format!("{}  WARN {message}\n", form::now()).into_bytes(),
+        });
+    }
+}
