@@ -5,6 +5,7 @@
 //! - [`options`]: one for each key of the configuration; [`check`]: `broker check`, what they and the file come to;
 //!   [`on_this_machine`]: what of that is not here
 //! - [`list`], [`connections`], [`drain`], [`log_level`]: what an administrator asks a running broker; [`ask`], [`table`]: what these share
+//! - [`probe`]: `broker probe`, what a client of an address is told
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
 //! What this folder may use: `control` (what `broker route` answers), `routes`, `config`, `log`, for `check` `listening` and `relay`,
@@ -19,6 +20,7 @@ mod list;
 mod log_level;
 mod on_this_machine;
 mod options;
+mod probe;
 mod program;
 mod route;
 mod signals;
@@ -59,6 +61,8 @@ enum Command {
     Exec(Exec),
     /// Say which registration a Via belongs to, and why.
     Route(route::RouteArguments),
+    /// Say whether somebody at an address takes sessions, as a client would find it: a health check.
+    Probe(probe::ProbeArguments),
     /// List who has which address, and how that goes.
     Ls(list::ListArguments),
     /// List the connections that the broker still has.
@@ -87,6 +91,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Some(Command::Check(arguments)) => return check::run(&arguments),
         Some(Command::Exec(arguments)) => arguments.run(),
         Some(Command::Route(arguments)) => return route::run(arguments),
+        Some(Command::Probe(arguments)) => return probe::run(&arguments),
         Some(Command::Ls(arguments)) => return list::run(&arguments),
         Some(Command::Connections(arguments)) => return connections::run(&arguments),
         Some(Command::Drain(arguments)) => return drain::drain(&arguments),
