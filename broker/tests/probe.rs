@@ -102,7 +102,10 @@ fn what_a_broker_answers_is_named_with_what_to_do() {
     assert!(run(&["drain", &via]).status.success());
     let (status, _, error) = said(&probe(&[&via]));
     assert_eq!(status, Some(1));
-    assert!(error.contains(": fault EndpointUnavailable from ") && error.contains("broker undrain"), "{error}");
+    assert!(
+        error.contains(": fault EndpointUnavailable from ") && error.contains("broker undrain"),
+        "{error}"
+    );
     assert!(run(&["undrain", &via]).status.success());
 
     // One waits in the queue, one in the broker.
@@ -131,7 +134,10 @@ fn each_published_fault_is_named() {
         });
         let (status, out, error) = said(&probe(&[&via]));
         assert_eq!((status, &*out), (Some(1), ""));
-        assert!(error.contains(&format!("{via}: fault {} from 127.0.0.1:", fault.name().unwrap())), "{error}");
+        assert!(
+            error.contains(&format!("{via}: fault {} from 127.0.0.1:", fault.name().unwrap())),
+            "{error}"
+        );
         assert_eq!(error.lines().next_back().map(|line| line.starts_with("  ")), Some(true), "{error}");
         serving.join().unwrap();
     }

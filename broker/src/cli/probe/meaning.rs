@@ -84,25 +84,40 @@ fn fault(fault: Fault<'_>, via: &str) -> String {
             "No service has this address: it does not run, has registered another one, or not for this host or local address.\n\
              On that machine `broker route {via}` says why, and `broker ls` which addresses there are."
         ),
-        Fault::ENDPOINT_UNAVAILABLE => "The address is known and takes nobody: an administrator lets it drain (`broker ls` says \
+        Fault::ENDPOINT_UNAVAILABLE => {
+            "The address is known and takes nobody: an administrator lets it drain (`broker ls` says \
             drain; `broker undrain` ends it), or its service has stopped to accept."
-            .to_owned(),
-        Fault::SERVER_TOO_BUSY => "The service does not keep up: its queue in the broker is full (WAIT in `broker ls`). It is \
+                .to_owned()
+        }
+        Fault::SERVER_TOO_BUSY => {
+            "The service does not keep up: its queue in the broker is full (WAIT in `broker ls`). It is \
             stuck, or too slow for what comes; max_pending_connections is how many may wait."
-            .to_owned(),
-        Fault::CONNECTION_DISPATCH_FAILED => "The broker has the address, and could not give the connection away: the back-end of \
+                .to_owned()
+        }
+        Fault::CONNECTION_DISPATCH_FAILED => {
+            "The broker has the address, and could not give the connection away: the back-end of \
             a static route does not answer, or handing over failed. The broker's log says which."
-            .to_owned(),
-        Fault::UPGRADE_INVALID => "The service is there and does not have the upgrade that was asked for: its binding has other \
+                .to_owned()
+        }
+        Fault::UPGRADE_INVALID => {
+            "The service is there and does not have the upgrade that was asked for: its binding has other \
             security, or none."
-            .to_owned(),
-        Fault::CONTENT_TYPE_INVALID => "The service is there and speaks another encoding than NetTcpBinding's binary (a custom \
+                .to_owned()
+        }
+        Fault::CONTENT_TYPE_INVALID => {
+            "The service is there and speaks another encoding than NetTcpBinding's binary (a custom \
             binding)."
-            .to_owned(),
-        Fault::UNSUPPORTED_MODE => "The service is there and takes no duplex session: its binding is streamed.".to_owned(),
-        Fault::SERVICE_ACTIVATION_FAILED => "The service's host could not start it: its own log says why.".to_owned(),
+                .to_owned()
+        }
+        Fault::UNSUPPORTED_MODE => {
+            "The service is there and takes no duplex session: its binding is streamed.".to_owned()
+        }
+        Fault::SERVICE_ACTIVATION_FAILED => {
+            "The service's host could not start it: its own log says why.".to_owned()
+        }
         Fault::ENDPOINT_ACCESS_DENIED => "The service is there and does not let this machine in.".to_owned(),
         Fault::ENDPOINT_PAUSED => "The service is there and is paused.".to_owned(),
-        _ => "The service, or whoever stands before it, refuses a session as NetTcpBinding opens it.".to_owned(),
+        _ => "The service, or whoever stands before it, refuses a session as NetTcpBinding opens it."
+            .to_owned(),
     }
 }
