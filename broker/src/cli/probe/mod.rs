@@ -1,8 +1,10 @@
 //! `broker probe`: whether somebody at an address takes sessions, as a client would find it.
 //!
+//! - [`address`]: where to, as its clients have it
 //! - [`session`]: connects, sends a preamble, reads the answer, leaves
 //! - [`meaning`]: what an answer says of the service, and what to do
 
+mod address;
 mod meaning;
 mod session;
 
@@ -11,8 +13,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use router::Via;
 
+use self::address::Address;
 use self::meaning::{meaning, summary};
 use self::session::{Found, probe};
 
@@ -37,7 +39,7 @@ pub(crate) struct ProbeArguments {
     #[arg(long, value_name = "PROTOCOL")]
     upgrade: Option<Upgrade>,
     /// The address of the service, as its clients have it.
-    #[arg(value_name = "ADDRESS", value_parser = address)]
+    #[arg(value_name = "ADDRESS", value_parser = Address::parse)]
     address: Address,
 }
 
@@ -55,14 +57,6 @@ impl Upgrade {
             Self::Negotiate => "application/negotiate",
         }
     }
-}
-
-/// Where to connect to, and what is sent as the Via.
-#[derive(Clone, Debug)]
-struct Address {
-    via: String,
-    host: String,
-    port: u16,
 }
 
 /// The whole command.
@@ -97,17 +91,4 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let fits = |time: &Duration| (Duration::from_millis(1)..=Duration::from_secs(3600)).contains(time);
     time.filter(fits).ok_or_else(|| "it must be seconds, from 0.001 to 3600".to_owned())
-}
-
-fn address(text: &str) -> Result<Address, String> {
-    const FORM: &str = "write net.tcp://HOST:PORT/PATH";
-    let via = Via::parse(text).map_err(|error| format!("{error}; {FORM}"))?;
-    if !via.is_net_tcp() {
-        return Err(format!("it is no net.tcp address; {FORM}"));
-    }
-    match (via.port(), via.host()) {
-        (0, _) => Err(format!("nobody can be reached at port 0; {FORM}")),
-        (_, "") => Err(format!("it has no host; {FORM}")),
-        (port, host) => Ok(Address { via: text.to_owned(), host: host.to_owned(), port }),
-    }
 }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
-use super::Address;
+use super::address::Address;
 
 /// How long the other side may take to leave, too, once everything is said.
 const LEAVING: Duration = Duration::from_secs(1);
