@@ -131,8 +131,7 @@ fn route(connection: &Connection, origin: Origin, via: &Via<'_>, table: &Table) 
         choice = table.choose(via, local);
     }
     match choice {
-        Choice::Direct(Target { draining: true, holder, .. }, _)
-        | Choice::Bridge(Target { draining: true, holder, .. }, ..) => Step::Drains(holder.clone()),
+        Choice::Direct(target, _) | Choice::Bridge(target, ..) if target.draining => drains(target),
         Choice::Direct(Target { holder: Holder::Worker(queue), .. }, _) => Step::HandOver(Arc::clone(queue)),
         Choice::Direct(Target { holder: Holder::Route(route), .. }, _) => Step::Relay(Arc::clone(route)),
         Choice::Bridge(Target { holder: Holder::Worker(queue), .. }, to, _) => {
@@ -141,6 +140,12 @@ fn route(connection: &Connection, origin: Origin, via: &Via<'_>, table: &Table) 
         Choice::None(miss) => Step::End(Outcome::EndpointNotFound, detail(|| miss.to_string())),
         Choice::Bridge(..) | Choice::Unknown => Step::End(Outcome::EndpointNotFound, None),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn drains(target: &Target) -> Step {
+    Step::Drains(target.holder.clone())
 }
 
 /// A description that is only made when it will be logged.

@@ -158,14 +158,32 @@ impl Endpoint {
 
     /// The target whose listener could accept a connection to `local`.
     fn direct(&self, local: IpAddr) -> Option<&Target> {
-        first(self.targets.iter().filter(|target| target.bound.accepts(local)))
+        let mut targets = self.targets.iter();
+        let first = targets.find(|target| target.bound.accepts(local))?;
+        if first.draining {
+            self.instead_of(first, |target| target.bound.accepts(local))
+        } else {
+            Some(first)
+        }
     }
 
     /// The target that can be reached over loopback.
     fn bridged(&self, local: IpAddr) -> Option<&Target> {
         let may = |target: &&Target| !target.by_literal && target.holder.is_worker();
         let could = |target: &&Target| target.bound.loopback_of_the_other_family(local).is_some();
-        first(self.targets.iter().filter(may).filter(could))
+        let first = self.targets.iter().filter(may).find(could)?;
+        if first.draining {
+            self.instead_of(first, |target| may(&target) && could(&target))
+        } else {
+            Some(first)
+        }
+    }
+
+    /// Whoever has taken the address over from one that drains, if anybody has.
+    #[cold]
+    #[inline(never)]
+    fn instead_of<'t>(&'t self, drains: &'t Target, may: impl Fn(&Target) -> bool) -> Option<&'t Target> {
+        Some(self.targets.iter().find(|target| !target.draining && may(target)).unwrap_or(drains))
     }
 
     /// What becomes of a connection for which this target was found, or none.
@@ -181,16 +199,6 @@ impl Endpoint {
     fn differs_within(&self, family: IpAddr) -> bool {
         self.targets.iter().any(|target| target.bound.differs_within(family))
     }
-}
-
-/// One that does not drain, if there is any: it has taken the address over.
-#[inline]
-fn first<'t>(mut targets: impl Iterator<Item = &'t Target>) -> Option<&'t Target> {
-    let first = targets.next()?;
-    if !first.draining {
-        return Some(first);
-    }
-    Some(targets.find(|target| !target.draining).unwrap_or(first))
 }
 
 impl Target {
