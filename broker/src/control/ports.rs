@@ -274,4 +274,22 @@ mod tests {
             assert_eq!(wanted, expected, "{address}");
         }
     }
+
+    /// What the configuration or the registration names has to be here; of "all" one family may not be.
+    #[test]
+    fn all_may_be_in_part() {
+        for (listen, address, bound, optional) in [
+            (&[][..], "net.tcp://localhost/x", None, true),
+            (&[], "net.tcp://0.0.0.0/x", None, false),
+            (&[], "net.tcp://[::1]/x", None, false),
+            (&[], "net.tcp://localhost/x", Some("::"), false),
+            (&["192.0.2.1"], "net.tcp://localhost/x", None, false),
+        ] {
+            let listen: Vec<IpAddr> = listen.iter().map(|ip: &&str| ip.parse().unwrap()).collect();
+            let prefix = Prefix::parse(address, HostNameComparison::default()).unwrap();
+            let bound = Bound(bound.map(|ip: &str| [ip.parse().unwrap()].into_iter().collect()));
+            let wanted = wanted(&listen, &prefix, &bound);
+            assert!(!wanted.is_empty() && wanted.iter().all(|one| one.optional == optional), "{wanted:?}");
+        }
+    }
 }
