@@ -37,7 +37,6 @@ impl About {
     }
 
     /// The configuration was read again; what has changed, or why nothing has.
-    #[allow(dead_code, reason = "for the reload")]
     pub(crate) fn reloaded(&self, applied: bool, message: impl Into<String>) {
         *lock(&self.last_reload) = Some(LastReload::new(unix_seconds(SystemTime::now()), applied, message));
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     MakeRoom,
     /// Tell which connections are in the loop.
     ListConnections(Asked),
+    /// From now on a preamble may take so long, those that wait already included. Queues may have another bound.
+    Reconfigured { receive_timeout: Duration },
     /// End the loop.
     Stop,
     /// Have a bug.

@@ -20,6 +20,7 @@ mod failure;
 mod here;
 mod limits;
 mod listening;
+mod live_time;
 mod lock;
 mod log;
 mod outcome;

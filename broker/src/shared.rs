@@ -2,8 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc::UnboundedSender;
@@ -13,6 +12,7 @@ use crate::command::{Commands, Job};
 use crate::config::{Compatibility, Config};
 use crate::failure::Failures;
 use crate::limits::Descriptors;
+use crate::live_time::LiveTime;
 use crate::outcome::Counters;
 use crate::recent::{NoMatch, NotRegistered, Recent};
 use crate::relay::bridge::Bridges;
@@ -36,8 +36,10 @@ pub(crate) struct Shared {
     pub(crate) failures: Arc<Failures>,
     pub(crate) bounds: Bounds,
     pub(crate) descriptors: Descriptors,
-    pub(crate) receive_timeout: Duration,
-    pub(crate) compatibility: Compatibility,
+    /// How long a preamble may take. The accept loop changes it, with the deadlines that follow from it.
+    pub(crate) receive_timeout: LiveTime,
+    /// Whether `compatibility` is `smsvchost`; a reload may change it.
+    smsvchost: AtomicBool,
     pub(crate) bridges: Arc<Bridges>,
     pub(crate) under_way: Arc<UnderWay>,
     /// Connections that are relayed or about to be.
@@ -63,8 +65,8 @@ impl Shared {
             failures: Arc::default(),
             bounds: Bounds::new(config.max_pending_connections, &descriptors),
             descriptors,
-            receive_timeout: config.receive_timeout,
-            compatibility: config.compatibility,
+            receive_timeout: LiveTime::new(config.receive_timeout),
+            smsvchost: AtomicBool::new(config.compatibility == Compatibility::Smsvchost),
             bridges: Arc::default(),
             under_way: Arc::default(),
             relayed: AtomicUsize::new(0),
@@ -72,5 +74,17 @@ impl Shared {
             commands: Arc::new(Commands::new()?),
             jobs,
         })
+    }
+
+    /// How connections that cannot be dispatched are answered.
+    pub(crate) fn compatibility(&self) -> Compatibility {
+        match self.smsvchost.load(Ordering::Relaxed) {
+            true => Compatibility::Smsvchost,
+            false => Compatibility::Default,
+        }
+    }
+
+    pub(crate) fn set_compatibility(&self, compatibility: Compatibility) {
+        self.smsvchost.store(compatibility == Compatibility::Smsvchost, Ordering::Relaxed);
     }
 }

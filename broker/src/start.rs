@@ -10,20 +10,21 @@ use tokio::task::JoinHandle;
 
 use crate::background;
 use crate::command::Command;
-use crate::config::Config;
+use crate::config::{Change, Config, Loaded};
+use crate::control::configuration::{Configuration, Read};
 use crate::control::ports::Ports;
 use crate::control::quota::Quotas;
 use crate::control::registrar::Registrar;
 use crate::control::registry::Registry;
 use crate::control::socket;
 use crate::control::socket::ControlSocket;
+use crate::control::static_routes::RouteDenied;
 use crate::dispatch::helpers::Help;
 use crate::dispatch::{accept, back_end, helpers};
 use crate::error::StartError;
 use crate::failure::{Failed, Part};
 use crate::listening::is_here;
 use crate::outcome::Counters;
-use crate::relay::circle::first_circle;
 use crate::routes::holder::Holder;
 use crate::shared::Shared;
 
@@ -47,6 +48,8 @@ pub struct Broker {
     shared: Arc<Shared>,
     help: Arc<Help>,
     control: Arc<ControlSocket>,
+    /// `None` when it ends: it keeps the registry's thread.
+    configuration: Option<Arc<Configuration>>,
     tasks: Vec<JoinHandle<()>>,
     threads: Vec<thread::JoinHandle<()>>,
     /// Ends when the tasks have.
@@ -66,8 +69,20 @@ impl Broker {
     ///
     /// Waits for nothing.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_by(config, None)
+    }
+
+    /// The same with a configuration that can be read again.
+    pub(crate) async fn start_with(loaded: Loaded, read: Read) -> Result<Self, StartError> {
+        Self::start_by(loaded.config().clone(), Some((loaded, read)))
+    }
+
+    fn start_by(config: Config, read: Option<(Loaded, Read)>) -> Result<Self, StartError> {
         let (jobs, jobs_to_do) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(&config, jobs)?);
+        if let Some(file) = read.as_ref().and_then(|(loaded, _)| loaded.file()) {
+            let _ = shared.about.configuration.set(file.to_owned());
+        }
         let jobs_to_do = background::Inbox::new(jobs_to_do, Arc::clone(&shared));
         let help = Arc::new(Help::default());
         let ports = Ports::new(Arc::clone(&shared.commands), shared.jobs.clone(), config.listen.clone());
@@ -79,6 +94,7 @@ impl Broker {
             shared,
             help,
             control: Arc::default(),
+            configuration: None,
             tasks: Vec::new(),
             registrar: None,
             was_ready: false,
@@ -96,17 +112,23 @@ impl Broker {
                 tracing::warn!("listen: {error}; what would listen there cannot be registered until it is");
             }
         }
-        let routes = open_routes(&broker.shared, &mut registry, &config);
+        let all: Vec<Change> = config.routes.iter().cloned().map(Change::RouteAdded).collect();
+        let routes = registry.change_routes(&all, &config);
         // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
         let (listener, access) = socket::open(&config)?;
         broker.control = Arc::new(listener);
-        routes?;
+        routes.map_err(not_opened)?;
         let shared = Arc::clone(&broker.shared);
         let part = Part::new(&shared.failures, "the registry's thread");
         let (registrar, thread) = Registrar::start(registry, part)?;
         broker.registrar = Some(thread);
         let control = Arc::clone(&broker.control);
-        let control = socket::serve(control, access, registrar.clone(), quotas, Arc::clone(&shared));
+        let configuration =
+            Configuration::new(Arc::clone(&shared), registrar.clone(), Arc::clone(&quotas), read);
+        let configuration = Arc::new(configuration);
+        broker.configuration = Some(Arc::clone(&configuration));
+        let control =
+            socket::serve(control, access, registrar.clone(), quotas, Arc::clone(&shared), configuration);
         broker.run("the control socket's task", control);
         broker.run("the background task", background::run(jobs_to_do, registrar));
         broker.run("the log's task", async move { shared.tally.run().await });
@@ -153,10 +175,11 @@ impl Broker {
         self.shared.failures.first().await
     }
 
-    /// Names the file that it was configured by, for whoever asks how it does.
-    pub fn configured_by(&self, file: &Path) {
-        // It has one from its start on.
-        let _ = self.shared.about.configuration.set(file.to_owned());
+    /// Reads the configuration again and does what it says; the log says what that is.
+    pub(crate) async fn reload(&self) {
+        if let Some(configuration) = &self.configuration {
+            configuration.reload().await;
+        }
     }
 
     /// Where workers register.
@@ -183,6 +206,7 @@ impl Broker {
             // The abort is the expected error.
             let _ = task.await;
         }
+        self.configuration = None;
         if let Some(thread) = self.registrar.take() {
             // The tasks of the workers end meanwhile.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -208,21 +232,9 @@ impl Broker {
     }
 }
 
-fn open_routes(shared: &Shared, registry: &mut Registry, config: &Config) -> Result<(), StartError> {
-    for step in [Registry::add_route, Registry::open_route] {
-        for route in &config.routes {
-            step(registry, route).map_err(|denied| StartError::Route {
-                line: route.line,
-                address: route.prefix.address().to_owned(),
-                message: denied.told().message,
-            })?;
-        }
-    }
-    let circle = first_circle(config, &shared.table.load());
-    circle.map_or(Ok(()), |(route, message)| {
-        let address = route.prefix.address().to_owned();
-        Err(StartError::Route { line: route.line, address, message })
-    })
+fn not_opened(denied: RouteDenied) -> StartError {
+    let (line, address) = (denied.line, denied.address.clone());
+    StartError::Route { line, address, message: denied.told() }
 }
 
 impl Drop for Broker {

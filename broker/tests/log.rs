@@ -140,7 +140,7 @@ fn why_it_does_not_start_is_said_last() {
 #[test]
 fn signals_that_mean_nothing_are_answered() {
     let mut broker = common::Broker::start(&[]);
-    for (kind, name) in [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+    for (kind, name) in [(Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
         signal(broker.pid(), kind);
         eventually(|| broker.log().contains(&format!("{name} changes nothing")), || broker.log());
     }

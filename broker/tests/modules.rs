@@ -10,7 +10,7 @@ use syn::visit::{self, Visit};
 const ARROWS: [(&str, &[&str]); 8] = [
     ("cli", &["config", "control", "listening", "log", "relay", "routes"]),
     ("config", &[]),
-    ("control", &["config", "listening", "log", "routes"]),
+    ("control", &["config", "listening", "log", "relay", "routes"]),
     ("dispatch", &["config", "listening", "relay", "routes"]),
     ("listening", &[]),
     ("log", &[]),

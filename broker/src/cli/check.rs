@@ -61,13 +61,15 @@ fn checked(arguments: &CheckArguments) -> Result<(Loaded, Vec<Warning>), String>
     Ok((loaded, warnings))
 }
 
-/// In the form that editors take for a place.
 fn complaint(error: &anyhow::Error) -> String {
-    let place = error.downcast_ref::<ConfigError>().and_then(|error| {
-        let (line, column) = error.place()?;
-        Some(format!("{}:{line}:{column}: error: {}", error.file()?.display(), error.message()))
-    });
-    place.unwrap_or_else(|| format!("broker check: {error:#}"))
+    placed(error).unwrap_or_else(|| format!("broker check: {error:#}"))
+}
+
+/// What is wrong in a file, in the form that editors take for a place.
+pub(super) fn placed(error: &anyhow::Error) -> Option<String> {
+    let error = error.downcast_ref::<ConfigError>()?;
+    let (line, column) = error.place()?;
+    Some(format!("{}:{line}:{column}: error: {}", error.file()?.display(), error.message()))
 }
 
 fn place(loaded: &Loaded, origin: Origin, option: &str) -> String {

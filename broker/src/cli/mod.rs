@@ -4,7 +4,8 @@
 //! - [`exec`]: `broker exec`, an unmodified program under the preload library; [`program`]: which programs that cannot be
 //! - [`options`]: one for each key of the configuration; [`check`]: `broker check`, what they and the file come to;
 //!   [`on_this_machine`]: what of that is not here
-//! - [`list`], [`connections`], [`drain`], [`log_level`]: what an administrator asks a running broker; [`ask`], [`table`]: what these share
+//! - [`list`], [`connections`], [`drain`], [`reload`], [`log_level`]: what an administrator asks a running broker; [`ask`],
+//!   [`table`]: what these share
 //! - [`probe`]: `broker probe`, what a client of an address is told
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
@@ -22,6 +23,7 @@ mod on_this_machine;
 mod options;
 mod probe;
 mod program;
+mod reload;
 mod route;
 mod signals;
 mod table;
@@ -29,14 +31,16 @@ mod table;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use self::check::placed;
 use self::exec::Exec;
 use self::on_this_machine::{each_unresolved, names};
 use self::options::Run;
-use self::signals::Signals;
+use self::signals::{Asked, Signals};
 use crate::error::StartError;
 use crate::log::service::Log;
 use crate::start::Broker;
@@ -73,6 +77,8 @@ enum Command {
     Undrain(drain::UndrainArguments),
     /// Log more, or less, from now on or for a time.
     LogLevel(log_level::LogLevelArguments),
+    /// Have the broker read its configuration again, and do what it says now.
+    Reload(reload::ReloadArguments),
 }
 
 /// The whole command line, the name of the program first; returns what the process shall exit with.
@@ -97,6 +103,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Some(Command::Drain(arguments)) => return drain::drain(&arguments),
         Some(Command::Undrain(arguments)) => return drain::undrain(&arguments),
         Some(Command::LogLevel(arguments)) => return log_level::run(&arguments),
+        Some(Command::Reload(arguments)) => return reload::run(&arguments),
     };
     result.unwrap_or_else(|error| complain(&error))
 }
@@ -116,7 +123,7 @@ fn run(arguments: Run) -> ExitCode {
         Ok(log) => log,
         Err(error) => return complain(&error.into()),
     };
-    let code = serve(&arguments).map_or_else(
+    let code = serve(&Arc::new(arguments)).map_or_else(
         |error| {
             log.last_words(&complaint(&error));
             ExitCode::FAILURE
@@ -127,31 +134,37 @@ fn run(arguments: Run) -> ExitCode {
     code
 }
 
-fn serve(arguments: &Run) -> Result<()> {
+fn serve(arguments: &Arc<Run>) -> Result<()> {
     let loaded = arguments.load()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         // Before the socket appears, so that whoever sees it may end us.
         let mut signals = Signals::new()?;
         let names = names(loaded.config());
-        let broker =
-            Broker::start(loaded.config().clone()).await.map_err(|error| match (&error, loaded.file()) {
+        let again = Arc::clone(arguments);
+        let read =
+            move || again.load().map_err(|error| placed(&error).unwrap_or_else(|| format!("{error:#}")));
+        let broker = Broker::start_with(loaded.clone(), Arc::new(read)).await.map_err(|error| {
+            match (&error, loaded.file()) {
                 (StartError::Route { .. }, Some(file)) => {
                     anyhow::Error::from(error).context(format!("the configuration {}", file.display()))
                 }
                 _ => error.into(),
-            })?;
-        if let Some(file) = loaded.file() {
-            broker.configured_by(file);
-        }
+            }
+        })?;
         tokio::spawn(each_unresolved(names, |line, message| {
             tracing::warn!("the configuration's line {line}: {message}");
         }));
-        let failed = tokio::select! {
-            signal = signals.end() => {
-                tracing::info!("ending: {signal}");
-                Ok(())
+        let asked = async {
+            loop {
+                match signals.next().await {
+                    Asked::End(signal) => return tracing::info!("ending: {signal}"),
+                    Asked::Reload => broker.reload().await,
+                }
             }
+        };
+        let failed = tokio::select! {
+            () = asked => Ok(()),
             failed = broker.failed() => Err(failed.into()),
         };
         broker.stop().await;

@@ -4,6 +4,15 @@ use std::io::{self, IsTerminal};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// What a signal asks for.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// The end; by the signal of this name.
+    End(&'static str),
+    /// That the configuration is read again.
+    Reload,
+}
+
 /// The signals that an operator may send. SIGQUIT stays what it is: an end with a core dump.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -26,25 +35,25 @@ impl Signals {
         })
     }
 
-    /// Returns the name of the one that asks for the end; the others are answered in the log.
+    /// What the next one asks for; those that mean nothing are answered in the log.
     ///
     /// Cancelled, no signal is lost.
-    pub(crate) async fn end(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> Asked {
         loop {
             let [user1, user2] = &mut self.user;
             let name = tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.terminate.recv() => return Asked::End("SIGTERM"),
+                _ = self.interrupt.recv() => return Asked::End("SIGINT"),
                 // A terminal that was closed is none any more.
                 _ = self.hang_up.recv() => match self.at_a_terminal && !io::stderr().is_terminal() {
-                    true => return "SIGHUP, the terminal was closed",
-                    false => "SIGHUP",
+                    true => return Asked::End("SIGHUP, the terminal was closed"),
+                    false => return Asked::Reload,
                 },
                 _ = user1.recv() => "SIGUSR1",
                 _ = user2.recv() => "SIGUSR2",
             };
             tracing::warn!(
-                "{name} changes nothing: the configuration is read at the start only, SIGTERM ends the broker"
+                "{name} changes nothing: SIGHUP has the configuration read again, SIGTERM ends the broker"
             );
         }
     }

@@ -92,15 +92,24 @@ impl Route {
 
     /// Whether both are the route of one address in one mode, wherever it leads.
     pub(super) fn is(&self, other: &Self) -> bool {
-        self.prefix == other.prefix && self.literal() == other.literal()
+        self.is_at(&other.prefix)
+    }
+
+    /// Whether it is the route of this address in this mode.
+    pub(crate) fn is_at(&self, prefix: &Prefix) -> bool {
+        self.prefix == *prefix && self.literal() == literal(prefix)
     }
 
     /// The one local address that it is for.
     pub(crate) fn literal(&self) -> Option<IpAddr> {
-        match self.prefix.host() {
-            Host::Ip(ip) if !ip.is_unspecified() => Some(ip),
-            _ => None,
-        }
+        literal(&self.prefix)
+    }
+}
+
+fn literal(prefix: &Prefix) -> Option<IpAddr> {
+    match prefix.host() {
+        Host::Ip(ip) if !ip.is_unspecified() => Some(ip),
+        _ => None,
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use handoff::administration::{Holder as Listed, LogLevel, Page};
+use handoff::administration::{Holder as Listed, LogLevel, Page, Reloaded};
 use handoff::tokio::AsyncControlPeer;
 use handoff::{PeerCredentials, Refused, RefusedReason, Reply, Request};
 use nix::unistd::{Uid, User};
 use tracing::level_filters::LevelFilter;
 
+use super::configuration::Configuration;
 use super::denied::{Denied, refused};
 use super::listing::Cursor;
 use super::registrar::Registrar;
@@ -29,11 +30,13 @@ pub(super) async fn answer(
     peer: &AsyncControlPeer,
     registrar: &Registrar,
     shared: &Shared,
+    configuration: &Configuration,
 ) -> Result<io::Result<()>, Denied> {
     match request {
         Request::List => Ok(list(peer, registrar).await),
         Request::Connections => Ok(connections(peer, shared).await),
         Request::Status => Ok(peer.send(&status::reply(status::status(registrar, shared).await), None).await),
+        Request::Reload => Ok(reload(peer, configuration).await),
         Request::Drain(which) | Request::Undrain(which) => {
             let (which, draining) = (which.clone(), matches!(request, Request::Drain(_)));
             let drained = registrar.ask(move |registry| registry.drain(&which, draining)).await?;
@@ -81,6 +84,33 @@ fn set_log_level(wanted: &LogLevel, by: PeerCredentials) -> Result<LogLevel, Ref
     let mut answer = LogLevel::new(level.to_string());
     (answer.for_seconds, answer.was) = (seconds, Some(set.was.to_string()));
     Ok(answer)
+}
+
+/// How much of an answer goes into one message, in octets and about: JSON may make six of one.
+const PART: usize = handoff::MAX_MESSAGE / 8;
+
+async fn reload(peer: &AsyncControlPeer, configuration: &Configuration) -> io::Result<()> {
+    let Reloaded { error, changes, needs_restart, .. } = configuration.reload().await;
+    let (mut part, mut octets) = (Reloaded::default(), 0);
+    part.error = error.as_deref().map(cut);
+    let changes = changes.iter().map(|change| (change, false));
+    for (change, restart) in changes.chain(needs_restart.iter().map(|change| (change, true))) {
+        let change = cut(change);
+        octets += change.len();
+        if octets > PART && octets > change.len() {
+            part.more = true;
+            peer.send(&Reply::Reloaded(std::mem::take(&mut part)), None).await?;
+            octets = change.len();
+        }
+        let list = if restart { &mut part.needs_restart } else { &mut part.changes };
+        list.push(change);
+    }
+    peer.send(&Reply::Reloaded(part), None).await
+}
+
+/// What fits a message, of a text that may repeat what stands in a file.
+fn cut(text: &str) -> String {
+    text.chars().take(PART / 4).collect()
 }
 
 async fn list(peer: &AsyncControlPeer, registrar: &Registrar) -> io::Result<()> {

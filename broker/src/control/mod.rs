@@ -3,15 +3,18 @@
 //! - [`socket`]: who may speak; a task for each worker, one answer for each request. [`folder_watch`]: whether workers find it
 //! - [`registrar`]: the thread to which the registry belongs; [`registry`]: registrations, their checks and conflicts, and the
 //!   order in which things begin and end; [`denied`]: why not
+//! - [`static_routes`]: those of the configuration, and what a reload changes of them; [`configuration`]: what a reload does
 //! - [`administration`]: what an administrator asks; [`status`]: how the broker does; [`nearest`]: what may have been meant;
 //!   [`refusals`]: whose request was refused
 //! - [`ports`]: which ports are open, for how many; [`quota`]: what the workers of one user may hold
 //! - [`lookup`]: where a connection would go; [`listing`]: who has which address, and drains
 //!
-//! What this folder may use: `routes` (it alone writes the table), `listening`, `config`, `log` (how much of it), and the files in no folder. It tells the
+//! What this folder may use: `routes` (it alone writes the table), `relay` (for circles), `listening`, `config`, `log` (how much of
+//! it), and the files in no folder. It tells the
 //! accept loop by [`Command`](crate::command::Command).
 
 mod administration;
+pub(crate) mod configuration;
 mod denied;
 mod folder_watch;
 pub(crate) mod listing;
@@ -23,4 +26,5 @@ mod refusals;
 pub(crate) mod registrar;
 pub(crate) mod registry;
 pub(crate) mod socket;
+pub(crate) mod static_routes;
 pub(crate) mod status;

@@ -13,13 +13,32 @@ use crate::lock::lock;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Quotas {
-    pub(crate) addresses_per_registration: usize,
-    registrations: usize,
-    listeners: usize,
-    control_connections: usize,
+    most: Mutex<Most>,
     /// Descriptors for the workers of all users together.
     descriptors: usize,
     held: Mutex<HashMap<u32, Held>>,
+}
+
+/// What is configured, or follows; a reload may change it. Whoever has more keeps it.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    addresses_per_registration: usize,
+    registrations: usize,
+    listeners: usize,
+    control_connections: usize,
+}
+
+impl Most {
+    /// What is not configured follows from how many descriptors there are for workers.
+    fn new(quota: &Quota, descriptors: usize) -> Self {
+        let usual = |configured: Option<usize>, usual: usize| configured.unwrap_or(usual);
+        Self {
+            addresses_per_registration: usual(quota.addresses_per_registration, 1024),
+            registrations: usual(quota.registrations_per_user, descriptors / 4),
+            listeners: usual(quota.listeners_per_user, (descriptors / 8).min(1024)),
+            control_connections: usual(quota.control_connections_per_user, descriptors / 4),
+        }
+    }
 }
 
 /// What one user's workers hold.
@@ -50,17 +69,23 @@ pub(crate) struct Connected {
 }
 
 impl Quotas {
-    /// What is not configured follows from how many descriptors there are.
     pub(crate) fn new(quota: &Quota, descriptors: &Descriptors) -> Self {
-        let usual = |configured: Option<usize>, usual: usize| configured.unwrap_or(usual);
-        Self {
-            addresses_per_registration: usual(quota.addresses_per_registration, 1024),
-            registrations: usual(quota.registrations_per_user, descriptors.workers / 4),
-            listeners: usual(quota.listeners_per_user, (descriptors.workers / 8).min(1024)),
-            control_connections: usual(quota.control_connections_per_user, descriptors.workers / 4),
-            descriptors: descriptors.workers,
-            held: Mutex::default(),
-        }
+        let descriptors = descriptors.workers;
+        Self { most: Mutex::new(Most::new(quota, descriptors)), descriptors, held: Mutex::default() }
+    }
+
+    /// Other bounds from now on.
+    pub(crate) fn set(&self, quota: &Quota) {
+        *lock(&self.most) = Most::new(quota, self.descriptors);
+    }
+
+    /// How many addresses one registration may have.
+    pub(crate) fn addresses_per_registration(&self) -> usize {
+        self.most().addresses_per_registration
+    }
+
+    fn most(&self) -> Most {
+        *lock(&self.most)
     }
 
     /// Counts a control connection.
@@ -70,7 +95,7 @@ impl Quotas {
     pub(crate) fn connect(self: &Arc<Self>, uid: u32) -> Result<Connected, String> {
         let mut held = lock(&self.held);
         let has = held.get(&uid).map_or(0, |user| user.control_connections);
-        self.within(uid, "control connections", has, 1, self.control_connections)?;
+        self.within(uid, "control connections", has, 1, self.most().control_connections)?;
         self.leaves_room(&held, uid, 1)?;
         held.entry(uid).or_default().control_connections += 1;
         Ok(Connected { quotas: Arc::clone(self), uid })
@@ -85,14 +110,15 @@ impl Quotas {
         uid: u32,
         listeners: impl IntoIterator<Item = SocketAddr>,
     ) -> Result<(), String> {
+        let most = self.most();
         let held = lock(&self.held);
         let user = held.get(&uid);
         let new = |address: &SocketAddr| user.is_none_or(|user| !user.listeners.contains_key(address));
         let new = listeners.into_iter().filter(new).count();
         let (registrations, listening) =
             user.map_or((0, 0), |user| (user.registrations, user.listeners.len()));
-        self.within(uid, "registrations", registrations, 1, self.registrations)?;
-        self.within(uid, "listeners", listening, new, self.listeners)?;
+        self.within(uid, "registrations", registrations, 1, most.registrations)?;
+        self.within(uid, "listeners", listening, new, most.listeners)?;
         self.leaves_room(&held, uid, 2 + new)
     }
 

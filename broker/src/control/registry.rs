@@ -19,8 +19,8 @@ use super::lookup::lookup;
 use super::ports::Ports;
 use super::quota::Quotas;
 use crate::command::Command;
-use crate::config::{NO_PORT, Route};
-use crate::routes::holder::{Holder, StaticRoute};
+use crate::config::NO_PORT;
+use crate::routes::holder::Holder;
 use crate::routes::queue::Queue;
 use crate::routes::table::{Bound, Table, Target};
 use crate::shared::Shared;
@@ -74,7 +74,7 @@ impl Registry {
         peer: &Arc<AsyncControlPeer>,
     ) -> Result<(Registered, AcceptSocket), Denied> {
         let quotas = &self.quotas;
-        let Checked { prefixes, bound, per_message } = check(request, quotas.addresses_per_registration)?;
+        let Checked { prefixes, bound, per_message } = check(request, quotas.addresses_per_registration())?;
         let PeerCredentials { uid, pid, .. } = peer.credentials();
 
         let table = self.shared.table.load_full();
@@ -122,45 +122,13 @@ impl Registry {
 
     /// Where a connection would go.
     pub(crate) fn route(&self, route: &handoff::Route) -> handoff::Routed {
-        let Shared { table, compatibility, .. } = &*self.shared;
-        let mut routed = lookup(&table.load(), *compatibility, route, |local| self.ports.listens_on(local));
+        let Shared { table, .. } = &*self.shared;
+        let mut routed =
+            lookup(&table.load(), self.shared.compatibility(), route, |local| self.ports.listens_on(local));
         let registration = routed.registration.and_then(|id| self.registrations.get(&id));
         let peer = registration.and_then(|of| of.peer.as_ref());
         routed.pid = peer.and_then(|peer| seen(peer.credentials().pid));
         routed
-    }
-
-    /// Adds a static route, which stays. Its port is opened when all are there, by [`Registry::open_route`]: nobody finds
-    /// half a configuration.
-    pub(crate) fn add_route(&mut self, route: &Route) -> Result<(), Denied> {
-        let table = self.shared.table.load_full();
-        let user = getuid().as_raw();
-        self.conflicts(&table, std::slice::from_ref(&route.prefix), &Bound::default(), user)?;
-        let mut table = Table::clone(&table);
-        let id = self.next_id();
-        let holder = Holder::Route(Arc::new(StaticRoute::new(id, route.relay.clone())));
-        table.insert(Target::new(route.prefix.clone(), holder.clone(), &Bound::default()));
-        let prefixes = vec![route.prefix.clone()];
-        let (open, bound) = (Vec::new(), Bound::default());
-        let registration = Registration { holder, prefixes, open, bound, peer: None, draining: false };
-        self.registrations.insert(id, registration);
-        self.publish(table);
-        Ok(())
-    }
-
-    /// Opens the port of a static route.
-    pub(crate) fn open_route(&mut self, route: &Route) -> Result<(), Denied> {
-        let open = self.listen(std::slice::from_ref(&route.prefix), &Bound::default())?;
-        let table = self.shared.table.load();
-        let mut holders =
-            table.overlapping(&route.prefix, &Bound::default()).map(|target| target.holder.id());
-        if let Some(registration) = holders.next().and_then(|id| self.registrations.get_mut(&id)) {
-            registration.open = open;
-        }
-        let (address, mode) = (route.prefix.address(), route.prefix.mode());
-        tracing::info!("static route {address} ({mode}): relayed to {}", route.relay);
-        self.ports.accept();
-        Ok(())
     }
 
     /// Closes a socket that was only kept for stragglers.
@@ -168,7 +136,7 @@ impl Registry {
         self.ports.close_left(left);
     }
 
-    fn next_id(&mut self) -> u64 {
+    pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
     }
@@ -180,7 +148,7 @@ impl Registry {
     }
 
     /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back.
-    fn end(&mut self, registration: Registration, reason: &'static str) {
+    pub(super) fn end(&mut self, registration: Registration, reason: &'static str) {
         let Registration { holder, prefixes, open, peer, .. } = registration;
         if let Holder::Worker(queue) = &holder {
             queue.end();
@@ -193,7 +161,8 @@ impl Registry {
         let reason = if self.shared.failures.are_over() { "the broker ends" } else { reason };
         let addresses: Vec<&str> = prefixes.iter().map(Prefix::address).collect();
         let (pid, uid) = (credentials.and_then(|peer| seen(peer.pid)), credentials.map(|peer| peer.uid));
-        tracing::info!(registration = holder.id(), pid, uid, reason, ?addresses, "registration ended");
+        let what = if holder.is_worker() { "registration" } else { "static route" };
+        tracing::info!(registration = holder.id(), pid, uid, reason, ?addresses, "{what} ended");
         if let Holder::Worker(queue) = holder {
             self.shared.commands.send(Command::Ended(queue));
         }
@@ -227,7 +196,7 @@ impl Registry {
         Ok(past)
     }
 
-    fn listen(&mut self, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<SocketAddr>, Denied> {
+    pub(super) fn listen(&mut self, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<SocketAddr>, Denied> {
         let mut open = Vec::new();
         for prefix in prefixes {
             let wanted = self.ports.wanted(prefix, bound);
@@ -250,7 +219,7 @@ impl Registry {
     }
 
     /// Takes a registration out of the books and out of `table`.
-    fn forget(&mut self, id: u64, table: &mut Table) -> Option<Registration> {
+    pub(super) fn forget(&mut self, id: u64, table: &mut Table) -> Option<Registration> {
         let registration = self.registrations.remove(&id)?;
         for prefix in &registration.prefixes {
             table.remove(prefix, id);

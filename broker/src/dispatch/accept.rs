@@ -186,8 +186,13 @@ impl Loop {
                 }
                 Command::MakeRoom => self.make_room(),
                 Command::ListConnections(asked) => {
-                    let receive_timeout = self.shared.receive_timeout;
+                    let receive_timeout = self.shared.receive_timeout.get();
                     connections::tell(asked, &self.parked, &self.pending, self.now, receive_timeout);
+                }
+                Command::Reconfigured { receive_timeout } => {
+                    let before = self.shared.receive_timeout.set(receive_timeout);
+                    self.parked.put_off(Stage::Preamble, before, receive_timeout);
+                    self.pending.reconfigured(self.now);
                 }
                 Command::Stop => self.stopping = true,
                 #[cfg(test)]
@@ -422,7 +427,7 @@ impl Loop {
     /// The rest of the preamble has until the deadline to come.
     fn park(&mut self, connection: Connection) {
         let _ = sockopt::set_tcp_quickack(&connection, true);
-        let deadline = self.now + self.shared.receive_timeout;
+        let deadline = self.now + self.shared.receive_timeout.get();
         if let Err((Waits::Preamble(connection), error)) =
             self.parked.park(Waits::Preamble(connection), deadline)
         {

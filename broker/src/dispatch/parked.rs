@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -158,6 +158,14 @@ impl Parked {
         of(Stage::Preamble).into_iter().chain(of(Stage::Drain)).min()
     }
 
+    /// Those of a stage may wait so long now, and not so long as before.
+    pub(crate) fn put_off(&mut self, stage: Stage, before: Duration, now: Duration) {
+        for place in self.places.iter_mut().filter(|place| place.waits.is_some() && place.stage == stage) {
+            // It was parked after the clock began.
+            place.deadline = place.deadline.checked_sub(before).unwrap_or(place.deadline) + now;
+        }
+    }
+
     /// What is in the places from this one on, as many as a page has, and where the next page begins.
     pub(crate) fn page(&self, from: usize) -> (impl Iterator<Item = (&Waits, Instant)>, Option<usize>) {
         let end = from.saturating_add(PLACES).min(self.places.len());
@@ -195,7 +203,6 @@ impl Parked {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -220,6 +227,7 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Op {
+        PutOff(u64, u64),
         Park(bool),
         Leave(usize),
         LeaveOldest(bool),
@@ -227,6 +235,7 @@ mod tests {
 
     fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
+            1 => (0..20_u64, 0..20_u64).prop_map(|(before, now)| Op::PutOff(before, now)),
             3 => any::<bool>().prop_map(Op::Park),
             2 => (0_usize..40).prop_map(Op::Leave),
             1 => any::<bool>().prop_map(Op::LeaveOldest),
@@ -248,6 +257,11 @@ mod tests {
             for op in ops {
                 now += Duration::from_millis(1);
                 match op {
+                    Op::PutOff(before, longer) => {
+                        let [before, longer] = [before, longer].map(Duration::from_millis);
+                        lot.put_off(Stage::Preamble, before, longer);
+                        model[0].iter_mut().for_each(|(_, deadline)| *deadline = *deadline - before + longer);
+                    }
                     Op::Park(drain) => {
                         let place = lot.park(waits(drain, &counters), now).unwrap();
                         model[usize::from(drain)].push_back((place, now));

@@ -72,7 +72,7 @@ pub(crate) fn look(shared: &Shared, connection: &Connection, origin: Origin) -> 
         Err(_) => return Step::End(Outcome::ClosedEarly, None),
     };
     match preamble::view(octets, &Limits::DEFAULT) {
-        Err(DecodeError::NotUtf8(Field::Via)) if shared.compatibility == Compatibility::Smsvchost => {
+        Err(DecodeError::NotUtf8(Field::Via)) if shared.compatibility() == Compatibility::Smsvchost => {
             let replaced = with_replacement_characters(octets).unwrap_or_default();
             let limits = Limits { via: replaced.len(), ..Limits::DEFAULT };
             judge(shared, connection, origin, preamble::view(&replaced, &limits))

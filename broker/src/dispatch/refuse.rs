@@ -34,7 +34,7 @@ pub(crate) fn refuse(
         unmatched::note(shared, &connection, detail.as_deref());
     }
     let socket = connection.end(&shared.counters, outcome, destination, detail);
-    let fault = match outcome.answer(shared.compatibility) {
+    let fault = match outcome.answer(shared.compatibility()) {
         Some(Answer::Fault(fault)) => Some(fault),
         Some(Answer::Fin) => None,
         Some(Answer::Reset) if !(outcome == Outcome::ClosedEarly && nothing_there(&socket)) => {

@@ -37,6 +37,16 @@ impl Broker {
         broker
     }
 
+    /// The file of the configuration.
+    pub fn configuration(&self) -> &Path {
+        self.configuration.as_ref().expect("a configured broker").path()
+    }
+
+    /// What it says from now on, for whoever reads it again.
+    pub fn rewrite(&self, toml: &str) {
+        std::fs::write(self.configuration(), toml).unwrap();
+    }
+
     pub fn start_by(command: Command, arguments: &[&str]) -> Self {
         let broker = Self::spawn(command, arguments);
         broker.ready();

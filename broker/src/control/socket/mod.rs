@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tracing::Level;
 
 use super::administration;
+use super::configuration::Configuration;
 use super::denied::{Denied, refused};
 use super::folder_watch::FolderWatch;
 use super::quota::{Connected, Quotas};
@@ -175,6 +176,7 @@ pub(crate) async fn serve(
     registrar: Registrar,
     quotas: Arc<Quotas>,
     shared: Arc<Shared>,
+    configuration: Arc<Configuration>,
 ) {
     let strangers = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
@@ -210,7 +212,14 @@ pub(crate) async fn serve(
         } else {
             match quotas.connect(uid) {
                 Ok(connected) => {
-                    workers.spawn(worker(Arc::new(peer), connected, registrar.clone(), Arc::clone(&shared)));
+                    let (shared, configuration) = (Arc::clone(&shared), Arc::clone(&configuration));
+                    workers.spawn(worker(
+                        Arc::new(peer),
+                        connected,
+                        registrar.clone(),
+                        shared,
+                        configuration,
+                    ));
                     continue;
                 }
                 Err(message) => {
@@ -237,6 +246,7 @@ async fn worker(
     connected: Connected,
     registrar: Registrar,
     shared: Arc<Shared>,
+    configuration: Arc<Configuration>,
 ) {
     let mut holding = Holding { registrar, _connected: connected, ids: Vec::new() };
     while let Ok(Some(request)) = peer.receive().await {
@@ -244,7 +254,9 @@ async fn worker(
             && is_for_administrators(request)
         {
             let answered = match Access::admits_administrator(&peer) {
-                true => administration::answer(request, &peer, &holding.registrar, &shared).await,
+                true => {
+                    administration::answer(request, &peer, &holding.registrar, &shared, &configuration).await
+                }
                 false => Err(not_an_administrator().into()),
             };
             let sent = match answered {

@@ -21,7 +21,9 @@ async fn a_socket_that_is_removed_before_its_folder_is_watched_is_opened_again()
     let registry = Registry::new(Arc::clone(&shared), Arc::clone(&quotas), ports);
     let part = Part::new(&shared.failures, "the registry's thread");
     let (registrar, thread) = Registrar::start(registry, part).unwrap();
-    let serving = tokio::spawn(serve(Arc::clone(&socket), access, registrar, quotas, shared));
+    let configuration = Configuration::new(Arc::clone(&shared), registrar.clone(), Arc::clone(&quotas), None);
+    let configuration = Arc::new(configuration);
+    let serving = tokio::spawn(serve(Arc::clone(&socket), access, registrar, quotas, shared, configuration));
     let opened = async {
         while !socket.path().exists() {
             tokio::time::sleep(Duration::from_millis(1)).await;

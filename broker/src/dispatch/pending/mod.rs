@@ -79,6 +79,12 @@ impl Pending {
         left
     }
 
+    /// How much may wait, or for how long, has changed.
+    pub(crate) fn reconfigured(&mut self, now: Instant) {
+        self.held.retry_soon(now);
+        self.watch.look_again(now);
+    }
+
     /// When something is due that no event will tell of.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.held.retry_at().into_iter().chain(self.watch.look_at()).min()

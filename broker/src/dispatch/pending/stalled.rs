@@ -31,7 +31,7 @@ impl Watch {
         queue.refresh(&self.shared.bounds);
         let taken = queue.taken();
         self.queues.push(Watched { queue, taken, since: now });
-        self.look_at.get_or_insert(now + self.shared.receive_timeout / 8);
+        self.look_at.get_or_insert_with(|| now + self.shared.receive_timeout.get() / 8);
     }
 
     pub(super) fn forget(&mut self, queue: &Arc<Queue>) {
@@ -46,6 +46,11 @@ impl Watch {
         }
     }
 
+    /// How long a queue may stand still has changed.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        self.look_at = (!self.queues.is_empty()).then_some(now);
+    }
+
     pub(super) fn look_at(&self) -> Option<Instant> {
         self.look_at
     }
@@ -56,7 +61,7 @@ impl Watch {
         if self.look_at.is_none_or(|at| at > now) {
             return stalled;
         }
-        let (bounds, timeout) = (&self.shared.bounds, self.shared.receive_timeout);
+        let (bounds, timeout) = (&self.shared.bounds, self.shared.receive_timeout.get());
         self.queues.retain_mut(|watched| {
             if watched.queue.unwatch_if_empty(bounds) {
                 return false;

@@ -26,6 +26,7 @@ use super::pump::{Moved, Pool, Pump};
 use crate::connection::{Connection, LogFields};
 use crate::failure::Part;
 use crate::here::{Asked, Here, PLACES};
+use crate::live_time::LiveTime;
 use crate::lock::lock;
 use crate::routes::figures::Copied;
 use crate::routes::holder::Holder;
@@ -65,7 +66,7 @@ pub(crate) struct Relays {
     stopping: AtomicBool,
     asked: Mutex<Vec<Asked>>,
     /// How long nothing may move; zero: for ever.
-    idle: Duration,
+    idle: LiveTime,
     /// `None` when the thread has ended.
     inbox: Mutex<Option<Vec<(u64, Relay)>>>,
     next: AtomicU64,
@@ -78,6 +79,8 @@ struct Loop {
     relays: BTreeMap<u64, Relay>,
     /// In the order of their deadlines.
     connecting: VecDeque<(Instant, u64)>,
+    /// How long nothing may move, as the thread knows it.
+    idle: Duration,
     /// When those are looked for that have been idle too long.
     look_at: Option<Instant>,
     /// When the time of this turn was read.
@@ -103,7 +106,7 @@ impl Relays {
             wake,
             stopping,
             asked,
-            idle,
+            idle: LiveTime::new(idle),
             inbox: Mutex::new(Some(Vec::new())),
             next: AtomicU64::new(0),
         })
@@ -122,6 +125,7 @@ impl Relays {
             shared: Arc::clone(self),
             relays: BTreeMap::new(),
             connecting: VecDeque::new(),
+            idle: self.idle.get(),
             look_at: None,
             now: Instant::now(),
             unfinished: VecDeque::new(),
@@ -141,6 +145,12 @@ impl Relays {
     /// Ends the thread and what it relays.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// A relay in which nothing moves may be as long again as this, from now on.
+    pub(crate) fn set_idle(&self, idle: Duration) {
+        self.idle.set(idle);
         self.wake();
     }
 
@@ -263,6 +273,7 @@ impl Loop {
     fn tell(&mut self) {
         let _ = rustix::io::read(&self.shared.wake, &mut [0_u8; 8]);
         self.look_into_inbox();
+        self.idle_may_have_changed();
         let all = std::mem::take(&mut *lock(&self.shared.asked));
         for asked in all {
             let mut relays = self.relays.range(asked.from.at..);
@@ -270,6 +281,15 @@ impl Loop {
                 relays.by_ref().take(PLACES).map(|(_, relay)| relay.listed(self.now)).collect();
             let next = relays.next().map(|(&id, _)| Here { at: id, ..asked.from });
             asked.answer(page, next);
+        }
+    }
+
+    fn idle_may_have_changed(&mut self) {
+        let idle = self.shared.idle.get();
+        if idle != self.idle {
+            (self.idle, self.look_at) = (idle, None);
+            self.relays.values_mut().for_each(|relay| relay.looks = 0);
+            self.look_later();
         }
     }
 
@@ -287,8 +307,8 @@ impl Loop {
 
     /// Not at every movement of any: an eighth of the time more is soon enough.
     fn look_later(&mut self) {
-        if !self.shared.idle.is_zero() && !self.relays.is_empty() {
-            self.look_at.get_or_insert(self.now + self.shared.idle / LOOKS);
+        if !self.idle.is_zero() && !self.relays.is_empty() {
+            self.look_at.get_or_insert(self.now + self.idle / LOOKS);
         }
     }
 

@@ -44,8 +44,8 @@ pub(crate) struct Queue {
 /// What all queues share.
 #[derive(Debug)]
 pub(crate) struct Bounds {
-    /// `max_pending_connections`.
-    per_queue: usize,
+    /// `max_pending_connections`; a reload may change it.
+    per_queue: AtomicUsize,
     /// In flight to all workers together, at most.
     all: usize,
     /// The sum of the upper bounds of all queues.
@@ -59,7 +59,12 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// `max_pending_connections`.
     pub(crate) fn per_queue(&self) -> usize {
-        self.per_queue
+        self.per_queue.load(Ordering::Relaxed)
+    }
+
+    /// Where more wait already, they stay.
+    pub(crate) fn set_per_queue(&self, per_queue: usize) {
+        self.per_queue.store(per_queue, Ordering::Relaxed);
     }
 
     /// In flight to all workers together, at most so many.
@@ -75,7 +80,7 @@ impl Bounds {
     /// With nothing in the queues.
     pub(crate) fn new(per_queue: usize, descriptors: &Descriptors) -> Self {
         Self {
-            per_queue,
+            per_queue: AtomicUsize::new(per_queue),
             all: descriptors.in_flight,
             in_flight: AtomicUsize::new(0),
             held_all: descriptors.held,
@@ -175,7 +180,7 @@ impl Queue {
     ///
     /// [`Refusal::Full`] or [`Refusal::Crowded`] if there is none.
     fn begin(&self, wanted: usize, bounds: &Bounds) -> Result<usize, Refusal> {
-        let may = || share(bounds.per_queue, bounds.all, bounds.in_flight.load(Ordering::Relaxed));
+        let may = || share(bounds.per_queue(), bounds.all, bounds.in_flight.load(Ordering::Relaxed));
         let mut places = self.in_flight.begin(wanted, may());
         if places < wanted {
             self.refresh(bounds);
@@ -185,7 +190,7 @@ impl Queue {
             bounds.in_flight.fetch_add(places, Ordering::Relaxed);
             return Ok(places);
         }
-        let full = self.in_flight.at_most() >= bounds.per_queue;
+        let full = self.in_flight.at_most() >= bounds.per_queue();
         Err(if full { Refusal::Full } else { Refusal::Crowded })
     }
 
@@ -256,7 +261,7 @@ impl Queue {
 
     /// Takes a place among those that wait in the broker; false if there is none.
     pub(crate) fn hold(&self, bounds: &Bounds) -> bool {
-        let may = share(bounds.per_queue, bounds.held_all, bounds.held.load(Ordering::Relaxed));
+        let may = share(bounds.per_queue(), bounds.held_all, bounds.held.load(Ordering::Relaxed));
         if self.held.load(Ordering::Relaxed) >= may {
             return false;
         }

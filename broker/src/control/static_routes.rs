@@ -1,0 +1,141 @@
+//! The static routes: those of the configuration when the broker starts, and what a reload changes of them. All of that, or
+//! nothing.
+
+use handoff::{Refused, RefusedReason};
+use rustix::process::getuid;
+use std::sync::Arc;
+
+use super::denied::Denied;
+use super::registry::{Registration, Registry};
+use crate::config::{Change, Config, Route};
+use crate::relay::circle::first_circle;
+use crate::routes::holder::{Holder, StaticRoute};
+use crate::routes::table::{Bound, Table, Target};
+
+/// Which route is to blame that nothing has changed, and why.
+#[derive(Debug)]
+pub(crate) struct RouteDenied {
+    /// Where it stands in the configuration.
+    pub(crate) line: usize,
+    pub(crate) address: String,
+    why: Box<Denied>,
+}
+
+impl RouteDenied {
+    fn new(route: &Route, why: Denied) -> Self {
+        Self { line: route.line, address: route.prefix.address().to_owned(), why: Box::new(why) }
+    }
+
+    /// Why, for an operator. Looks another program up: that may take long.
+    pub(crate) fn told(self) -> String {
+        self.why.told().message
+    }
+}
+
+/// What a change comes to, before anything is done.
+#[derive(Debug, Default)]
+struct Plan<'c> {
+    table: Table,
+    /// With the routes that they are made of.
+    new: Vec<(Registration, &'c Route)>,
+    /// The numbers of those that end, and why.
+    ending: Vec<(u64, &'static str)>,
+}
+
+impl Registry {
+    /// Makes these changes, after which the routes are those of `config`. A relay that is established goes on: it keeps the holder
+    /// that it was made for. Nobody finds half of the changes.
+    ///
+    /// # Errors
+    /// The first route that cannot be had; nothing has changed.
+    pub(crate) fn change_routes(&mut self, changes: &[Change], config: &Config) -> Result<(), RouteDenied> {
+        let mut plan = self.plan(changes)?;
+        if let Some((route, message)) = first_circle(config, &plan.table) {
+            let address = Some(route.prefix.address());
+            let circle = Refused::new(RefusedReason::InvalidArgument, address, message);
+            return Err(RouteDenied::new(route, circle.into()));
+        }
+        self.open_ports(&mut plan)?;
+
+        let Plan { mut table, new, ending } = plan;
+        let forget = |(id, reason)| Some((self.forget(id, &mut table)?, reason));
+        let ended: Vec<_> = ending.into_iter().filter_map(forget).collect();
+        for (registration, route) in new {
+            let (address, mode) = (route.prefix.address(), route.prefix.mode());
+            tracing::info!("static route {address} ({mode}): relayed to {}", route.relay);
+            self.registrations.insert(registration.holder.id(), registration);
+        }
+        self.publish(table);
+        // Only now: their ports may be others' as well.
+        for (registration, reason) in ended {
+            self.end(registration, reason);
+        }
+        Ok(())
+    }
+
+    fn plan<'c>(&mut self, changes: &'c [Change]) -> Result<Plan<'c>, RouteDenied> {
+        let table = Table::clone(&self.shared.table.load());
+        let mut plan = Plan { table, ..Plan::default() };
+        for change in changes {
+            match change {
+                Change::Key { .. } => {}
+                Change::RouteRemoved(route) => {
+                    self.leave_out(&mut plan, route, "it is no longer in the configuration");
+                }
+                Change::RouteChanged { from, to } => {
+                    let drains =
+                        self.leave_out(&mut plan, from, "the configuration has another relay for it");
+                    self.put_in(&mut plan, to, drains);
+                }
+                Change::RouteAdded(route) => {
+                    let (prefix, user) = (std::slice::from_ref(&route.prefix), getuid().as_raw());
+                    let conflicts = self.conflicts(&plan.table, prefix, &Bound::default(), user);
+                    let past = conflicts.map_err(|why| RouteDenied::new(route, why))?;
+                    plan.ending.extend(past.into_iter().map(|id| (id, "its worker has left")));
+                    self.put_in(&mut plan, route, false);
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Returns whether it drains.
+    fn leave_out(&self, plan: &mut Plan<'_>, route: &Route, reason: &'static str) -> bool {
+        let is_it = |registration: &Registration| {
+            registration.peer.is_none() && registration.prefixes.iter().any(|prefix| route.is_at(prefix))
+        };
+        let Some((&id, found)) = self.registrations.iter().find(|(_, registration)| is_it(registration))
+        else {
+            return false;
+        };
+        plan.table.remove(&route.prefix, id);
+        plan.ending.push((id, reason));
+        found.draining
+    }
+
+    fn put_in<'c>(&mut self, plan: &mut Plan<'c>, route: &'c Route, draining: bool) {
+        let (prefix, bound) = (route.prefix.clone(), Bound::default());
+        let holder = Holder::Route(Arc::new(StaticRoute::new(self.next_id(), route.relay.clone())));
+        let mut target = Target::new(prefix.clone(), holder.clone(), &bound);
+        target.draining = draining;
+        plan.table.insert(target);
+        let (prefixes, open) = (vec![prefix], Vec::new());
+        plan.new.push((Registration { holder, prefixes, open, bound, peer: None, draining }, route));
+    }
+
+    /// What comes waits in the kernel until the table is published.
+    fn open_ports(&mut self, plan: &mut Plan<'_>) -> Result<(), RouteDenied> {
+        for at in 0..plan.new.len() {
+            let (registration, route) = &mut plan.new[at];
+            match self.listen(&registration.prefixes, &registration.bound) {
+                Ok(open) => registration.open = open,
+                Err(why) => {
+                    let denied = RouteDenied::new(route, why);
+                    plan.new.iter().for_each(|(registration, _)| self.ports.release(&registration.open));
+                    return Err(denied);
+                }
+            }
+        }
+        Ok(())
+    }
+}

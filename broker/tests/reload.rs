@@ -1,0 +1,435 @@
+//! `broker reload` and SIGHUP: what the file says now is what the broker does, without a restart.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use common::{
+    Broker, Worker, address, answer, ask, connect, eventually, fault, free_port, preamble, serve, signal,
+    told,
+};
+use handoff::{ControlConnection, HandoffError, Register};
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn run(broker: &Broker, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+    command.args(arguments).arg("--control").arg(broker.control());
+    command.output().expect("the broker starts")
+}
+
+/// What a reload that is applied says.
+fn reload(broker: &Broker) -> Vec<String> {
+    let output = run(broker, &["reload"]);
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+}
+
+/// What one that is not says.
+fn refused(broker: &Broker) -> String {
+    let output = run(broker, &["reload"]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &b""[..]), "{output:?}");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    said.strip_prefix("broker reload: nothing has changed: ").unwrap_or_else(|| panic!("{said}")).to_owned()
+}
+
+fn list(broker: &Broker) -> Vec<Value> {
+    let output = run(broker, &["ls", "--json"]);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// A back-end that says who it is, whatever comes.
+struct BackEnd {
+    listener: TcpListener,
+    name: u8,
+}
+
+impl BackEnd {
+    fn new(name: u8) -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").unwrap(), name }
+    }
+
+    fn route(&self, address: &str) -> String {
+        let relay = self.listener.local_addr().unwrap();
+        format!("[[route]]\naddress = '{address}'\nrelay = '{relay}'\n")
+    }
+
+    fn accept(&self) -> TcpStream {
+        self.listener.accept().unwrap().0
+    }
+
+    /// Serves one connection for this address.
+    fn serves(&self, port: u16, path: &str) {
+        let mut client = ask(port, path);
+        serve(self.accept(), &preamble(&address(port, path)), self.name);
+        assert_eq!(answer(&mut client), self.name);
+    }
+}
+
+#[test]
+fn routes_come_change_and_go_and_relays_stay() {
+    let (one, two) = (BackEnd::new(b'1'), BackEnd::new(b'2'));
+    let (port, other) = (free_port(), free_port());
+    let [changed, removed, added] = ["changed", "removed", "added"].map(|path| address(port, path));
+    let broker = Broker::configured(&(one.route(&changed) + &one.route(&removed)), &[]);
+    one.serves(port, "changed");
+    let begin = |path: &str| {
+        let mut client = ask(port, path);
+        let mut back_end = one.accept();
+        let octets = preamble(&address(port, path));
+        back_end.read_exact(&mut vec![0; octets.len()]).unwrap();
+        client.write_all(b"before").unwrap();
+        (client, back_end)
+    };
+    let relays = [begin("changed"), begin("removed")];
+
+    assert_eq!(reload(&broker), ["nothing has changed in the configuration"]);
+    broker.rewrite(&(two.route(&changed) + &two.route(&added) + &two.route(&address(other, "elsewhere"))));
+    let [to_one, to_two] = [&one, &two].map(|back_end| back_end.listener.local_addr().unwrap());
+    let mode = "(strong_wildcard)";
+    assert_eq!(
+        reload(&broker),
+        [
+            format!("the route {removed} {mode} to {to_one} is gone"),
+            format!("the route {changed} {mode} to {to_two} was the route {changed} {mode} to {to_one}"),
+            format!("the route {added} {mode} to {to_two} is new"),
+            format!("the route {} {mode} to {to_two} is new", address(other, "elsewhere")),
+        ]
+    );
+    two.serves(port, "changed");
+    two.serves(port, "added");
+    two.serves(other, "elsewhere");
+    assert_eq!(told(&mut ask(port, "removed")), fault("EndpointNotFound"));
+    for (mut client, mut back_end) in relays {
+        let mut octets = [0; 6];
+        back_end.read_exact(&mut octets).unwrap();
+        assert_eq!(&octets, b"before");
+        back_end.write_all(b"after").unwrap();
+        drop(back_end);
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, b"after");
+    }
+
+    // A port that nobody needs any more is closed.
+    broker.rewrite(&two.route(&changed));
+    assert_eq!(reload(&broker).len(), 2);
+    assert!(TcpStream::connect(("127.0.0.1", other)).is_err(), "{}", broker.log());
+    two.serves(port, "changed");
+    broker.rewrite("");
+    reload(&broker);
+    assert!(list(&broker).is_empty() && TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[test]
+fn with_an_error_nothing_changes() {
+    let one = BackEnd::new(b'1');
+    let (port, new) = (free_port(), free_port());
+    let kept = address(port, "kept");
+    let broker = Broker::configured(&one.route(&kept), &[]);
+    let file = broker.configuration().display().to_string();
+    let before = list(&broker)[0]["id"].clone();
+
+    broker.rewrite(&format!("{}max_pending_connectoins = 3\n", one.route(&address(new, "x"))));
+    let said = refused(&broker);
+    assert!(said.starts_with(&format!("{file}:4:1: error: unknown key `max_pending_connectoins`")), "{said}");
+
+    // The first route could be had, the second could not: another program has its port.
+    let foreign = TcpListener::bind("0.0.0.0:0").unwrap();
+    let taken = address(foreign.local_addr().unwrap().port(), "taken");
+    broker.rewrite(&format!(
+        "compatibility = 'smsvchost'\n{}{}",
+        one.route(&address(new, "x")),
+        one.route(&taken)
+    ));
+    let said = refused(&broker);
+    assert!(said.starts_with(&format!("{file}:6: error: the route {taken}: ")), "{said}");
+    assert!(said.contains("in use"), "{said}");
+    assert!(TcpStream::connect(("127.0.0.1", new)).is_err(), "it was closed again");
+
+    // One that a worker has.
+    let worker = Worker::register(&broker, &[address(port, "worker")]);
+    broker.rewrite(&(one.route(&kept) + &one.route(&address(port, "Worker"))));
+    let said = refused(&broker);
+    let expected = format!(
+        "{file}:5: error: the route {0}: {0} is already registered, as {1} by ",
+        address(port, "Worker"),
+        address(port, "worker")
+    );
+    assert!(said.starts_with(&expected) && said.contains(&std::process::id().to_string()), "{said}");
+
+    // One that leads back to the broker.
+    let back = format!("[[route]]\naddress = '{}'\nrelay = '127.0.0.1:{port}'\n", address(new, "kept/more"));
+    broker.rewrite(&(back + &one.route(&kept)));
+    let said = refused(&broker);
+    assert!(
+        said.starts_with(&format!("{file}:2: error: the route ")) && said.contains("leads back"),
+        "{said}"
+    );
+
+    std::fs::remove_file(broker.configuration()).unwrap();
+    let said = refused(&broker);
+    assert!(said.contains(&format!("the configuration {file} cannot be read")), "{said}");
+    std::fs::write(broker.configuration(), one.route(&kept)).unwrap();
+
+    assert_eq!(list(&broker)[0]["id"], before);
+    assert_eq!(told(&mut ask(port, "nobody")), fault("EndpointNotFound"), "compatibility was not changed");
+    one.serves(port, "kept");
+    drop(worker);
+    assert_eq!(reload(&broker), ["nothing has changed in the configuration"]);
+}
+
+#[test]
+fn a_route_that_drains_goes_on_draining() {
+    let (one, two) = (BackEnd::new(b'1'), BackEnd::new(b'2'));
+    let port = free_port();
+    let [kept, changed] = ["kept", "changed"].map(|path| address(port, path));
+    let broker = Broker::configured(&(one.route(&kept) + &one.route(&changed)), &[]);
+    for address in [&kept, &changed] {
+        assert!(run(&broker, &["drain", address]).status.success());
+    }
+    // A worker of the same user takes one of them over; the route is still the one that is changed and removed.
+    let mut worker = Worker::register(&broker, std::slice::from_ref(&kept));
+    broker.rewrite(&(two.route(&kept) + &two.route(&changed)));
+    assert_eq!(reload(&broker).len(), 2);
+    assert_eq!(told(&mut ask(port, "changed")), fault("EndpointUnavailable"));
+    let mut client = ask(port, "kept");
+    serve(worker.accept(), &preamble(&kept), b'w');
+    assert_eq!(answer(&mut client), b'w');
+    let states: Vec<_> = list(&broker).iter().map(|entry| entry["state"].clone()).collect();
+    assert_eq!(states, ["draining", "up", "draining"], "by their addresses");
+    assert!(run(&broker, &["undrain", &changed]).status.success());
+    two.serves(port, "changed");
+
+    broker.rewrite(&two.route(&changed));
+    assert_eq!(reload(&broker).len(), 1);
+    let mut client = ask(port, "kept");
+    serve(worker.accept(), &preamble(&kept), b'w');
+    assert_eq!(answer(&mut client), b'w');
+    let listed = list(&broker);
+    assert!(listed.len() == 2 && listed.iter().all(|entry| entry["state"] == "up"), "{listed:?}");
+}
+
+#[test]
+fn a_worker_meets_a_route_that_has_come() {
+    let one = BackEnd::new(b'1');
+    let port = free_port();
+    let broker = Broker::configured("", &[]);
+    broker.rewrite(&one.route(&address(port, "x")));
+    reload(&broker);
+    let mut control = ControlConnection::connect(&broker.control()).unwrap();
+    let Err(HandoffError::Refused(refused)) = control.register(&Register::new([address(port, "x")])) else {
+        panic!("it was registered")
+    };
+    assert_eq!(
+        refused.message,
+        format!("{} is already registered by the broker's configuration", address(port, "x"))
+    );
+    one.serves(port, "x");
+    // It has left with the route's removal.
+    broker.rewrite("");
+    reload(&broker);
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    let mut client = ask(port, "x");
+    serve(worker.accept(), &preamble(&address(port, "x")), b'w');
+    assert_eq!(answer(&mut client), b'w');
+}
+
+/// Each key is applied, or named.
+#[test]
+fn keys_take_effect_or_need_a_restart() {
+    let one = BackEnd::new(b'1');
+    let port = free_port();
+    let route = one.route(&address(port, "legacy"));
+    let broker = Broker::configured(&route, &["--max-registrations-per-user", "7"]);
+    let mut worker = Worker::register(&broker, &[address(port, "orders")]);
+
+    // Those that wait already have the new time.
+    let mut parked = connect(port);
+    parked.write_all(b"\0").unwrap();
+    let mut relayed = ask(port, "legacy");
+    let mut back_end = one.accept();
+    eventually(|| broker.log().contains("relayed to"), || broker.log());
+    broker.rewrite(&format!(
+        "control = '/elsewhere'\nreceive_timeout_seconds = 0.3\nrelay_idle_seconds = 0.3\nmax_pending_connections = 1\n\
+         max_addresses_per_registration = 2\nmax_registrations_per_user = 1\ncompatibility = 'smsvchost'\n[listen]\naddresses = ['127.0.0.1']\n{route}"
+    ));
+    assert_eq!(
+        reload(&broker),
+        [
+            "receive_timeout_seconds is 0.3, was 30",
+            "relay_idle_seconds is 0.3, was 3600",
+            "max_pending_connections is 1, was 100",
+            "max_addresses_per_registration is 2, was not set",
+            "compatibility is \"smsvchost\", was \"default\"",
+            "[listen] addresses is [\"127.0.0.1\"], was []; that needs a restart",
+        ],
+        "options come before the file: control and max_registrations_per_user are what they were"
+    );
+    // Nothing of a preamble, and nothing in a relay, for so long.
+    assert_eq!(
+        parked.read(&mut [0; 1]).map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::ConnectionReset)
+    );
+    let preamble_octets = preamble(&address(port, "legacy")).len();
+    back_end.read_exact(&mut vec![0; preamble_octets]).unwrap();
+    assert_eq!(back_end.read(&mut [0; 1]).unwrap_or_default(), 0);
+    assert_eq!(relayed.read(&mut [0; 1]).unwrap_or_default(), 0);
+    // As the original resets what has no endpoint… it is told; what is malformed is not.
+    let mut malformed = connect(port);
+    malformed.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    assert!(malformed.read(&mut [0; 1]).is_err(), "reset");
+    let mut control = ControlConnection::connect(&broker.control()).unwrap();
+    let three = Register::new(["a", "b", "c"].map(|path| address(port, path)));
+    let Err(HandoffError::Refused(refused)) = control.register(&three) else { panic!("it was registered") };
+    assert!(refused.message.contains("max_addresses_per_registration is 2"), "{refused:?}");
+
+    broker.rewrite(&format!("max_pending_connections = 2\n{route}"));
+    assert_eq!(reload(&broker).len(), 5);
+    let waiting: Vec<_> = (0..2).map(|_| ask(port, "orders")).collect();
+    eventually(
+        || list(&broker).iter().any(|entry| entry["queued"] == 2 && entry["max_pending"] == 2),
+        || format!("{:?}", list(&broker)),
+    );
+    for mut client in waiting {
+        serve(worker.accept(), &preamble(&address(port, "orders")), b'o');
+        assert_eq!(answer(&mut client), b'o');
+    }
+}
+
+/// What waits in the broker because a queue is full has room at once.
+#[test]
+fn a_longer_queue_takes_what_waits() {
+    let port = free_port();
+    let broker = Broker::configured("max_pending_connections = 2\n", &[]);
+    let worker = Worker::register(&broker, &[address(port, "x")]);
+    let waiting: Vec<_> = (0..4).map(|_| ask(port, "x")).collect();
+    let has = |queued: u64, held: u64| {
+        move |listed: Vec<Value>| (&listed[0]["queued"], &listed[0]["held"]) == (&queued.into(), &held.into())
+    };
+    eventually(|| has(2, 2)(list(&broker)), || format!("{:?}", list(&broker)));
+    broker.rewrite("max_pending_connections = 9\n");
+    reload(&broker);
+    eventually(|| has(4, 0)(list(&broker)), || format!("{:?}", list(&broker)));
+    drop((waiting, worker));
+}
+
+#[test]
+fn sighup_reloads_and_answers_in_the_log() {
+    let one = BackEnd::new(b'1');
+    let port = free_port();
+    let broker = Broker::configured("", &["--log-level", "info"]);
+    let says = |text: &str| eventually(|| broker.log().contains(text), || broker.log());
+    signal(broker.pid(), Signal::HUP);
+    says("reload: nothing has changed in the configuration");
+    broker.rewrite(&format!("control_group = 'wcf'\n{}", one.route(&address(port, "x"))));
+    signal(broker.pid(), Signal::HUP);
+    says(&format!("reload: the route {} (strong_wildcard) to ", address(port, "x")));
+    says("reload: control_group is \"wcf\", was not set; that needs a restart");
+    one.serves(port, "x");
+    broker.rewrite("\nx");
+    signal(broker.pid(), Signal::HUP);
+    says(&format!("reload: nothing has changed: {}:2:2: error: ", broker.configuration().display()));
+    one.serves(port, "x");
+}
+
+#[test]
+fn without_a_file_there_is_nothing_to_read() {
+    let broker = Broker::start(&[]);
+    assert_eq!(
+        refused(&broker),
+        "the broker was started without --config: there is no file that it could read again\n"
+    );
+    let nowhere =
+        Command::new(env!("CARGO_BIN_EXE_broker")).args(["reload", "--control", "/nowhere"]).output();
+    assert_eq!(nowhere.unwrap().status.code(), Some(2));
+}
+
+/// More than fits a message.
+#[test]
+fn an_answer_of_any_length_comes_whole() {
+    let (one, port) = (BackEnd::new(b'1'), free_port());
+    let broker = Broker::configured("", &[]);
+    let path = |n: usize| format!("{n}/{}", "x".repeat(1000));
+    let routes: String = (0..200).map(|n| one.route(&address(port, &path(n)))).collect();
+    broker.rewrite(&routes);
+    let said = reload(&broker);
+    assert_eq!(said.len(), 200);
+    assert!(said.iter().enumerate().all(|(n, line)| line.contains(&address(port, &path(n)))));
+    one.serves(port, &path(199));
+}
+
+/// Says so to the others if its thread panics.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Clients connect all the time; only those of the route that is removed are told so, and nobody is lost, reset, or another's.
+#[test]
+fn a_reload_under_load_touches_nobody_else() {
+    let port = free_port();
+    let serves = |name: u8, path: &str| {
+        let back_end = BackEnd::new(name);
+        let (octets, listener) = (preamble(&address(port, path)), back_end.listener.try_clone().unwrap());
+        // Until the end of the process.
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let (mut connection, mut came) = (connection.unwrap(), vec![0; octets.len()]);
+                let is_for_it = connection.read_exact(&mut came).is_ok() && came == octets;
+                let _ = is_for_it.then(|| connection.write_all(&[name]));
+            }
+        });
+        back_end.route(&address(port, path))
+    };
+    let (stays, comes) = (serves(b's', "stays"), serves(b'c', "comes"));
+    let moves = [serves(b'm', "moves"), serves(b'n', "moves")];
+    let broker = Broker::configured(&(stays.clone() + &moves[0]), &["--log-level", "info"]);
+    let mut worker = Worker::register(&broker, &[address(port, "worker")]);
+    let (over, asked) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 4]);
+    let asks = |n: usize, path: &str, may_say: &[u8]| {
+        let over = Over(&over);
+        while !over.0.load(Ordering::Relaxed) {
+            let mut client = ask(port, path);
+            let mut octet = [0];
+            client.read_exact(&mut octet).unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert!(may_say.contains(&octet[0]), "{path}: {octet:?}");
+            asked[n].fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let served = || {
+        let over = Over(&over);
+        while !over.0.load(Ordering::Relaxed) {
+            let mut client = ask(port, "worker");
+            serve(worker.accept(), &preamble(&address(port, "worker")), b'w');
+            assert_eq!(answer(&mut client), b'w');
+            asked[3].fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        let over = Over(&over);
+        scope.spawn(|| asks(0, "stays", b"s"));
+        scope.spawn(|| asks(1, "moves", b"mn"));
+        // A fault begins with this octet.
+        scope.spawn(|| asks(2, "comes", b"c\x08"));
+        scope.spawn(served);
+        for round in 0..40 {
+            let comes = if round % 2 == 0 { &comes } else { "" };
+            broker.rewrite(&(stays.clone() + &moves[(round + 1) % 2] + comes));
+            assert_eq!(reload(&broker).len(), 2);
+            let seen = || asked.each_ref().map(|count| count.load(Ordering::Relaxed));
+            let before = seen();
+            let more = || seen().iter().zip(before).all(|(now, before)| *now > before + 1);
+            eventually(|| more() || over.0.load(Ordering::Relaxed), || broker.log());
+        }
+    });
+    let listed = list(&broker);
+    assert_eq!(listed.len(), 3, "{listed:?}");
+}
