@@ -35,6 +35,12 @@ pub enum StartError {
         /// Why.
         message: String,
     },
+    /// HTTP cannot be answered where the configuration says, or for nobody.
+    #[error("{message}")]
+    Http {
+        /// Where, and why.
+        message: String,
+    },
     /// The system refuses what every broker needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -18,6 +18,7 @@ mod dispatch;
 mod error;
 mod failure;
 mod here;
+mod http;
 mod limits;
 mod listening;
 mod live_time;
@@ -34,7 +35,7 @@ mod tally;
 
 pub use cli::main_from;
 pub use config::{
-    Change, Compatibility, Config, ConfigError, Loaded, OnReload, Origin, Quota, RelayTo, Route,
+    Change, Compatibility, Config, ConfigError, Http, Loaded, OnReload, Origin, Quota, RelayTo, Route,
 };
 #[doc(hidden)]
 pub use dispatch::one_turn::OneTurn;

@@ -100,13 +100,15 @@ pub(crate) fn cut(octets: &[u8]) -> &[u8] {
     octets.get(..KEPT_OCTETS).unwrap_or(octets)
 }
 
-/// A stranger's text for a terminal or a page: U+FFFD stands for what is no UTF-8, would command a terminal, or would turn the
-/// direction of what stands beside it.
+/// Commands a terminal, or turns the direction of what stands beside it.
+pub(crate) fn misleads(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A stranger's text for a terminal or a page: U+FFFD stands for what is no UTF-8, or misleads.
 pub(crate) fn cleaned(octets: &[u8]) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let text = String::from_utf8_lossy(octets);
-    let clean =
-        text.chars().map(|c| if c.is_control() || turns(c) { char::REPLACEMENT_CHARACTER } else { c });
+    let clean = text.chars().map(|c| if misleads(c) { char::REPLACEMENT_CHARACTER } else { c });
     let mut cleaned = String::with_capacity(octets.len().min(KEPT_OCTETS));
     for c in clean {
         if cleaned.len() + c.len_utf8() > KEPT_OCTETS {

@@ -23,6 +23,7 @@ use crate::dispatch::helpers::Help;
 use crate::dispatch::{accept, back_end, helpers};
 use crate::error::StartError;
 use crate::failure::{Failed, Part};
+use crate::http::{self, HttpServer};
 use crate::listening::is_here;
 use crate::outcome::Counters;
 use crate::routes::holder::Holder;
@@ -54,6 +55,7 @@ pub struct Broker {
     threads: Vec<thread::JoinHandle<()>>,
     /// Ends when the tasks have.
     registrar: Option<thread::JoinHandle<()>>,
+    http: Option<HttpServer>,
     /// Whether it has started: what never ran does not say how it ended.
     was_ready: bool,
 }
@@ -78,6 +80,7 @@ impl Broker {
     }
 
     fn start_by(config: Config, read: Option<(Loaded, Read)>) -> Result<Self, StartError> {
+        let http = http::bind(&config.http)?;
         let (jobs, jobs_to_do) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(&config, jobs)?);
         if let Some(file) = read.as_ref().and_then(|(loaded, _)| loaded.file()) {
@@ -97,6 +100,7 @@ impl Broker {
             configuration: None,
             tasks: Vec::new(),
             registrar: None,
+            http: None,
             was_ready: false,
         };
         let told = Arc::clone(&broker.shared);
@@ -122,6 +126,12 @@ impl Broker {
         let part = Part::new(&shared.failures, "the registry's thread");
         let (registrar, thread) = Registrar::start(registry, part)?;
         broker.registrar = Some(thread);
+        if !http.is_empty() {
+            let part = Part::new(&shared.failures, "the HTTP thread");
+            let control = Arc::clone(&broker.control);
+            let asked = http::Asked::new(Arc::clone(&shared), registrar.clone(), control, config.http);
+            broker.http = Some(HttpServer::start(http, asked, part)?);
+        }
         let control = Arc::clone(&broker.control);
         let configuration =
             Configuration::new(Arc::clone(&shared), registrar.clone(), Arc::clone(&quotas), read);
@@ -207,6 +217,10 @@ impl Broker {
             let _ = task.await;
         }
         self.configuration = None;
+        // It asks the registry, which would not end.
+        if let Some(mut http) = self.http.take() {
+            http.stop();
+        }
         if let Some(thread) = self.registrar.take() {
             // The tasks of the workers end meanwhile.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -241,6 +255,9 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.stop_threads();
         self.tasks.iter().for_each(JoinHandle::abort);
+        if let Some(http) = &mut self.http {
+            http.stop();
+        }
         self.join_threads();
         self.shared.tally.end();
         if self.was_ready {

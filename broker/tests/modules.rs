@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
 /// What the modules of a folder may use besides each other, and besides files that are in no folder.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("cli", &["config", "control", "listening", "log", "relay", "routes"]),
     ("config", &[]),
     ("control", &["config", "listening", "log", "relay", "routes"]),
     ("dispatch", &["config", "listening", "relay", "routes"]),
+    ("http", &["config", "control"]),
     ("listening", &[]),
     ("log", &[]),
     ("relay", &["config", "listening", "routes"]),
@@ -40,7 +41,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let below = folders.iter().flat_map(|folder| self::files(folder));
     // Tests stand above everything, and so does the crate's first page.
-    let code = |file: &PathBuf| !["tests.rs", "lib.rs", "main.rs"].iter().any(|name| file.ends_with(name));
+    let above = |file: &PathBuf| ["tests.rs", "lib.rs", "main.rs"].iter().any(|name| file.ends_with(name));
+    let code = |file: &PathBuf| file.extension().is_some_and(|end| end == "rs") && !above(file);
     files.into_iter().filter(code).chain(below).collect()
 }
 

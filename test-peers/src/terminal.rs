@@ -1,7 +1,7 @@
 //! A program at a terminal.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::tcgetattr;
 
 use crate::process::until;
 
@@ -20,6 +21,7 @@ pub struct Terminal {
     child: Child,
     said: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
+    keyboard: File,
     /// The program's side, kept so that what was written last can be read after it has ended.
     program_side: Option<OwnedFd>,
 }
@@ -43,17 +45,50 @@ impl Terminal {
         // What the command keeps would be the program's side for ever.
         command.stdin(std::process::Stdio::null());
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let keyboard = File::from(ours.try_clone().expect("a descriptor"));
         let said = Arc::default();
         let reader = std::thread::spawn({
             let (said, mut ours) = (Arc::clone(&said), File::from(ours));
             move || read(&mut ours, &said)
         });
-        Self { child, said, reader: Some(reader), program_side: Some(theirs) }
+        Self { child, said, reader: Some(reader), keyboard, program_side: Some(theirs) }
     }
 
     /// The process's number.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Presses keys.
+    ///
+    /// # Panics
+    /// The terminal takes none.
+    #[track_caller]
+    pub fn press(&self, keys: &str) {
+        (&self.keyboard).write_all(keys.as_bytes()).expect("keys are taken");
+    }
+
+    /// Its settings, to be compared.
+    ///
+    /// # Panics
+    /// It tells none.
+    #[track_caller]
+    pub fn settings(&self) -> String {
+        format!("{:?}", tcgetattr(self.program_side.as_ref().expect("it has not ended")).expect("settings"))
+    }
+
+    /// Waits until the program has ended; the terminal stays.
+    ///
+    /// # Panics
+    /// It does not end in time.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        until(|| {
+            status = self.child.try_wait().expect("a child");
+            status.is_some()
+        });
+        status.expect("it has ended")
     }
 
     /// What it has written so far.
@@ -67,17 +102,13 @@ impl Terminal {
     /// It does not end in time.
     #[track_caller]
     pub fn finish(mut self) -> (ExitStatus, String) {
-        let mut status = None;
-        until(|| {
-            status = self.child.try_wait().expect("a child");
-            status.is_some()
-        });
+        let status = self.ended();
         // Nobody has the program's side any more: the reader comes to the end.
         drop(self.program_side.take());
         if let Some(reader) = self.reader.take() {
             reader.join().expect("it only reads");
         }
-        (status.expect("it has ended"), self.said())
+        (status, self.said())
     }
 }
 

@@ -4,8 +4,8 @@
 //! - [`exec`]: `broker exec`, an unmodified program under the preload library; [`program`]: which programs that cannot be
 //! - [`options`]: one for each key of the configuration; [`check`]: `broker check`, what they and the file come to;
 //!   [`on_this_machine`]: what of that is not here
-//! - [`list`], [`connections`], [`drain`], [`reload`], [`log_level`]: what an administrator asks a running broker; [`ask`],
-//!   [`table`]: what these share
+//! - [`list`], [`connections`], [`watch`], [`drain`], [`reload`], [`log_level`]: what an administrator asks a running broker;
+//!   [`ask`], [`table`]: what these share
 //! - [`probe`]: `broker probe`, what a client of an address is told
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
@@ -27,6 +27,7 @@ mod reload;
 mod route;
 mod signals;
 mod table;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -71,6 +72,8 @@ enum Command {
     Ls(list::ListArguments),
     /// List the connections that the broker still has.
     Connections(connections::ConnectionsArguments),
+    /// Show how a running broker does, drawn again each second.
+    Watch(watch::WatchArguments),
     /// Give whoever has an address no new connections.
     Drain(drain::DrainArguments),
     /// Give it new connections again.
@@ -100,6 +103,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Some(Command::Probe(arguments)) => return probe::run(&arguments),
         Some(Command::Ls(arguments)) => return list::run(&arguments),
         Some(Command::Connections(arguments)) => return connections::run(&arguments),
+        Some(Command::Watch(arguments)) => return watch::run(&arguments),
         Some(Command::Drain(arguments)) => return drain::drain(&arguments),
         Some(Command::Undrain(arguments)) => return drain::undrain(&arguments),
         Some(Command::LogLevel(arguments)) => return log_level::run(&arguments),

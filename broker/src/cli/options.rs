@@ -40,6 +40,7 @@ impl Run {
                 loaded.set(key, given).map_err(|must| anyhow!("--{}: {must}", key.option))?;
             }
         }
+        loaded.check()?;
         Ok(loaded)
     }
 }
@@ -71,7 +72,7 @@ impl FromArgMatches for Keys {
 }
 
 fn option(key: &'static Key) -> Arg {
-    let action = if matches!(key.kind, Kind::Ips(_)) { ArgAction::Append } else { ArgAction::Set };
+    let action = if key.kind.is_list() { ArgAction::Append } else { ArgAction::Set };
     let default = match key.default {
         "" => key.kind.shown(&Config::default()).unwrap_or_default().replace('"', ""),
         words => words.to_owned(),

@@ -14,6 +14,7 @@ use crate::config::{Config, Loaded, Origin};
 /// A value that no key has by default: in TOML, and as options.
 fn another(kind: &Kind) -> (String, Vec<String>) {
     let both = |text: &str| (text.to_owned(), vec![text.to_owned()]);
+    let both_in_quotes = |text: &str| (format!("'{text}'"), vec![text.to_owned()]);
     match kind {
         Kind::Path(_) | Kind::Text(_) => ("'/other'".to_owned(), vec!["/other".to_owned()]),
         Kind::Whole(_, range) => both(&(range.start() + 2).to_string()),
@@ -22,6 +23,8 @@ fn another(kind: &Kind) -> (String, Vec<String>) {
             let last = names.last().unwrap();
             (format!("'{last}'"), vec![(*last).to_owned()])
         }
+        Kind::Sockets(_) => both_in_quotes("127.0.0.1:9809"),
+        Kind::Networks(_) => ("['192.0.2.0/25']".to_owned(), vec!["192.0.2.0/25".to_owned()]),
         Kind::Ips(_) => ("['192.0.2.1', '::1']".to_owned(), vec!["192.0.2.1".to_owned(), "::1".to_owned()]),
     }
 }

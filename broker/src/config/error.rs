@@ -21,6 +21,16 @@ impl ConfigError {
         Self { file: None, place: Some(place(text, offset)), message }
     }
 
+    /// Something about a key that stands on this line.
+    pub(super) fn on_line(line: usize, message: String) -> Self {
+        Self { file: None, place: Some((line, 1)), message }
+    }
+
+    /// Something about an option, or about no key.
+    pub(super) fn nowhere(message: String) -> Self {
+        Self { file: None, place: None, message }
+    }
+
     pub(super) fn in_file(self, file: &Path) -> Self {
         Self { file: Some(file.to_owned()), ..self }
     }

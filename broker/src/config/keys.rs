@@ -199,6 +199,30 @@ pub(crate) const KEYS: &[Key] = &[
         help: "What \"all addresses\" means; a worker that binds one address itself gets that one; may be given several times",
         on_reload: OnReload::Restart,
     },
+    Key {
+        table: "http",
+        name: "listen",
+        option: "http-listen",
+        placeholder: "IP:PORT",
+        kind: Kind::Sockets(field!(http.listen)),
+        required: false,
+        example: "'127.0.0.1:9808'",
+        default: "nowhere",
+        help: "Where the status page, /metrics, /healthz, /readyz and /status.json are; may be given several times",
+        on_reload: OnReload::Restart,
+    },
+    Key {
+        table: "http",
+        name: "allow",
+        option: "http-allow",
+        placeholder: "NETWORK",
+        kind: Kind::Networks(field!(http.allow)),
+        required: false,
+        example: "['192.0.2.0/24']",
+        default: "this machine",
+        help: "Who may ask there besides this machine; may be given several times",
+        on_reload: OnReload::Restart,
+    },
 ];
 
 const COMPATIBILITY: Field<&'static str> = Field {

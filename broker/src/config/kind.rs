@@ -1,11 +1,12 @@
 //! Of what kind the value of a key is: how it is written in the file and behind an option, what it may be, how it is shown.
 
 use std::ffi::{OsStr, OsString};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -28,6 +29,9 @@ pub(crate) enum Kind {
     SecondsOrNoLimit(Field<Duration>, u64),
     OneOf(Field<&'static str>, &'static [&'static str]),
     Ips(Field<Vec<IpAddr>>),
+    /// Addresses with ports; one alone needs no brackets.
+    Sockets(Field<Vec<SocketAddr>>),
+    Networks(Field<Vec<IpNet>>),
 }
 
 /// Why a value is refused, without its key.
@@ -71,15 +75,12 @@ impl Kind {
             (Self::OneOf(field, names), DeValue::String(text)) => {
                 (field.set)(config, one_of(text, names).map_err(unfit)?);
             }
-            (Self::Ips(field), DeValue::Array(entries)) => {
-                let ips = entries.iter().map(|entry| match entry.get_ref() {
-                    DeValue::String(text) => {
-                        ip(text).map_err(|message| (entry.span().start, Unfit::Entry(message)))
-                    }
-                    other => Err((entry.span().start, Unfit::EntryType(other.type_str()))),
-                });
-                (field.set)(config, ips.collect::<Result<_, _>>()?);
+            (Self::Ips(field), DeValue::Array(entries)) => (field.set)(config, each(entries, ip)?),
+            (Self::Sockets(field), DeValue::Array(entries)) => (field.set)(config, each(entries, socket)?),
+            (Self::Sockets(field), DeValue::String(text)) => {
+                (field.set)(config, vec![socket(text).map_err(|message| at(Unfit::Entry(message)))?]);
             }
+            (Self::Networks(field), DeValue::Array(entries)) => (field.set)(config, each(entries, network)?),
             (_, other) => return Err(at(Unfit::Type(other.type_str()))),
         }
         Ok(())
@@ -99,10 +100,9 @@ impl Kind {
                 (field.set)(config, self.seconds(number)?);
             }
             Self::OneOf(field, names) => (field.set)(config, one_of(utf8(one)?, names)?),
-            Self::Ips(field) => {
-                let ips = given.iter().map(|text| ip(utf8(text)?));
-                (field.set)(config, ips.collect::<Result<_, String>>()?);
-            }
+            Self::Ips(field) => (field.set)(config, each_given(given, ip)?),
+            Self::Sockets(field) => (field.set)(config, each_given(given, socket)?),
+            Self::Networks(field) => (field.set)(config, each_given(given, network)?),
         }
         Ok(())
     }
@@ -117,11 +117,15 @@ impl Kind {
                 (field.get)(config).map(|time| time.as_secs_f64().to_string())
             }
             Self::OneOf(field, _) => (field.get)(config).map(in_quotes),
-            Self::Ips(field) => (field.get)(config).map(|ips| {
-                let ips: Vec<_> = ips.iter().map(|ip| in_quotes(&ip.to_string())).collect();
-                format!("[{}]", ips.join(", "))
-            }),
+            Self::Ips(field) => (field.get)(config).map(|ips| list(&ips)),
+            Self::Sockets(field) => (field.get)(config).map(|addresses| list(&addresses)),
+            Self::Networks(field) => (field.get)(config).map(|networks| list(&networks)),
         }
+    }
+
+    /// Whether its option may be given several times.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self, Self::Ips(_) | Self::Sockets(_) | Self::Networks(_))
     }
 
     fn seconds(&self, number: f64) -> Result<Duration, String> {
@@ -135,6 +139,28 @@ impl Kind {
         let time = time.filter(|time| range.contains(time) || (time.is_zero() && !or_zero.is_empty()));
         time.ok_or_else(|| format!("it must be {or_zero}from 0.001 to {most}"))
     }
+}
+
+/// The entries of a list in the file.
+fn each<T>(
+    entries: &[Spanned<DeValue<'_>>],
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, (usize, Unfit)> {
+    let read = entries.iter().map(|entry| match entry.get_ref() {
+        DeValue::String(text) => read(text).map_err(|message| (entry.span().start, Unfit::Entry(message))),
+        other => Err((entry.span().start, Unfit::EntryType(other.type_str()))),
+    });
+    read.collect()
+}
+
+/// An option that was given several times.
+fn each_given<T>(given: &[OsString], read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    given.iter().map(|text| read(utf8(text)?)).collect()
+}
+
+fn list(entries: &[impl ToString]) -> String {
+    let entries: Vec<_> = entries.iter().map(|entry| in_quotes(&entry.to_string())).collect();
+    format!("[{}]", entries.join(", "))
 }
 
 /// A text as TOML has it.
@@ -190,4 +216,17 @@ fn ip(text: &str) -> Result<IpAddr, String> {
             "{text:?} is no IP address; write one of this machine's, without a port, such as 127.0.0.1 or ::1"
         )
     })
+}
+
+fn socket(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);
+    address.ok_or_else(|| {
+        format!("{text:?} is no IP address with a port; write, for instance, 127.0.0.1:9808 or [::1]:9808")
+    })
+}
+
+/// An address alone is a network of one.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| format!("{text:?} is no network; write, for instance, 192.0.2.0/24 or 2001:db8::/32"))
 }

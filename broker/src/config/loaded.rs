@@ -110,6 +110,19 @@ impl Loaded {
         Ok(())
     }
 
+    /// Whether the values, each of which makes sense, make sense together.
+    ///
+    /// # Errors
+    /// The place of one of them, and what to write.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let Err(message) = self.config.http.check() else { return Ok(()) };
+        Err(match (self.origins.get("http-listen"), &self.file) {
+            (Some(Origin::File { line }), Some(file)) => ConfigError::on_line(*line, message).in_file(file),
+            (Some(Origin::File { line }), None) => ConfigError::on_line(*line, message),
+            _ => ConfigError::nowhere(message),
+        })
+    }
+
     /// The values, for a broker.
     #[must_use]
     pub fn config(&self) -> &Config {

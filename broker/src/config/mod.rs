@@ -22,7 +22,7 @@ pub use self::keys::OnReload;
 pub use self::loaded::{Loaded, Origin};
 pub(crate) use self::route::NO_PORT;
 pub use self::route::{RelayTo, Route};
-pub use self::settings::{Compatibility, Config, Quota};
+pub use self::settings::{Compatibility, Config, Http, Quota};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,10 @@
 //! What can be configured. The keys in the file, and the options, are in [`super::keys`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::route::Route;
 
@@ -26,6 +28,8 @@ pub struct Config {
     pub compatibility: Compatibility,
     /// What workers may hold.
     pub quota: Quota,
+    /// HTTP for machines and people.
+    pub http: Http,
     /// Static routes.
     pub routes: Vec<Route>,
 }
@@ -42,6 +46,37 @@ pub struct Quota {
     pub listeners_per_user: Option<usize>,
     /// Control connections of the workers of one user.
     pub control_connections_per_user: Option<usize>,
+}
+
+/// The status page, metrics and health over HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Http {
+    /// Where it listens; empty: nowhere.
+    pub listen: Vec<SocketAddr>,
+    /// Who may ask besides this machine itself.
+    pub allow: Vec<IpNet>,
+}
+
+impl Http {
+    /// Whether somebody may ask wherever it listens; else what to write.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let outside = self.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        match outside.filter(|_| self.allow.is_empty()) {
+            Some(address) => Err(format!(
+                "[http] listen {address} is not loopback, and [http] allow says of no other machine that it may ask; \
+                 write, for instance, allow = ['192.0.2.0/24'], or listen = '127.0.0.1:{}'",
+                address.port()
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this peer may ask.
+    pub(crate) fn admits(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        peer.is_loopback() || self.allow.iter().any(|network| network.contains(&peer))
+    }
 }
 
 /// How connections that cannot be dispatched are answered.
@@ -66,6 +101,7 @@ impl Default for Config {
             max_pending_connections: 100,
             compatibility: Compatibility::Default,
             quota: Quota::default(),
+            http: Http::default(),
             routes: Vec::new(),
         }
     }

@@ -116,18 +116,51 @@ fn cut(text: &str) -> String {
 async fn list(peer: &AsyncControlPeer, registrar: &Registrar) -> io::Result<()> {
     let (mut names, mut next) = (Names::default(), Some(Cursor::default()));
     while let Some(from) = next {
-        let (mut page, more) = registrar.ask(move |registry| registry.list(from)).await;
-        next = more;
-        // Names may be far away, and processes are many.
-        let named = tokio::task::spawn_blocking(move || {
-            page.iter_mut().for_each(|listed| names.fill_in(listed));
-            (page, names)
-        });
-        let (page, kept) = named.await.map_err(io::Error::other)?;
-        names = kept;
+        let page;
+        (page, next) = named_page(registrar, &mut names, from).await?;
         peer.send(&Reply::Listed(Page::new(page, next.is_some())), None).await?;
     }
     Ok(())
+}
+
+/// So many pages are made for whoever wants no more than the first holders.
+const PAGES: usize = 64;
+
+/// The first holders, no more than so many, and no more of them than fits [`PAGES`].
+pub(crate) async fn some_holders(registrar: &Registrar, most: usize) -> Vec<Listed> {
+    let (mut names, mut next) = (Names::default(), Some(Cursor::default()));
+    let mut holders: Vec<Listed> = Vec::new();
+    for _ in 0..PAGES {
+        let Some(from) = next.filter(|_| holders.len() <= most) else { break };
+        let Ok((page, more)) = named_page(registrar, &mut names, from).await else { break };
+        next = more;
+        for holder in page {
+            match holders.last_mut().filter(|last| holder.continued && last.id == holder.id) {
+                Some(last) => last.addresses.extend(holder.addresses),
+                None => holders.push(holder),
+            }
+        }
+    }
+    holders.truncate(most);
+    holders
+}
+
+/// A page of holders, with who they are.
+async fn named_page(
+    registrar: &Registrar,
+    names: &mut Names,
+    from: Cursor,
+) -> io::Result<(Vec<Listed>, Option<Cursor>)> {
+    let (mut page, more) = registrar.ask(move |registry| registry.list(from)).await;
+    let mut known = std::mem::take(names);
+    // Names may be far away, and processes are many.
+    let named = tokio::task::spawn_blocking(move || {
+        page.iter_mut().for_each(|listed| known.fill_in(listed));
+        (page, known)
+    });
+    let page;
+    (page, *names) = named.await.map_err(io::Error::other)?;
+    Ok((page, more))
 }
 
 /// Who workers are; each is looked up once for a list.

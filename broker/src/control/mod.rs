@@ -13,7 +13,7 @@
 //! it), and the files in no folder. It tells the
 //! accept loop by [`Command`](crate::command::Command).
 
-mod administration;
+pub(crate) mod administration;
 pub(crate) mod configuration;
 mod denied;
 mod folder_watch;

@@ -79,6 +79,12 @@ impl Registry {
         let all = self.registrations.values().flat_map(|registration| &registration.prefixes);
         all.take(most).cloned().collect()
     }
+
+    /// Whether the port of each static route is open.
+    pub(crate) fn routes_are_open(&self) -> bool {
+        let mut routes = self.registrations.values().filter(|registration| registration.peer.is_none());
+        routes.all(|route| !route.open.is_empty())
+    }
 }
 
 fn fill_in(status: &mut Status, shared: &Shared) {

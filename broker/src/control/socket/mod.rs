@@ -65,6 +65,11 @@ impl ControlSocket {
         Ok(())
     }
 
+    /// Whether a worker would find it.
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.listener).as_ref().is_some_and(|listener| !listener.is_displaced())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

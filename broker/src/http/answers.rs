@@ -1,0 +1,158 @@
+//! Which path is answered with what.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::http::HeaderValue;
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::time::timeout;
+
+use super::page::{self, Sort};
+use super::rates::Rates;
+use super::{metrics, view};
+use crate::config::Http;
+use crate::control::registrar::Registrar;
+use crate::control::socket::ControlSocket;
+use crate::lock::lock;
+use crate::shared::Shared;
+
+/// A registry that lives answers within this time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What answers are made of.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(super) shared: Arc<Shared>,
+    pub(super) registrar: Registrar,
+    control: Arc<ControlSocket>,
+    http: Http,
+    rates: Mutex<Rates>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// The answer to a request of this peer.
+pub(super) async fn answer<B>(asked: &Asked, peer: IpAddr, request: &Request<B>) -> Answer {
+    if !asked.http.admits(peer) {
+        let said = format!(
+            "{} may not ask: [http] allow in the broker's configuration says who may\n",
+            peer.to_canonical()
+        );
+        return text(StatusCode::FORBIDDEN, said);
+    }
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return answer;
+    }
+    match request.uri().path() {
+        "/" => {
+            let sort = Sort::of(request.uri().query().unwrap_or_default());
+            let view = asked.view().await;
+            with(StatusCode::OK, "text/html; charset=utf-8", page::page(&view, sort))
+        }
+        "/status.json" => {
+            let view = asked.view().await;
+            with(StatusCode::OK, "application/json", view.json())
+        }
+        "/metrics" => {
+            let accept = request.headers().get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+            let format = metrics::Format::of(accept);
+            let view = asked.view().await;
+            with(StatusCode::OK, format.content_type(), metrics::text(view, format))
+        }
+        "/healthz" => match asked.lives().await {
+            Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+        },
+        "/readyz" => match asked.is_ready().await {
+            Ok(()) => text(StatusCode::OK, "ready\n".to_owned()),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+        },
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there are /, /metrics, /healthz, /readyz and /status.json\n".to_owned(),
+        ),
+    }
+}
+
+fn text(status: StatusCode, said: String) -> Answer {
+    with(status, TEXT, said)
+}
+
+fn with(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    for (name, value) in [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, page::POLICY),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+impl Asked {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        registrar: Registrar,
+        control: Arc<ControlSocket>,
+        http: Http,
+    ) -> Self {
+        Self { shared, registrar, control, http, rates: Mutex::default() }
+    }
+
+    /// Another second is over.
+    pub(super) fn sample(&self) {
+        lock(&self.rates).sample(&self.shared.counters);
+    }
+
+    async fn view(&self) -> view::View {
+        let rates = lock(&self.rates).clone();
+        view::View::of(&self.shared, &self.registrar, rates).await
+    }
+
+    /// Whether the threads live; else which does not.
+    async fn lives(&self) -> Result<(), String> {
+        if self.shared.failures.is_failed() {
+            return Err(format!("{}\n", self.shared.failures.first().await));
+        }
+        self.registry_answers(|_| ()).await
+    }
+
+    /// Whether workers and clients find it.
+    async fn is_ready(&self) -> Result<(), String> {
+        if self.shared.failures.are_over() {
+            return Err("the broker ends\n".to_owned());
+        }
+        self.lives().await?;
+        if !self.control.is_open() {
+            return Err("the control socket is not open\n".to_owned());
+        }
+        match self.registry_answers(|registry| registry.routes_are_open()).await? {
+            true => Ok(()),
+            false => Err("the port of a static route is not open\n".to_owned()),
+        }
+    }
+
+    async fn registry_answers<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut crate::control::registry::Registry) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let answer = timeout(PATIENCE, self.registrar.ask(work)).await;
+        answer.map_err(|_| "the registry does not answer\n".to_owned())
+    }
+}

@@ -1,0 +1,256 @@
+//! For Prometheus: the counters that are there anyway, read when they are scraped, in OpenMetrics and in the classic text.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use handoff::administration::{Holder, State};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::view::View;
+
+/// Which text whoever scrapes understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    OpenMetrics,
+    Classic,
+}
+
+impl Format {
+    /// By what is accepted.
+    pub(super) fn of<'a>(mut accept: impl Iterator<Item = &'a str>) -> Self {
+        match accept.any(|accept| accept.contains("application/openmetrics-text")) {
+            true => Self::OpenMetrics,
+            false => Self::Classic,
+        }
+    }
+
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+pub(super) fn text(view: View, format: Format) -> String {
+    let mut registry = Registry::with_prefix("net_tcp_broker");
+    registry.register_collector(Box::new(view));
+    let mut text = String::new();
+    // A `String` takes everything.
+    let _ = encode(&mut text, &registry);
+    match format {
+        Format::OpenMetrics => text,
+        Format::Classic => classic(&text),
+    }
+}
+
+/// The classic text names a counter by its sample, and knows no units and no end.
+fn classic(text: &str) -> String {
+    let mut counters = Vec::new();
+    for line in text.lines() {
+        counters.extend(line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter")));
+    }
+    let mut classic = String::with_capacity(text.len());
+    for line in text.lines().filter(|line| !line.starts_with("# UNIT ") && *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(&name) => {
+                classic += &format!("# {what} {name}_total {rest}\n");
+            }
+            _ => {
+                classic += line;
+                classic.push('\n');
+            }
+        }
+    }
+    classic
+}
+
+type Labels<'l> = Vec<(&'static str, &'l str)>;
+
+/// Writes families of samples.
+struct Families<'e>(DescriptorEncoder<'e>);
+
+impl Families<'_> {
+    fn counter<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels<'l>, u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, count) in samples {
+            family.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauge<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        samples: impl IntoIterator<Item = (Labels<'l>, u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        for (labels, value) in samples {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the holders of one address have together: one that drains and its successor have the same labels.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    handed_over: u64,
+    relayed: u64,
+    refused: u64,
+    waiting: u64,
+    limit: u64,
+    relaying: u64,
+    up: u64,
+}
+
+impl Sum {
+    fn add(&mut self, holder: &Holder) {
+        self.handed_over += holder.handed_over;
+        self.relayed += holder.relayed;
+        self.refused += holder.refused;
+        self.waiting += holder.waiting();
+        self.limit += holder.max_pending.unwrap_or_default();
+        self.relaying += holder.relaying;
+        self.up += u64::from(holder.state == State::Up);
+    }
+}
+
+impl Collector for View {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut families = Families(encoder);
+        let Self { status, left_out, .. } = self;
+        let alone = |value: u64| [(Labels::new(), value)];
+        families.gauge(
+            "build_info",
+            "The broker's version",
+            None,
+            [(vec![("version", status.version.as_str())], 1)],
+        )?;
+        families.gauge(
+            "start_time",
+            "When the broker started, since 1970-01-01 UTC",
+            Some(&Unit::Seconds),
+            alone(status.started),
+        )?;
+        families.counter("connections_accepted", "Connections accepted", alone(status.accepted))?;
+        let ended =
+            status.outcomes.iter().map(|(outcome, count)| (vec![("outcome", outcome.as_str())], *count));
+        families.counter("connections_ended", "Connections that have ended, by how", ended)?;
+        families.counter(
+            "connections_taken_back",
+            "Connections taken back from workers that left them behind",
+            alone(status.taken_back),
+        )?;
+        families.gauge("connections_here", "Connections that the broker has", None, alone(status.here))?;
+        families.gauge(
+            "listeners",
+            "Local addresses that the broker listens on",
+            None,
+            alone(status.listening),
+        )?;
+        families.gauge("holders", "Registrations and static routes", None, alone(status.holders))?;
+        families.gauge(
+            "holders_left_out",
+            "Registrations and static routes that have no series of their own because there are too many",
+            None,
+            alone(*left_out),
+        )?;
+        let totals = [
+            ("descriptors", status.totals.descriptors),
+            ("queued", status.totals.queued),
+            ("held", status.totals.held),
+            ("relays", status.totals.relays),
+        ];
+        let now = totals.iter().filter_map(|(what, total)| Some((vec![("what", *what)], total.now?)));
+        families.gauge("used", "What there is a bound of, and how much of it is used", None, now)?;
+        let most = totals.iter().map(|(what, total)| (vec![("what", *what)], total.most));
+        families.gauge("bound", "How much of it may be used", None, most)?;
+        if let Some(reload) = &status.last_reload {
+            families.gauge(
+                "last_reload_applied",
+                "Whether the last reload of the configuration was applied",
+                None,
+                alone(reload.applied.into()),
+            )?;
+            families.gauge(
+                "last_reload_time",
+                "When the configuration was last reloaded, since 1970-01-01 UTC",
+                Some(&Unit::Seconds),
+                alone(reload.at),
+            )?;
+        }
+        self.holders(&mut families)
+    }
+}
+
+impl View {
+    fn holders(&self, families: &mut Families<'_>) -> fmt::Result {
+        let mut sums: BTreeMap<[&str; 3], Sum> = BTreeMap::new();
+        for holder in &self.holders {
+            let address = holder.addresses.first().map(String::as_str).unwrap_or_default();
+            let kind = if holder.relay.is_some() { "route" } else { "registration" };
+            sums.entry([address, &holder.host_name_comparison, kind]).or_default().add(holder);
+        }
+        let each = |of: fn(&Sum) -> u64| {
+            sums.iter().map(move |([address, mode, kind], sum)| {
+                (vec![("address", *address), ("mode", *mode), ("kind", *kind)], of(sum))
+            })
+        };
+        let of_workers = |of: fn(&Sum) -> u64| each(of).filter(|(labels, _)| labels[2].1 == "registration");
+        families.counter("handed_over", "Connections handed over", of_workers(|sum| sum.handed_over))?;
+        families.counter("relayed", "Connections relayed that have ended", each(|sum| sum.relayed))?;
+        families.counter("refused", "Connections refused", each(|sum| sum.refused))?;
+        families.gauge("relaying", "Connections that are relayed", None, each(|sum| sum.relaying))?;
+        families.gauge(
+            "queue_waiting",
+            "Connections that wait for the worker",
+            None,
+            of_workers(|sum| sum.waiting),
+        )?;
+        families.gauge(
+            "queue_limit",
+            "How many may wait in its queue, and as many again in the broker",
+            None,
+            of_workers(|sum| sum.limit),
+        )?;
+        families.gauge("up", "Holders that take connections", None, each(|sum| sum.up))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_classic_text_names_counters_by_their_samples() {
+        let open = "# HELP a_b Bs so far.\n# TYPE a_b counter\na_b_total{x=\"# TYPE a_b counter\"} 1\n\
+                    # HELP a_c_seconds C.\n# TYPE a_c_seconds gauge\n# UNIT a_c_seconds seconds\na_c_seconds 2\n# EOF\n";
+        let expected = "# HELP a_b_total Bs so far.\n# TYPE a_b_total counter\na_b_total{x=\"# TYPE a_b counter\"} 1\n\
+                        # HELP a_c_seconds C.\n# TYPE a_c_seconds gauge\na_c_seconds 2\n";
+        assert_eq!(classic(open), expected);
+    }
+
+    #[test]
+    fn prometheus_says_what_it_understands() {
+        let of = |accept: &[&str]| Format::of(accept.iter().copied());
+        assert_eq!(
+            of(&["application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.1"]),
+            Format::OpenMetrics
+        );
+        assert_eq!(of(&["text/plain;version=0.0.4", "*/*"]), Format::Classic);
+        assert_eq!(of(&[]), Format::Classic);
+    }
+}
