@@ -215,7 +215,7 @@ fn head(seen: &Seen, before: Option<&Seen>) -> String {
         printable(&status.version),
         status.pid,
         short_time(status.uptime_seconds),
-        status.configuration.as_deref().map_or("no configuration file".to_owned(), printable),
+        status.configuration.as_deref().map_or_else(|| "no configuration file".to_owned(), printable),
     );
     let rate = |of: &dyn Fn(&Status) -> u64| {
         before.map_or_else(String::new, |before| {

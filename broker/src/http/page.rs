@@ -13,7 +13,7 @@ use crate::about::unix_seconds;
 
 /// No script, nothing from elsewhere, and this page's own style alone: its SHA-256 is in it, so that a style in what strangers wrote
 /// would have no effect either.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-++n5JljZ1ZgflcW8N4zh7ZCv0W/EuNnUcINnZacFS7U='; \
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-U2M8ZJ0IlP6wrNH/z1qKMgNk9rKjgts2+sIHj8f02Mo='; \
      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const STYLE: &str = include_str!("page.css");
@@ -193,7 +193,7 @@ fn holder(page: &mut String, holder: &Holder) -> std::fmt::Result {
             most * 3 / 4,
             holder.queued.min(most)
         ),
-        None => String::new(),
+        None => "–".to_owned(),
     };
     writeln!(
         page,
@@ -231,8 +231,8 @@ fn unmatched(page: &mut String, entries: &[Unmatched], now: u64) -> std::fmt::Re
             .unwrap_or_default();
         writeln!(
             page,
-            "<tr><td><code>{}</code></td><td data-label=\"Why\"><span>{}{}</span></td>\
-             <td data-label=\"Client\"><span>{peer}{local}</span></td>\
+            "<tr><td><code>{}</code></td><td class=\"text\" data-label=\"Why\"><span>{}{}</span></td>\
+             <td class=\"short\" data-label=\"Client\"><span>{peer}{local}</span></td>\
              <td class=\"n\" data-label=\"Times\">{}</td><td class=\"n\" data-label=\"Last\">{}</td></tr>",
             Text(&entry.via),
             Text(&entry.reason),
@@ -261,8 +261,8 @@ fn refused(page: &mut String, entries: &[RefusedRegistration], now: u64) -> std:
         let nearest = entry.nearest.as_ref().filter(|near| Some(&near.address) != entry.address.as_ref());
         writeln!(
             page,
-            "<tr><td><code>{}</code></td><td data-label=\"Why\"><span>{}{}{}</span></td>\
-             <td data-label=\"Worker\"><span>{pid}<span class=\"soft\">user {}</span></span></td>\
+            "<tr><td><code>{}</code></td><td class=\"text\" data-label=\"Why\"><span>{}{}{}</span></td>\
+             <td class=\"short\" data-label=\"Worker\"><span>{pid}<span class=\"soft\">user {}</span></span></td>\
              <td class=\"n\" data-label=\"Times\">{}</td><td class=\"n\" data-label=\"Last\">{}</td></tr>",
             Text(entry.address.as_deref().unwrap_or("none")),
             Text(reason),
