@@ -12,7 +12,7 @@ use super::table::{draw, long_text, number, printable, short_octets, short_time,
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-PLACE is where a connection is: preamble (its peer has not yet said where it wants to go), held (its worker's queue is full), relayed
+PLACE is where a connection is: preamble (its peer has not yet said where it wants to go), held (its worker's queue is full), relayed \
 (copied to a back-end and back), refused (answered with a fault; its peer has not closed yet).
 
 What was handed over belongs to the workers and is not listed: `ss -tnp` shows those connections with their processes.

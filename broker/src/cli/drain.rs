@@ -18,8 +18,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-New connections go to another registration of the address, or get EndpointUnavailable; what waits for the worker already it still
-takes. Meanwhile the same user may register the address again: that one gets the new connections. It lasts until `broker undrain`,
+New connections go to another registration of the address, or get EndpointUnavailable; what waits for the worker already it still \
+takes. Meanwhile the same user may register the address again: that one gets the new connections. It lasts until `broker undrain`, \
 the end of the registration, or of the broker; a reload does not change it.
 
 Example:

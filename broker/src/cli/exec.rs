@@ -24,6 +24,17 @@ const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+The port of an address is the one that the program listens on; its other listeners stay as they are. Signals reach the program \
+itself, for this process becomes it.
+
+Examples:
+  broker exec --address net.tcp://localhost:808/orders -- dotnet Orders.dll
+  broker exec --address net.tcp://localhost:808/billing --wait 60 -- mono Billing.exe
+  broker exec --address net.tcp://localhost:808/orders --print-environment
+
+Exit status: the program's; 126 if it cannot be run so, standard error says why; 127 if it is not found; 2 if the command line is \
+wrong.")]
 pub(crate) struct Exec {
     /// A net.tcp address of the service; its listener on that port becomes a registration. May be given several times.
     #[arg(long, value_name = "ADDRESS", required = true)]

@@ -12,7 +12,7 @@ use crate::log::service::colours_are_wanted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Columns: WAIT is how many connections wait for the worker, and how many may; HANDED how many were handed over; RELAYED how many
+Columns: WAIT is how many connections wait for the worker, and how many may; HANDED how many were handed over; RELAYED how many \
 were copied to a back-end, or to a worker of the other family of loopback; REFUSED how many got a fault instead.
 
 Example:

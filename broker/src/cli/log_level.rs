@@ -12,7 +12,7 @@ use super::ask::{self, Which};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The next command takes the place of this one. A level that was set for a time is followed by the one before it; the next start of
+The next command takes the place of this one. A level that was set for a time is followed by the one before it; the next start of \
 the broker by --log-level.
 
 Example:

@@ -7,6 +7,7 @@
 //! - [`list`], [`connections`], [`watch`], [`drain`], [`reload`], [`log_level`]: what an administrator asks a running broker;
 //!   [`ask`], [`table`]: what these share
 //! - [`probe`]: `broker probe`, what a client of an address is told
+//! - [`generate`]: manual pages and completions of all of them
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
 //! What this folder may use: `control` (what `broker route` answers), `routes`, `config`, `log`, for `check` `listening` and `relay`,
@@ -17,6 +18,7 @@ mod check;
 mod connections;
 mod drain;
 mod exec;
+mod generate;
 mod list;
 mod log_level;
 mod on_this_machine;
@@ -35,7 +37,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::check::placed;
 use self::exec::Exec;
@@ -48,7 +50,7 @@ use crate::start::Broker;
 
 /// The Net.TCP port sharing service for Linux: many processes behind one net.tcp port.
 #[derive(Debug, Parser)]
-#[command(name = "broker", version, args_conflicts_with_subcommands = true)]
+#[command(name = "broker", version, args_conflicts_with_subcommands = true, after_help = RUN_HELP)]
 struct Cli {
     #[command(flatten)]
     run: Run,
@@ -56,9 +58,20 @@ struct Cli {
     command: Option<Command>,
 }
 
+const RUN_HELP: &str = "\
+Nothing needs to be configured: workers register addresses on the control socket, and the broker opens their ports. SIGTERM and \
+SIGINT end it.
+
+Examples:
+  broker run --control-group net-tcp
+  broker run --config /etc/broker.toml --log-level debug
+
+Exit status: 0 if a signal has ended it; 1 if it cannot start or go on, standard error says why; 2 if the command line is wrong.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service (what happens without a command, too).
+    #[command(after_help = RUN_HELP)]
     Run(Run),
     /// Say what the broker would make of a configuration and options, and where each value comes from.
     Check(check::CheckArguments),
@@ -82,6 +95,9 @@ enum Command {
     LogLevel(log_level::LogLevelArguments),
     /// Have the broker read its configuration again, and do what it says now.
     Reload(reload::ReloadArguments),
+    /// Write manual pages, or completions for shells.
+    #[command(hide = true)]
+    Generate(generate::GenerateArguments),
 }
 
 /// The whole command line, the name of the program first; returns what the process shall exit with.
@@ -108,6 +124,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Some(Command::Undrain(arguments)) => return drain::undrain(&arguments),
         Some(Command::LogLevel(arguments)) => return log_level::run(&arguments),
         Some(Command::Reload(arguments)) => return reload::run(&arguments),
+        Some(Command::Generate(arguments)) => return generate::run(&arguments, &Cli::command()),
     };
     result.unwrap_or_else(|error| complain(&error))
 }

@@ -20,10 +20,14 @@ use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::table::{Bound, Table, Target};
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit status: 0 if a registration gets the connection (with `-`: every one), 1 if none does, 2 if there is no \
-                        answer."
-)]
+#[command(after_help = "\
+Examples:
+  broker route net.tcp://srv1:808/orders/7
+  broker route --local 192.0.2.5:808 net.tcp://srv1:808/orders/7
+  broker route --config broker.toml - < vias.txt
+
+Exit status: 0 if a registration gets the connection (with `-`: every one), 1 if none does, 2 if there is no answer, or the \
+command line is wrong.")]
 pub(crate) struct RouteArguments {
     /// Look into the static routes of this configuration; without it, ask the running broker.
     #[arg(long, value_name = "FILE")]
