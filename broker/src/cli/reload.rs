@@ -10,14 +10,14 @@ use super::table::printable;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The broker reads the file of its --config again; the options that it was started with still come before that. What has changed is
-applied without a restart, and established relays go on; what only the next broker can do is named. If anything is wrong, nothing
+The broker reads the file of its --config again; the options that it was started with still come before that. What has changed is \
+applied without a restart, and established relays go on; what only the next broker can do is named. If anything is wrong, nothing \
 changes. SIGHUP does the same and answers in the log.
 
 Example:
   broker check --config /etc/broker.toml && broker reload
 
-Exit status: 0 if what has changed is applied, also if that is nothing; 1 if something is wrong (standard error says what, and
+Exit status: 0 if what has changed is applied, also if that is nothing; 1 if something is wrong (standard error says what, and \
 where; nothing has changed); 2 if there is no answer.")]
 pub(crate) struct ReloadArguments {
     #[command(flatten)]

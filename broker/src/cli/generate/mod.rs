@@ -74,7 +74,7 @@ pub(super) fn pages(root: &Command) -> io::Result<Vec<(String, Vec<u8>)>> {
 
 /// As `man` finds it: `broker-ls`.
 fn name(command: &Command) -> String {
-    command.get_display_name().unwrap_or(command.get_name()).to_owned()
+    command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
 fn completions(folder: &Path, root: &Command) -> io::Result<()> {

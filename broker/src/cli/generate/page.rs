@@ -8,7 +8,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 /// In roff; `names` are those of all pages.
 pub(super) fn page(command: &Command, names: &[String]) -> io::Result<Vec<u8>> {
-    let this = command.get_display_name().unwrap_or(command.get_name());
+    let this = command.get_display_name().unwrap_or_else(|| command.get_name());
     // Without a date: the same sources give the same page.
     let mut text = format!(
         ".TH {} 1 \"\" \"broker {}\" \"Net.TCP port sharing\"\n",

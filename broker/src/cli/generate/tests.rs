@@ -25,14 +25,16 @@ fn after(command: &Command) -> String {
     command.get_after_help().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The command lines of ours among the examples, up to the shell's own words.
+/// The command lines of ours among the examples, without the shell's own words.
 fn examples(help: &str) -> Vec<Vec<String>> {
     let block = help.split("\n\n").find(|block| block.starts_with("Example")).unwrap_or_default();
-    let words = |line: &str| {
-        let ours = line.split_whitespace().take_while(|word| !["|", "||", "&&", "<", ">"].contains(word));
-        ours.map(|word| word.trim_matches('\'').to_owned()).collect::<Vec<_>>()
-    };
-    block.lines().skip(1).map(words).collect()
+    let lines = block.lines().skip(1).flat_map(|line| line.split(" && "));
+    let commands = lines.flat_map(|line| line.split(" || ")).filter_map(|line| line.split(" | ").next());
+    let commands = commands.map(|command| {
+        let words = command.split_whitespace().take_while(|word| *word != "<" && *word != ">");
+        words.map(|word| word.trim_matches('\'').to_owned()).collect::<Vec<_>>()
+    });
+    commands.filter(|words| words.first().is_some_and(|first| first == "broker")).collect()
 }
 
 #[test]
@@ -40,10 +42,10 @@ fn each_command_has_an_example_that_it_takes_and_its_exit_statuses() {
     for command in all() {
         let (name, help) = (command.get_bin_name().unwrap_or("broker").to_owned(), after(&command));
         let examples = examples(&help);
-        assert!(!examples.is_empty(), "{name} --help has no paragraph \"Example:\"");
+        assert!(!examples.is_empty(), "{name} --help has no command behind \"Example:\"");
+        let of_this = examples.iter().any(|words| words.join(" ").starts_with(&name));
+        assert!(of_this, "{name} --help: {examples:?} are examples of something else");
         for words in &examples {
-            let of_this = words.join(" ").starts_with(&name);
-            assert!(of_this, "{name} --help: {words:?} is an example of something else");
             match Cli::try_parse_from(words) {
                 Err(error) if error.kind() != ErrorKind::DisplayHelp => panic!("{name} --help: {error}"),
                 _ => {}
