@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use handoff::HandoffError;
 
+use crate::config::AccessLogTo;
+
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -41,9 +43,28 @@ pub enum StartError {
         /// Where, and why.
         message: String,
     },
+    /// The access log cannot be written where it shall be.
+    #[error("the access log cannot be written to {}: {source}; {}", to.shown(), remedy(to))]
+    AccessLog {
+        /// Where.
+        to: AccessLogTo,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The system refuses what every broker needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+/// What helps.
+fn remedy(to: &AccessLogTo) -> String {
+    let other = "--access-log, or `to` of [access_log] in the configuration, names another place";
+    match to {
+        AccessLogTo::File(_) => {
+            format!("its folder must be there, and this user may write the file; {other}")
+        }
+        _ => other.to_owned(),
+    }
 }
 
 /// What helps where the path itself is the mistake.

@@ -7,12 +7,15 @@
 //! `dispatch`: accept → preamble → batch (or pending, back_end, refuse) → outcome.
 
 mod about;
+mod access;
 mod background;
 mod cli;
+mod clock;
 mod command;
 mod config;
 mod connection;
 mod control;
+mod destination;
 mod dial;
 mod dispatch;
 mod error;
@@ -32,10 +35,12 @@ mod shared;
 mod socket_options;
 mod start;
 mod tally;
+mod told;
 
 pub use cli::main_from;
 pub use config::{
-    Change, Compatibility, Config, ConfigError, Http, Loaded, OnReload, Origin, Quota, RelayTo, Route,
+    AccessLog, AccessLogFormat, AccessLogTo, Change, Compatibility, Config, ConfigError, Http, Loaded,
+    OnReload, Origin, Quota, RelayTo, Route,
 };
 #[doc(hidden)]
 pub use dispatch::one_turn::OneTurn;
@@ -43,7 +48,7 @@ pub use error::StartError;
 pub use failure::Failed;
 #[doc(hidden)]
 pub use listening::owner::{Listener as ListeningSocket, Owner, listeners_on, owners_of};
-pub use outcome::{Counters, Outcome};
+pub use outcome::{Blame, Counters, Outcome};
 pub use start::Broker;
 
 /// The examples of the README, as tests.

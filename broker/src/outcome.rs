@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use framing_core::{DecodeError, Fault};
 use tracing::Level;
 
-use crate::config::Compatibility;
+use crate::clock::Clock;
+use crate::config::settings::Compatibility;
 use crate::tally::{Kind, Tally};
 
 /// The one end of an accepted connection.
@@ -48,6 +49,33 @@ pub enum Outcome {
     ShutDown,
 }
 
+/// Whose doing the end of a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Blame {
+    /// Whoever connected, or who told it where to.
+    Initiator,
+    /// The program that has the address, or the back-end.
+    Worker,
+    /// Whoever lets an address drain.
+    Administrator,
+    /// The broker, which ends, or the system, which has not enough for it.
+    Broker,
+}
+
+impl Blame {
+    /// The name in logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Initiator => "initiator",
+            Self::Worker => "worker",
+            Self::Administrator => "administrator",
+            Self::Broker => "broker",
+        }
+    }
+}
+
 /// What the initiator is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -59,13 +87,22 @@ pub(crate) enum Answer {
     Reset,
 }
 
+impl Answer {
+    pub(crate) fn fault(self) -> Option<Fault<'static>> {
+        match self {
+            Self::Fault(fault) => Some(fault),
+            Self::Fin | Self::Reset => None,
+        }
+    }
+}
+
 /// The names of the outcomes, in the order of their counters.
 macro_rules! names {
     ($($outcome:ident: $name:literal),* $(,)?) => {
         impl Outcome {
-            const NAMES: [&'static str; [$($name),*].len()] = [$($name),*];
+            pub(crate) const NAMES: [&'static str; [$($name),*].len()] = [$($name),*];
 
-            fn index(self) -> usize {
+            pub(crate) fn index(self) -> usize {
                 enum Order { $($outcome),* }
                 let order = match self { $(Self::$outcome { .. } => Order::$outcome),* };
                 order as usize
@@ -98,6 +135,23 @@ impl Outcome {
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::NAMES[self.index()]
+    }
+
+    /// Whose doing it is; `None`: nobody's, it went well, or it is not known which side's.
+    #[must_use]
+    pub fn blame(self) -> Option<Blame> {
+        Some(match self {
+            Self::HandedOver | Self::Relayed | Self::RelayBroken | Self::RelayIdle => return None,
+            Self::ClosedEarly
+            | Self::DeadlinePassed
+            | Self::NotFraming
+            | Self::Malformed(_)
+            | Self::InvalidVia
+            | Self::EndpointNotFound => Blame::Initiator,
+            Self::ServerTooBusy | Self::EndpointUnavailable | Self::DispatchFailed => Blame::Worker,
+            Self::Draining => Blame::Administrator,
+            Self::CrowdedOut | Self::ShutDown => Blame::Broker,
+        })
     }
 
     /// What an operator should know of without asking, counted and not each by itself: a worker, a back-end or the system has not
@@ -182,6 +236,7 @@ pub struct Counters {
     outcomes: [AtomicU64; Outcome::NAMES.len()],
     taken_back: AtomicU64,
     tally: Arc<Tally>,
+    clock: Clock,
 }
 
 impl Counters {
@@ -202,6 +257,11 @@ impl Counters {
     /// What is said of many ends in one line.
     pub(crate) fn tally(&self) -> &Arc<Tally> {
         &self.tally
+    }
+
+    /// When things happen.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Connections accepted since the start.

@@ -21,12 +21,14 @@ use crate::relay::relay_loop::Relays;
 use crate::routes::queue::Bounds;
 use crate::routes::table::Table;
 use crate::tally::Tally;
+use crate::told::Telling;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) about: About,
-    pub(crate) table: ArcSwap<Table>,
+    pub(crate) table: Arc<ArcSwap<Table>>,
+    pub(crate) telling: Telling,
     pub(crate) counters: Counters,
     /// Vias that matched nothing lately.
     pub(crate) unmatched: Recent<NoMatch>,
@@ -55,9 +57,11 @@ impl Shared {
     pub(crate) fn new(config: &Config, jobs: UnboundedSender<Job>) -> io::Result<Self> {
         let descriptors = Descriptors::raise();
         let counters = Counters::default();
+        let table = Arc::new(ArcSwap::from_pointee(Table::default()));
         Ok(Self {
             about: About::default(),
-            table: ArcSwap::from_pointee(Table::default()),
+            telling: Telling { access: None, table: Arc::clone(&table) },
+            table,
             unmatched: Recent::default(),
             not_registered: Recent::default(),
             tally: Arc::clone(counters.tally()),

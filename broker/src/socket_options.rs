@@ -34,6 +34,11 @@ pub(crate) fn waiting(listener: impl AsFd) -> Option<usize> {
     usize::try_from(getsockopt(&listener, TcpInfo).ok()?.tcpi_unacked).ok()
 }
 
+/// For how many milliseconds nothing has come.
+pub(crate) fn since_last_octets(socket: impl AsFd) -> Option<u32> {
+    Some(getsockopt(&socket, TcpInfo).ok()?.tcpi_last_data_recv)
+}
+
 /// `TCP_DEFER_ACCEPT`: a connection is shown to us when its first octets are there, so that one look is mostly enough.
 /// Without it everything works as well, slower.
 pub(crate) fn defer_accept(socket: impl AsFd, on: bool) {

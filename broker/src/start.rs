@@ -8,6 +8,7 @@ use std::thread;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::access::AccessLog;
 use crate::background;
 use crate::command::Command;
 use crate::config::{Change, Config, Loaded};
@@ -28,6 +29,7 @@ use crate::listening::is_here;
 use crate::outcome::Counters;
 use crate::routes::holder::Holder;
 use crate::shared::Shared;
+use crate::told::Told;
 
 /// A running broker.
 ///
@@ -82,7 +84,9 @@ impl Broker {
     fn start_by(config: Config, read: Option<(Loaded, Read)>) -> Result<Self, StartError> {
         let http = http::bind(&config.http)?;
         let (jobs, jobs_to_do) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(&config, jobs)?);
+        let mut shared = Shared::new(&config, jobs)?;
+        shared.telling.access = AccessLog::open(&config.access_log)?.map(Arc::new);
+        let shared = Arc::new(shared);
         if let Some(file) = read.as_ref().and_then(|(loaded, _)| loaded.file()) {
             let _ = shared.about.configuration.set(file.to_owned());
         }
@@ -103,9 +107,9 @@ impl Broker {
             http: None,
             was_ready: false,
         };
-        let told = Arc::clone(&broker.shared);
-        let ended = move |initiator, holder: &Holder, end, copied, fields| {
-            back_end::relay_ended(&told, initiator, holder, end, copied, fields);
+        let shared = Arc::clone(&broker.shared);
+        let ended = move |initiator, holder: &Holder, end, copied, told: Told| {
+            back_end::relay_ended(&shared, initiator, holder, end, copied, told);
         };
         let part = Part::new(&broker.shared.failures, "the relay thread");
         broker.threads.push(broker.shared.relays.start(part, Box::new(ended))?);
@@ -142,6 +146,9 @@ impl Broker {
         broker.run("the control socket's task", control);
         broker.run("the background task", background::run(jobs_to_do, registrar));
         broker.run("the log's task", async move { shared.tally.run().await });
+        if let Some(access) = broker.shared.telling.access.clone() {
+            broker.run("the access log's task", async move { access.run().await });
+        }
         tracing::info!("ready");
         broker.was_ready = true;
         Ok(broker)
@@ -196,6 +203,13 @@ impl Broker {
     #[must_use]
     pub fn control_path(&self) -> &Path {
         self.control.path()
+    }
+
+    /// Files of logs may have been given other names: those that have their names now are written from now on.
+    pub fn reopen_logs(&self) {
+        if let Some(access) = &self.shared.telling.access {
+            access.reopen();
+        }
     }
 
     /// What became of the connections so far.
@@ -260,6 +274,9 @@ impl Drop for Broker {
         }
         self.join_threads();
         self.shared.tally.end();
+        if let Some(access) = &self.shared.telling.access {
+            access.end();
+        }
         if self.was_ready {
             tracing::info!("ended; connections {}", self.shared.counters);
         }

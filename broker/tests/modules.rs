@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
 /// What the modules of a folder may use besides each other, and besides files that are in no folder.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
+    ("access", &["config", "log", "routes"]),
     ("cli", &["config", "control", "listening", "log", "relay", "routes"]),
     ("config", &[]),
     ("control", &["config", "listening", "log", "relay", "routes"]),

@@ -180,7 +180,10 @@ fn serve(arguments: &Arc<Run>) -> Result<()> {
             loop {
                 match signals.next().await {
                     Asked::End(signal) => return tracing::info!("ending: {signal}"),
-                    Asked::Reload => broker.reload().await,
+                    Asked::Reload => {
+                        broker.reopen_logs();
+                        broker.reload().await;
+                    }
                 }
             }
         };

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) enum Asked {
     /// The end; by the signal of this name.
     End(&'static str),
-    /// That the configuration is read again.
+    /// That files are opened anew, and the configuration is read again.
     Reload,
 }
 

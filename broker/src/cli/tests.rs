@@ -25,6 +25,11 @@ fn another(kind: &Kind) -> (String, Vec<String>) {
         }
         Kind::Sockets(_) => both_in_quotes("127.0.0.1:9809"),
         Kind::Networks(_) => ("['192.0.2.0/25']".to_owned(), vec!["192.0.2.0/25".to_owned()]),
+        Kind::LogTo(_) => both_in_quotes("journal"),
+        Kind::Names(_, names) => {
+            let chosen = [names[0], names[1]];
+            (format!("{chosen:?}"), chosen.map(str::to_owned).to_vec())
+        }
         Kind::Ips(_) => ("['192.0.2.1', '::1']".to_owned(), vec!["192.0.2.1".to_owned(), "::1".to_owned()]),
     }
 }

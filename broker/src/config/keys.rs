@@ -5,7 +5,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::kind::{Field, Kind};
-use super::settings::Compatibility;
+use super::settings::{AccessLogFormat, Compatibility};
+use crate::outcome::Outcome;
 
 /// A key of the file, and the option of the same meaning.
 pub(crate) struct Key {
@@ -223,7 +224,57 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Who may ask there besides this machine; may be given several times",
         on_reload: OnReload::Restart,
     },
+    Key {
+        table: "access_log",
+        name: "to",
+        option: "access-log",
+        placeholder: "WHERE",
+        kind: Kind::LogTo(optional!(access_log.to)),
+        required: false,
+        example: "'/var/log/net-tcp-port-sharing/access.log'",
+        default: "nowhere",
+        help: "Where there is a record of each connection that has ended: stderr, journal or the path of a file, which is opened \
+               anew on SIGHUP",
+        on_reload: OnReload::Restart,
+    },
+    Key {
+        table: "access_log",
+        name: "format",
+        option: "access-log-format",
+        placeholder: "FORMAT",
+        kind: Kind::OneOf(ACCESS_LOG_FORMAT, &["text", "json"]),
+        required: false,
+        example: "'json'",
+        default: "",
+        help: "How a record of the access log is written; journald gets fields",
+        on_reload: OnReload::Restart,
+    },
+    Key {
+        table: "access_log",
+        name: "outcomes",
+        option: "access-log-outcomes",
+        placeholder: "OUTCOME",
+        kind: Kind::Names(optional!(access_log.outcomes), &Outcome::NAMES),
+        required: false,
+        example: "['endpoint_not_found', 'server_too_busy']",
+        default: "all",
+        help: "Which ends of connections the access log tells; may be given several times",
+        on_reload: OnReload::Restart,
+    },
 ];
+
+const ACCESS_LOG_FORMAT: Field<&'static str> = Field {
+    get: |config| match config.access_log.format {
+        AccessLogFormat::Text => Some("text"),
+        AccessLogFormat::Json => Some("json"),
+    },
+    set: |config, name| {
+        config.access_log.format = match name {
+            "json" => AccessLogFormat::Json,
+            _ => AccessLogFormat::Text,
+        };
+    },
+};
 
 const COMPATIBILITY: Field<&'static str> = Field {
     get: |config| match config.compatibility {

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::settings::Config;
+use super::settings::{AccessLogTo, Config};
 
 /// Where a value is kept.
 pub(crate) struct Field<T> {
@@ -32,6 +32,10 @@ pub(crate) enum Kind {
     /// Addresses with ports; one alone needs no brackets.
     Sockets(Field<Vec<SocketAddr>>),
     Networks(Field<Vec<IpNet>>),
+    /// `stderr`, `journal`, or the path of a file.
+    LogTo(Field<AccessLogTo>),
+    /// Some of these, at least one.
+    Names(Field<Vec<&'static str>>, &'static [&'static str]),
 }
 
 /// Why a value is refused, without its key.
@@ -81,6 +85,15 @@ impl Kind {
                 (field.set)(config, vec![socket(text).map_err(|message| at(Unfit::Entry(message)))?]);
             }
             (Self::Networks(field), DeValue::Array(entries)) => (field.set)(config, each(entries, network)?),
+            (Self::LogTo(field), DeValue::String(text)) => {
+                (field.set)(config, log_to(text.as_ref().as_ref()).map_err(unfit)?);
+            }
+            (Self::Names(_, _), DeValue::Array(entries)) if entries.is_empty() => {
+                return Err(unfit("leave it out for all of them".to_owned()));
+            }
+            (Self::Names(field, names), DeValue::Array(entries)) => {
+                (field.set)(config, each(entries, |text| name(text, names))?);
+            }
             (_, other) => return Err(at(Unfit::Type(other.type_str()))),
         }
         Ok(())
@@ -103,6 +116,10 @@ impl Kind {
             Self::Ips(field) => (field.set)(config, each_given(given, ip)?),
             Self::Sockets(field) => (field.set)(config, each_given(given, socket)?),
             Self::Networks(field) => (field.set)(config, each_given(given, network)?),
+            Self::LogTo(field) => (field.set)(config, log_to(one)?),
+            Self::Names(field, names) => {
+                (field.set)(config, each_given(given, |text| name(text, names))?);
+            }
         }
         Ok(())
     }
@@ -120,12 +137,14 @@ impl Kind {
             Self::Ips(field) => (field.get)(config).map(|ips| list(&ips)),
             Self::Sockets(field) => (field.get)(config).map(|addresses| list(&addresses)),
             Self::Networks(field) => (field.get)(config).map(|networks| list(&networks)),
+            Self::LogTo(field) => (field.get)(config).map(|to| in_quotes(&to.shown())),
+            Self::Names(field, _) => (field.get)(config).map(|names| list(&names)),
         }
     }
 
     /// Whether its option may be given several times.
     pub(crate) fn is_list(&self) -> bool {
-        matches!(self, Self::Ips(_) | Self::Sockets(_) | Self::Networks(_))
+        matches!(self, Self::Ips(_) | Self::Sockets(_) | Self::Networks(_) | Self::Names(..))
     }
 
     fn seconds(&self, number: f64) -> Result<Duration, String> {
@@ -208,6 +227,25 @@ fn whole(number: Option<usize>, range: &RangeInclusive<usize>) -> Result<usize, 
 pub(super) fn one_of(text: &str, names: &[&'static str]) -> Result<&'static str, String> {
     let name = names.iter().copied().find(|name| *name == text);
     name.ok_or_else(|| format!("it must be {}", names.join(" or ")))
+}
+
+fn log_to(text: &OsStr) -> Result<AccessLogTo, String> {
+    match text.as_encoded_bytes() {
+        b"stderr" => Ok(AccessLogTo::Stderr),
+        b"journal" => Ok(AccessLogTo::Journal),
+        // Whoever starts the service may do that anywhere.
+        [b'/', ..] => Ok(AccessLogTo::File(text.into())),
+        _ => Err("it must be stderr, journal, or the whole path of a file, from / on".to_owned()),
+    }
+}
+
+/// One of many; the nearest is said.
+fn name(text: &str, names: &[&'static str]) -> Result<&'static str, String> {
+    one_of(text, names).map_err(|_| {
+        let nearest = names.iter().min_by_key(|name| strsim::levenshtein(name, text));
+        let nearest = nearest.copied().unwrap_or_default();
+        format!("{text:?} is no outcome (did you mean {nearest:?}?); it must be one of {}", names.join(", "))
+    })
 }
 
 fn ip(text: &str) -> Result<IpAddr, String> {

@@ -14,7 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod kind;
 mod loaded;
 mod route;
-mod settings;
+pub(crate) mod settings;
 
 pub use self::difference::Change;
 pub use self::error::ConfigError;
@@ -22,7 +22,7 @@ pub use self::keys::OnReload;
 pub use self::loaded::{Loaded, Origin};
 pub(crate) use self::route::NO_PORT;
 pub use self::route::{RelayTo, Route};
-pub use self::settings::{Compatibility, Config, Http, Quota};
+pub use self::settings::{AccessLog, AccessLogFormat, AccessLogTo, Compatibility, Config, Http, Quota};
 
 #[cfg(test)]
 mod tests;

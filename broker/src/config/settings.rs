@@ -32,6 +32,54 @@ pub struct Config {
     pub http: Http,
     /// Static routes.
     pub routes: Vec<Route>,
+    /// What is told of each connection.
+    pub access_log: AccessLog,
+}
+
+/// What is told of each connection when it has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AccessLog {
+    /// Where it is written; `None`: nowhere.
+    pub to: Option<AccessLogTo>,
+    /// As what.
+    pub format: AccessLogFormat,
+    /// The outcomes that are told, by their names; `None`: all.
+    pub outcomes: Option<Vec<&'static str>>,
+}
+
+/// Where the access log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AccessLogTo {
+    /// On standard error.
+    Stderr,
+    /// To journald, in fields of their own.
+    Journal,
+    /// To the end of a file.
+    File(PathBuf),
+}
+
+impl AccessLogTo {
+    /// As it is written in the configuration.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Stderr => "stderr".to_owned(),
+            Self::Journal => "journal".to_owned(),
+            Self::File(path) => path.to_string_lossy().into_owned(),
+        }
+    }
+}
+
+/// How a record is written where it is a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AccessLogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
 }
 
 /// What workers may hold; `None` follows from how many descriptors the broker has.
@@ -103,6 +151,7 @@ impl Default for Config {
             quota: Quota::default(),
             http: Http::default(),
             routes: Vec::new(),
+            access_log: AccessLog::default(),
         }
     }
 }

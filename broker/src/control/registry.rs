@@ -21,7 +21,7 @@ use super::quota::Quotas;
 use crate::command::Command;
 use crate::config::NO_PORT;
 use crate::routes::holder::Holder;
-use crate::routes::queue::Queue;
+use crate::routes::queue::{Queue, Worker};
 use crate::routes::table::{Bound, Table, Target};
 use crate::shared::Shared;
 
@@ -88,8 +88,8 @@ impl Registry {
         let open = self.listen(&prefixes, &bound)?;
 
         let id = self.next_id();
-        let queue = Arc::new(Queue::new(id, shown(&request.addresses), sender, ours, per_message));
-        let holder = Holder::Worker(queue);
+        let queue = Queue::new(id, shown(&request.addresses), sender, ours, per_message);
+        let holder = Holder::Worker(Arc::new(queue.of(Worker { pid: seen(pid), uid })));
         let mut table = Table::clone(&table);
         let ended: Vec<Registration> = past.iter().filter_map(|id| self.forget(*id, &mut table)).collect();
         for prefix in &prefixes {

@@ -28,7 +28,8 @@ use super::pending::{Next, Pending};
 use super::preamble::{self, Origin, Step};
 use super::refuse::{self, DRAIN_TIME, Drained, too_late};
 use crate::command::{Command, Left};
-use crate::connection::{Connection, Destination};
+use crate::connection::Connection;
+use crate::destination::Destination;
 use crate::failure::Part;
 use crate::listening::{BACKLOG, Listening, TURN};
 use crate::outcome::Outcome;
@@ -121,6 +122,7 @@ impl Loop {
                 Err(error) => break Err(io::Error::other(format!("epoll_wait: {error}"))),
             };
             self.now = Instant::now();
+            self.shared.telling.turn(self.shared.counters.clock());
             for event in ready.iter() {
                 match EventKey::from(event.data) {
                     EventKey::Wake => self.run_commands(),

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::error::SendError;
 use super::refuse::{shut_down, too_late};
 use crate::command::{Command, Job};
 use crate::config::RelayTo;
-use crate::connection::{Connection, LogFields};
+use crate::connection::Connection;
 use crate::outcome::Outcome;
 use crate::relay::bridge::Expected;
 use crate::relay::relay_loop::{Joined, Own, RelayEnd};
@@ -29,6 +29,7 @@ use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::queue::Queue;
 use crate::shared::Shared;
 use crate::socket_options::local_address;
+use crate::told::Told;
 
 /// After so long without a sign of a relay's peer it is asked for one, and then four times as often. With Linux's nine tries
 /// one that has vanished is given up after three and a quarter minutes.
@@ -126,10 +127,12 @@ pub(crate) fn join(shared: &Shared, initiator: Connection, back_end: OwnedFd, ro
     join_relays(shared, Joined { initiator, back_end, holder, own }, splices);
 }
 
-fn join_relays(shared: &Shared, joined: Joined, splices: bool) {
+fn join_relays(shared: &Shared, mut joined: Joined, splices: bool) {
+    joined.initiator.is_known(&shared.counters);
     let _ = sockopt::set_tcp_nodelay(&joined.initiator, true);
     keep_alive(&joined.initiator);
-    if let Err((joined, error)) = shared.relays.join(joined, splices) {
+    let told = Told::of_relay(&shared.telling, &joined.initiator);
+    if let Err((joined, error)) = shared.relays.join(joined, splices, told) {
         not_relayed(shared, joined.initiator, joined.holder.holder().clone(), error);
     }
 }
@@ -157,7 +160,7 @@ pub(crate) fn relay_ended(
     holder: &Holder,
     end: RelayEnd,
     copied: Copied,
-    fields: LogFields,
+    told: Told,
 ) {
     let outcome = match end {
         RelayEnd::Complete => Outcome::Relayed,
@@ -168,7 +171,7 @@ pub(crate) fn relay_ended(
     };
     shared.relayed.fetch_sub(1, Ordering::Relaxed);
     holder.figures().copied(copied);
-    drop(initiator.end_with(&shared.counters, outcome, holder.into(), None, fields));
+    drop(initiator.end(&shared.counters, outcome, holder.into(), None, told.copied(copied)));
 }
 
 /// Begins a connection; `None` if it cannot be begun now.

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use handoff::MAX_SOCKETS;
 
-use crate::connection::{Connection, Destination, LogFields};
+use crate::connection::Connection;
+use crate::destination::Destination;
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
 use crate::shared::Shared;
+use crate::told::Told;
 
 /// What a turn has for the workers so far; one batch for each queue.
 #[derive(Debug, Default)]
@@ -64,16 +66,16 @@ impl Batch {
     /// the `close` of each socket.
     pub(crate) fn send(self, shared: &Shared) -> Sent<impl Iterator<Item = Connection> + use<>> {
         let connections = || self.sockets.iter().take(self.count).flatten();
-        let mut fields = LogFields::each(connections());
+        let mut told = Told::each(&shared.telling, connections(), Outcome::HandedOver);
         let (count, refusal) = match self.queue.send(connections().map(AsFd::as_fd), &shared.bounds) {
             Ok(count) => (count, Refusal::Full),
             Err(refusal) => (0, refusal),
         };
         let mut rest = self.sockets.into_iter().flatten();
         for connection in rest.by_ref().take(count) {
-            let (fields, destination) =
-                (fields.next().unwrap_or_default(), Destination::Registration(&self.queue));
-            drop(connection.end_with(&shared.counters, Outcome::HandedOver, destination, None, fields));
+            let (told, destination) =
+                (told.next().unwrap_or_default(), Destination::Registration(&self.queue));
+            drop(connection.end(&shared.counters, Outcome::HandedOver, destination, None, told));
         }
         Sent { queue: self.queue, count, rest, refusal }
     }

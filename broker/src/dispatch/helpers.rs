@@ -137,6 +137,7 @@ impl Helping {
         let help = Arc::clone(&self.help);
         let listeners = help.listeners.read().unwrap_or_else(PoisonError::into_inner);
         let mut helped = false;
+        self.shared.telling.turn(self.shared.counters.clock());
         for listening in &*listeners {
             let waiting = listening.waiting().unwrap_or(0);
             if waiting > TURN && !help.stopping.load(Ordering::Relaxed) {

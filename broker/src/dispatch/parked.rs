@@ -207,8 +207,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::connection::Destination;
+    use crate::destination::Destination;
     use crate::outcome::{Counters, Outcome};
+    use crate::told::Told;
 
     fn waits(drain: bool, counters: &Counters) -> Waits {
         let socket = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
@@ -220,7 +221,7 @@ mod tests {
         let waits = waits?;
         let stage = waits.stage();
         if let Waits::Preamble(connection) = waits {
-            drop(connection.end(counters, Outcome::ShutDown, Destination::Nobody, None));
+            drop(connection.end(counters, Outcome::ShutDown, Destination::Nobody, None, Told::default()));
         }
         Some(stage)
     }

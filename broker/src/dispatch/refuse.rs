@@ -12,9 +12,11 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt}
 
 use super::unmatched;
 use crate::command::Command;
-use crate::connection::{Connection, Destination};
+use crate::connection::Connection;
+use crate::destination::Destination;
 use crate::outcome::{Answer, Outcome};
 use crate::shared::Shared;
+use crate::told::Told;
 
 /// The most octets of one connection that are forgotten before others get their turn.
 const TURN_OCTETS: usize = 65_536;
@@ -33,8 +35,10 @@ pub(crate) fn refuse(
     if matches!(outcome, Outcome::EndpointNotFound | Outcome::InvalidVia) {
         unmatched::note(shared, &connection, detail.as_deref());
     }
-    let socket = connection.end(&shared.counters, outcome, destination, detail);
-    let fault = match outcome.answer(shared.compatibility()) {
+    let answer = outcome.answer(shared.compatibility());
+    let told = Told::of(&shared.telling, &connection, outcome).answered(answer.and_then(Answer::fault));
+    let socket = connection.end(&shared.counters, outcome, destination, detail, told);
+    let fault = match answer {
         Some(Answer::Fault(fault)) => Some(fault),
         Some(Answer::Fin) => None,
         Some(Answer::Reset) if !(outcome == Outcome::ClosedEarly && nothing_there(&socket)) => {

@@ -1,9 +1,16 @@
-//! Standard error.
+//! Standard error, and a file that has a name.
 
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::OFlags;
+
+/// What its group may do with a file that is made: read it, as logs are.
+const MODE: u32 = 0o640;
 
 /// Writes all of it. Whoever started us may have made standard error non-blocking; a pipe that has a name is opened so.
 ///
@@ -22,4 +29,56 @@ pub(crate) fn write_all(mut to: impl Write + AsFd, mut octets: &[u8]) -> io::Res
         }
     }
     Ok(())
+}
+
+/// A file to whose end lines are written, and which may be given another name meanwhile.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    path: PathBuf,
+    file: File,
+    /// Whether the last line could not be written.
+    fails: bool,
+}
+
+impl LogFile {
+    /// # Errors
+    /// It is not there, and cannot be made, or not written.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: open(path)?, fails: false })
+    }
+
+    /// Writes a line; false if that fails. The service's log is told when it begins to.
+    pub(crate) fn write(&mut self, line: &[u8]) -> bool {
+        let written = write_all(&self.file, line);
+        if let Err(error) = &written
+            && !self.fails
+        {
+            let path = self.path.display();
+            tracing::error!("{path} cannot be written: {error}; lines are lost until it can be");
+        }
+        self.fails = written.is_err();
+        !self.fails
+    }
+
+    /// The file that has the name now, or, if there can be none, the one that had it.
+    pub(crate) fn reopen(&mut self) {
+        let path = self.path.display();
+        match open(&self.path) {
+            Ok(file) => {
+                self.file = file;
+                tracing::info!("{path} is opened again");
+            }
+            Err(error) => {
+                tracing::error!(
+                    "{path} cannot be opened again: {error}; the file that had this name is still written"
+                )
+            }
+        }
+    }
+}
+
+/// A named pipe without a reader is an error: to wait for one would be to wait for ever.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.union(OFlags::NOCTTY).bits()).unwrap_or_default();
+    OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(flags).open(path)
 }

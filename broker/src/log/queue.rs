@@ -26,6 +26,9 @@ pub(crate) trait Output: Send + 'static {
 
     /// So many entries should be here.
     fn tell_lost(&mut self, lost: u64);
+
+    /// What has a name is looked for by that name again.
+    fn reopen(&mut self) {}
 }
 
 /// The queue, for whoever has something to say.
@@ -48,6 +51,7 @@ enum Message<Entry> {
     /// With how many octets it counts.
     Write(Entry, usize),
     Lost(u64),
+    Reopen,
     /// Everything before this is written when it answers.
     End(SyncSender<()>),
 }
@@ -78,6 +82,11 @@ impl<Entry: Send + 'static> Queue<Entry> {
             let _ = self.messages.send(Message::Lost(lost));
         }
         let _ = self.messages.send(Message::Write(entry, octets));
+    }
+
+    /// See [`Output::reopen`]; behind what is queued.
+    pub(crate) fn reopen(&self) {
+        let _ = self.messages.send(Message::Reopen);
     }
 
     /// Waits until everything is written, though not for ever: nobody may be reading.
@@ -112,6 +121,7 @@ fn write_all<O: Output>(queue: &Receiver<Message<O::Entry>>, backlog: &Backlog, 
                 backlog.queued.fetch_sub(octets, Ordering::Relaxed);
             }
             Some(Message::Lost(lost)) => tell_lost(lost, &mut output),
+            Some(Message::Reopen) => output.reopen(),
             Some(Message::End(written)) => {
                 tell_lost(backlog.lost.swap(0, Ordering::Relaxed), &mut output);
                 let _ = written.send(());
@@ -145,6 +155,10 @@ mod tests {
         fn tell_lost(&mut self, lost: u64) {
             self.write(format!("{lost} lost"));
         }
+
+        fn reopen(&mut self) {
+            self.write("reopened".to_owned());
+        }
     }
 
     #[test]
@@ -163,9 +177,11 @@ mod tests {
         }
         log.push("e".to_owned(), MOST / 4);
         log.push("lost at the end".to_owned(), MOST / 4);
+        log.reopen();
         drop(leave);
-        let said: Vec<String> = (0..6).map(|_| lines.recv().unwrap()).collect();
-        assert_eq!(said, ["b", "c", "d", "3 lost", "e", "1 lost"]);
+        let said: Vec<String> = (0..7).map(|_| lines.recv().unwrap()).collect();
+        assert_eq!(said[..6], ["b", "c", "d", "3 lost", "e", "reopened"]);
+        assert_eq!(said[6], "1 lost");
         log.finish();
         assert!(lines.try_recv().is_err());
     }

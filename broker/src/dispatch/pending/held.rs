@@ -11,13 +11,15 @@ use tracing::Level;
 
 use super::leaving::{Leaving, Next, all};
 use crate::command::Job;
-use crate::connection::{Connection, Destination, LogFields};
+use crate::connection::Connection;
+use crate::destination::Destination;
 use crate::dispatch::event_key::EventKey;
 use crate::here::{Here, PLACES};
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
 use crate::shared::Shared;
 use crate::tally::Kind;
+use crate::told::Told;
 
 /// When a send is tried again that nothing will wake us for.
 const RETRY: Duration = Duration::from_millis(20);
@@ -52,11 +54,12 @@ impl Held {
     /// Holds a connection that its queue refused; returns it if that may not be.
     pub(super) fn hold(
         &mut self,
-        connection: Connection,
+        mut connection: Connection,
         queue: Arc<Queue>,
         refusal: Refusal,
         now: Instant,
     ) -> Option<(Connection, Next)> {
+        connection.is_known(&self.shared.counters);
         if refusal == Refusal::Failed {
             return Some((connection, Next::End(Outcome::DispatchFailed, Some(queue))));
         }
@@ -137,20 +140,16 @@ impl Held {
                 return all(self.release(id), &Next::Again);
             }
             let Waiting { queue, connections, .. } = waiting;
-            let mut fields = LogFields::each(connections.iter().take(MAX_SOCKETS));
+            let first = connections.iter().take(MAX_SOCKETS);
+            let mut told = Told::each(&self.shared.telling, first, Outcome::HandedOver);
             match queue.send(connections.iter().map(AsFd::as_fd), &self.shared.bounds) {
                 Ok(sent) => {
                     queue.release(sent, &self.shared.bounds);
                     for connection in connections.drain(..sent) {
-                        let (fields, destination) =
-                            (fields.next().unwrap_or_default(), Destination::Registration(queue));
-                        drop(connection.end_with(
-                            &self.shared.counters,
-                            Outcome::HandedOver,
-                            destination,
-                            None,
-                            fields,
-                        ));
+                        let (told, destination) =
+                            (told.next().unwrap_or_default(), Destination::Registration(queue));
+                        let counters = &self.shared.counters;
+                        drop(connection.end(counters, Outcome::HandedOver, destination, None, told));
                     }
                 }
                 Err(Refusal::Failed) => {

@@ -23,13 +23,14 @@ use rustix::net::sockopt;
 use self::relay::{From, Relay};
 pub(crate) use self::relay::{Joined, Own};
 use super::pump::{Moved, Pool, Pump};
-use crate::connection::{Connection, LogFields};
+use crate::connection::Connection;
 use crate::failure::Part;
 use crate::here::{Asked, Here, PLACES};
 use crate::live_time::LiveTime;
 use crate::lock::lock;
 use crate::routes::figures::Copied;
 use crate::routes::holder::Holder;
+use crate::told::Told;
 
 /// How long a back-end may take to accept a connection.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -56,7 +57,7 @@ pub(crate) enum RelayEnd {
 }
 
 /// Told of each end, with the initiator's socket, which is in no epoll any more, where it was to go, and what was copied.
-type Ended = dyn Fn(Connection, &Holder, RelayEnd, Copied, LogFields) + Send;
+type Ended = dyn Fn(Connection, &Holder, RelayEnd, Copied, Told) + Send;
 
 /// The way into the relay loop.
 #[derive(Debug)]
@@ -168,7 +169,7 @@ impl Relays {
     ///
     /// # Errors
     /// When the kernel cannot watch it; it comes back.
-    pub(crate) fn join(&self, joined: Joined, splices: bool) -> Result<(), (Joined, Errno)> {
+    pub(crate) fn join(&self, joined: Joined, splices: bool, told: Told) -> Result<(), (Joined, Errno)> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let flags =
             epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
@@ -183,10 +184,8 @@ impl Relays {
             return Err((joined, error));
         }
         let (up, down) = (Pump::new(splices), Pump::new(splices));
-        let fields = LogFields::of(&joined.initiator);
         let since = Instant::now();
-        inbox
-            .push((id, Relay { joined, fields, since, connecting: true, broken: false, looks: 0, up, down }));
+        inbox.push((id, Relay { joined, told, since, connecting: true, broken: false, looks: 0, up, down }));
         Ok(())
     }
 }
@@ -361,7 +360,7 @@ impl Loop {
     }
 
     fn end(&mut self, id: u64, end: RelayEnd) {
-        let Some(Relay { joined, fields, mut up, mut down, .. }) = self.relays.remove(&id) else { return };
+        let Some(Relay { joined, told, mut up, mut down, .. }) = self.relays.remove(&id) else { return };
         let copied = Copied { octets_in: up.copied(), octets_out: down.copied() };
         self.pool.put_back(&mut up);
         self.pool.put_back(&mut down);
@@ -377,7 +376,7 @@ impl Loop {
         if matches!(end, RelayEnd::NotConnected(_)) {
             let _ = epoll::delete(&self.shared.epoll, &initiator);
         }
-        (self.ended)(initiator, holder.holder(), end, copied, fields);
+        (self.ended)(initiator, holder.holder(), end, copied, told);
     }
 
     /// Nobody is left here, nor on the way here.

@@ -7,13 +7,14 @@ use handoff::administration::{HeldConnection, Place};
 use rustix::event::epoll;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::connection::{Connection, LogFields};
+use crate::connection::Connection;
 use crate::relay::bridge::Expected;
 use crate::relay::circle::Noted;
 use crate::relay::pump::{Moved, Pool, Pump};
 use crate::relay::relaying::Relaying;
 use crate::routes::holder::Holder;
 use crate::socket_options::{local_address, peer_address};
+use crate::told::Told;
 
 /// A connection to be relayed: two non-blocking sockets.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub(crate) enum Own {
 #[derive(Debug)]
 pub(super) struct Relay {
     pub(super) joined: Joined,
-    pub(super) fields: LogFields,
+    pub(super) told: Told,
     pub(super) since: Instant,
     /// Until the back-end's socket is connected nothing is read from the initiator.
     pub(super) connecting: bool,

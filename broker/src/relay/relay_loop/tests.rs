@@ -54,7 +54,8 @@ fn relays_idle(idle: Duration) -> (Running, Receiver<(OwnedFd, RelayEnd)>) {
     let (said, ends) = channel();
     let relays = Arc::new(Relays::new(idle).unwrap());
     let ended = move |initiator: Connection, holder: &Holder, end, _, _| {
-        let ended = initiator.end(&Counters::default(), Outcome::Relayed, holder.into(), None);
+        let ended =
+            initiator.end(&Counters::default(), Outcome::Relayed, holder.into(), None, Told::default());
         drop(said.send((ended, end)));
     };
     let thread = relays.start(Part::new(&Arc::default(), "the relay thread"), Box::new(ended)).unwrap();
@@ -65,7 +66,8 @@ fn join(relays: &Running, initiator: OwnedFd, back_end: OwnedFd) {
     let unix = rustix::net::getsockname(&back_end).unwrap().address_family() == AddressFamily::UNIX;
     let holder = Holder::Route(Arc::new(StaticRoute::new(1, RelayTo::Name("test:1".to_owned()))));
     let initiator = Connection::accepted(initiator, &Counters::default());
-    relays.0.join(Joined { initiator, back_end, holder: Relaying::begin(holder), own: None }, !unix).unwrap();
+    let joined = Joined { initiator, back_end, holder: Relaying::begin(holder), own: None };
+    relays.0.join(joined, !unix, Told::default()).unwrap();
 }
 
 fn non_blocking(socket: impl Into<OwnedFd>) -> OwnedFd {

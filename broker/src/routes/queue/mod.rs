@@ -26,6 +26,7 @@ pub(crate) struct Queue {
     id: u64,
     /// What is registered, for the log.
     address: String,
+    worker: Option<Worker>,
     sender: AcceptSender,
     /// The broker's copy of the worker's end: what the worker leaves behind is dispatched again from here.
     receiver: AcceptSocket,
@@ -39,6 +40,14 @@ pub(crate) struct Queue {
     /// What [`Queue::taken`] was when its worker had taken nothing for too long, and one more; 0: it never was so.
     stuck_at: AtomicUsize,
     figures: Figures,
+}
+
+/// Whose accept socket it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Worker {
+    /// `None`: in a PID namespace that we do not see into.
+    pub(crate) pid: Option<u32>,
+    pub(crate) uid: u32,
 }
 
 /// What all queues share.
@@ -133,6 +142,7 @@ impl Queue {
         Self {
             id,
             address,
+            worker: None,
             sender,
             receiver,
             per_message,
@@ -152,6 +162,15 @@ impl Queue {
     /// What is registered.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The same, of this worker.
+    pub(crate) fn of(self, worker: Worker) -> Self {
+        Self { worker: Some(worker), ..self }
+    }
+
+    pub(crate) fn worker(&self) -> Option<Worker> {
+        self.worker
     }
 
     pub(crate) fn figures(&self) -> &Figures {

@@ -1,0 +1,135 @@
+//! Who connects too often to be told each time: by IPv4 address, or the first 64 bits of an IPv6 address, which one host has.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// How many records of a source there may be in [`WINDOW`].
+const RECORDS: u32 = 100;
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// How many sources are told apart at a time; the others are counted together.
+const SOURCES: usize = 4096;
+
+/// See the module. `None` stands for all that are not told apart.
+#[derive(Debug, Default)]
+pub(super) struct Sources(HashMap<Option<IpAddr>, Source>);
+
+#[derive(Debug)]
+struct Source {
+    /// When this window began.
+    since: Instant,
+    records: u32,
+    /// Since it was last told.
+    suppressed: u64,
+}
+
+impl Sources {
+    /// Whether nobody has connected for a while.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there may be a record more; if not, it is counted.
+    pub(super) fn admit(&mut self, from: Option<IpAddr>, now: Instant) -> bool {
+        let key =
+            from.map(network).filter(|from| self.0.len() < SOURCES || self.0.contains_key(&Some(*from)));
+        let source = self.0.entry(key).or_insert(Source { since: now, records: 0, suppressed: 0 });
+        if now.saturating_duration_since(source.since) >= WINDOW {
+            (source.since, source.records) = (now, 0);
+        }
+        if source.records < RECORDS {
+            source.records += 1;
+            return true;
+        }
+        source.suppressed += 1;
+        false
+    }
+
+    /// Forgets those whose window is over; how many records there are not, of whom.
+    pub(super) fn over(&mut self, now: Instant) -> Vec<(Option<IpAddr>, u64)> {
+        let mut suppressed = Vec::new();
+        self.0.retain(|from, source| {
+            let over = now.saturating_duration_since(source.since) >= WINDOW;
+            if over && source.suppressed > 0 {
+                suppressed.push((*from, source.suppressed));
+            }
+            !over
+        });
+        suppressed
+    }
+
+    /// The same of all.
+    pub(super) fn all(&mut self) -> Vec<(Option<IpAddr>, u64)> {
+        let all = self.0.drain().map(|(from, source)| (from, source.suppressed));
+        all.filter(|(_, suppressed)| *suppressed > 0).collect()
+    }
+}
+
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        ip => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        text.parse().ok()
+    }
+
+    #[test]
+    fn a_source_has_so_many_records_in_a_second_and_the_rest_is_counted() {
+        let (mut sources, start) = (Sources::default(), Instant::now());
+        let admitted = |sources: &mut Sources, from: &str, now| {
+            (0..250).filter(|_| sources.admit(ip(from), now)).count()
+        };
+        assert_eq!(admitted(&mut sources, "192.0.2.1", start), 100);
+        assert_eq!(admitted(&mut sources, "::ffff:192.0.2.1", start), 0, "the same");
+        assert_eq!(admitted(&mut sources, "192.0.2.2", start), 100, "another");
+        assert_eq!(admitted(&mut sources, "2001:db8::1", start), 100);
+        assert_eq!(admitted(&mut sources, "2001:db8::ffff:0:0:1", start), 0, "of the same network");
+        assert_eq!(admitted(&mut sources, "2001:db8:0:1::1", start), 100);
+        assert_eq!(sources.over(start + WINDOW / 2), []);
+        let mut told = sources.over(start + WINDOW);
+        told.sort_unstable();
+        let expected = [("192.0.2.1", 400), ("192.0.2.2", 150), ("2001:db8::", 400), ("2001:db8:0:1::", 150)];
+        assert_eq!(told, expected.map(|(from, count)| (ip(from), count)));
+        assert!(sources.is_empty());
+        assert_eq!(admitted(&mut sources, "192.0.2.1", start + WINDOW), 100, "a new second");
+        assert_eq!(sources.all(), [(ip("192.0.2.1"), 150)]);
+    }
+
+    #[test]
+    fn however_many_sources_there_are_few_are_told_apart() {
+        let (mut sources, now) = (Sources::default(), Instant::now());
+        let admitted = (0..100_000_u32).filter(|n| sources.admit(Some(IpAddr::V4((*n).into())), now)).count();
+        assert_eq!((admitted, sources.0.len()), (SOURCES + 100, SOURCES + 1));
+        assert_eq!(sources.all(), [(None, 100_000 - SOURCES as u64 - 100)]);
+    }
+
+    proptest! {
+        /// None is told twice, and none is forgotten.
+        #[test]
+        fn each_connection_is_a_record_or_is_counted(steps in prop::collection::vec((0_u8..4, 0_u64..400, 0_usize..150), 0..60)) {
+            let (mut sources, mut now) = (Sources::default(), Instant::now());
+            let (mut connections, mut told) = (0, 0);
+            for (source, milliseconds, count) in steps {
+                now += Duration::from_millis(milliseconds);
+                connections += count as u64;
+                let from = Some(IpAddr::V4([192, 0, 2, source].into()));
+                told += (0..count).filter(|_| sources.admit(from, now)).count() as u64;
+                if count % 3 == 0 {
+                    told += sources.over(now).iter().map(|(_, count)| count).sum::<u64>();
+                }
+            }
+            told += sources.all().iter().map(|(_, count)| count).sum::<u64>();
+            prop_assert_eq!(told, connections);
+        }
+    }
+}
