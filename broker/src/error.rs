@@ -44,7 +44,7 @@ pub enum StartError {
         message: String,
     },
     /// The access log cannot be written where it shall be.
-    #[error("the access log cannot be written to {}: {source}; {}", to.shown(), remedy(to))]
+    #[error("the access log cannot be written to {} ({})", to.shown(), remedy(to))]
     AccessLog {
         /// Where.
         to: AccessLogTo,

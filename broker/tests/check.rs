@@ -253,3 +253,41 @@ fn help_has_an_example_and_the_exit_status() {
     );
     assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
 }
+
+#[test]
+fn an_access_log_that_would_not_be_written_is_a_warning() {
+    for (text, line, said) in [
+        ("to = '/nowhere/access.log'", 2, "to: /nowhere is no folder; no broker starts with it"),
+        ("format = 'json'", 2, "[access_log] has no `to`: there is no access log"),
+        ("\noutcomes = ['draining']", 3, "[access_log] has no `to`: there is no access log"),
+    ] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, format!("[access_log]\n{text}\n")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+        let output = command.args(["check", "--config"]).arg(file.path()).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(told, format!("{}:{line}: warning: {said}\n", file.path().display()));
+        assert!(output.status.success());
+    }
+    for (value, said) in [
+        ("'stdout'", "to is \"stdout\"; it must be stderr, journal, or the whole path of a file, from / on"),
+        (
+            "'access.log'",
+            "to is \"access.log\"; it must be stderr, journal, or the whole path of a file, from / on",
+        ),
+    ] {
+        let error = broker::Config::from_toml(&format!("[access_log]\nto = {value}")).unwrap_err();
+        assert_eq!(error.message(), said);
+    }
+    let outcomes = |value: &str| {
+        let error = broker::Config::from_toml(&format!("[access_log]\noutcomes = {value}")).unwrap_err();
+        error.message().split(';').next().unwrap().to_owned()
+    };
+    assert_eq!(
+        outcomes("['server_to_busy']"),
+        "\"server_to_busy\" is no outcome (did you mean \"server_too_busy\"?)"
+    );
+    assert_eq!(outcomes("['timeout']"), "\"timeout\" is no outcome");
+    assert_eq!(outcomes("[]"), "no outcome is here");
+    assert_eq!(outcomes("['draining', 7]"), "an entry of outcomes is an integer");
+}

@@ -47,7 +47,12 @@ impl AccessLog {
     /// # Errors
     /// It cannot be written where it shall be.
     pub(crate) fn open(settings: &Settings) -> Result<Option<Self>, StartError> {
-        let Some(to) = &settings.to else { return Ok(None) };
+        let Some(to) = &settings.to else {
+            if *settings != Settings::default() {
+                tracing::warn!("[access_log] has no `to`: there is no access log");
+            }
+            return Ok(None);
+        };
         let failed = |source| StartError::AccessLog { to: to.clone(), source };
         let output = AccessOutput::open(to, settings.format).map_err(failed)?;
         let is_wanted = |name: &str| settings.outcomes.as_ref().is_none_or(|wanted| wanted.contains(&name));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::config::keys::KEYS;
-use crate::config::{Config, Loaded, Origin, RelayTo, Route};
+use crate::config::{AccessLog, AccessLogTo, Config, Loaded, Origin, RelayTo, Route};
 use crate::control::socket::group_id;
 use crate::listening::is_here;
 
@@ -51,6 +51,20 @@ pub(crate) fn warnings(loaded: &Loaded) -> io::Result<Vec<Warning>> {
     for ip in &config.listen {
         let absent = is_here(SocketAddr::new(*ip, 0)).err();
         warnings.extend(absent.map(|error| about("listen", format!("listen: {error}"))));
+    }
+    match &config.access_log {
+        AccessLog { to: Some(AccessLogTo::File(path)), .. } => {
+            let folder = path.parent().unwrap_or(path);
+            warnings.extend((!folder.is_dir()).then(|| {
+                let message = format!("to: {} is no folder; no broker starts with it", folder.display());
+                about("access-log", message)
+            }));
+        }
+        without @ AccessLog { to: None, .. } if *without != AccessLog::default() => {
+            let option = if without.outcomes.is_some() { "access-log-outcomes" } else { "access-log-format" };
+            warnings.push(about(option, "[access_log] has no `to`: there is no access log".to_owned()));
+        }
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut unresolved = BTreeMap::new();

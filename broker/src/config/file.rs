@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, place};
 use super::keys::KEYS;
-use super::kind::{Unfit, one_of};
+use super::kind::{CLOSE, Unfit, one_of};
 use super::route::{self, Route};
 use super::settings::Config;
 
@@ -155,9 +155,6 @@ fn check_names(table: &DeTable<'_>, at: usize, place: &str) -> Result<(), Wrong>
         None => Ok(()),
     }
 }
-
-/// So many letters may be wrong in a word that was meant.
-const CLOSE: usize = 3;
 
 fn unknown_key(name: &str, here: &[Name], place: &str) -> String {
     let distance = |known: &str| match known.starts_with(name) {

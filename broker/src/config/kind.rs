@@ -12,6 +12,9 @@ use toml::de::DeValue;
 
 use super::settings::{AccessLogTo, Config};
 
+/// So many letters may be wrong in a word that was meant.
+pub(super) const CLOSE: usize = 3;
+
 /// Where a value is kept.
 pub(crate) struct Field<T> {
     /// `None`: it follows from something else.
@@ -89,7 +92,9 @@ impl Kind {
                 (field.set)(config, log_to(text.as_ref().as_ref()).map_err(unfit)?);
             }
             (Self::Names(_, _), DeValue::Array(entries)) if entries.is_empty() => {
-                return Err(unfit("leave it out for all of them".to_owned()));
+                return Err(at(Unfit::Entry(
+                    "no outcome is here; leave the key out for all of them".to_owned(),
+                )));
             }
             (Self::Names(field, names), DeValue::Array(entries)) => {
                 (field.set)(config, each(entries, |text| name(text, names))?);
@@ -239,12 +244,13 @@ fn log_to(text: &OsStr) -> Result<AccessLogTo, String> {
     }
 }
 
-/// One of many; the nearest is said.
+/// One of many; one that is near is said.
 fn name(text: &str, names: &[&'static str]) -> Result<&'static str, String> {
     one_of(text, names).map_err(|_| {
-        let nearest = names.iter().min_by_key(|name| strsim::levenshtein(name, text));
-        let nearest = nearest.copied().unwrap_or_default();
-        format!("{text:?} is no outcome (did you mean {nearest:?}?); it must be one of {}", names.join(", "))
+        let near = |name: &&&str| strsim::levenshtein(name, text) <= CLOSE;
+        let near = names.iter().find(near).map(|name| format!(" (did you mean {name:?}?)"));
+        let near = near.unwrap_or_default();
+        format!("{text:?} is no outcome{near}; it must be one of {}", names.join(", "))
     })
 }
 
