@@ -7,6 +7,7 @@
 //! - [`list`], [`connections`], [`watch`], [`drain`], [`reload`], [`log_level`]: what an administrator asks a running broker;
 //!   [`ask`], [`table`]: what these share
 //! - [`probe`]: `broker probe`, what a client of an address is told
+//! - [`import`]: `broker import`, our configuration from the original's
 //! - [`generate`]: manual pages and completions of all of them
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
@@ -19,6 +20,7 @@ mod connections;
 mod drain;
 mod exec;
 mod generate;
+mod import;
 mod list;
 mod log_level;
 mod on_this_machine;
@@ -75,6 +77,8 @@ enum Command {
     Run(Run),
     /// Say what the broker would make of a configuration and options, and where each value comes from.
     Check(check::CheckArguments),
+    /// Write the configuration that means what SMSvcHost.exe.config means on Windows.
+    Import(import::ImportArguments),
     /// Run a program that knows nothing of port sharing: its listener becomes a registration.
     Exec(Exec),
     /// Say which registration a Via belongs to, and why.
@@ -114,6 +118,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         None => return run(cli.run),
         Some(Command::Run(arguments)) => return run(arguments),
         Some(Command::Check(arguments)) => return check::run(&arguments),
+        Some(Command::Import(arguments)) => return import::run(&arguments),
         Some(Command::Exec(arguments)) => arguments.run(),
         Some(Command::Route(arguments)) => return route::run(arguments),
         Some(Command::Probe(arguments)) => return probe::run(&arguments),
