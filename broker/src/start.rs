@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use tokio::sync::mpsc;
@@ -24,12 +26,16 @@ use crate::dispatch::helpers::Help;
 use crate::dispatch::{accept, back_end, helpers};
 use crate::error::StartError;
 use crate::failure::{Failed, Part};
+use crate::here::{Asked, Here};
 use crate::http::{self, HttpServer};
 use crate::listening::is_here;
 use crate::outcome::Counters;
 use crate::routes::holder::Holder;
 use crate::shared::Shared;
 use crate::told::Told;
+
+/// Returns when a thread has answered.
+pub(crate) type Answer<'b> = Pin<Box<dyn Future<Output = ()> + Send + 'b>>;
 
 /// A running broker.
 ///
@@ -55,8 +61,8 @@ pub struct Broker {
     configuration: Option<Arc<Configuration>>,
     tasks: Vec<JoinHandle<()>>,
     threads: Vec<thread::JoinHandle<()>>,
-    /// Ends when the tasks have.
-    registrar: Option<thread::JoinHandle<()>>,
+    /// Its thread ends when nobody has it any more: neither we nor the tasks.
+    registrar: Option<(Registrar, thread::JoinHandle<()>)>,
     http: Option<HttpServer>,
     /// Whether it has started: what never ran does not say how it ended.
     was_ready: bool,
@@ -129,7 +135,7 @@ impl Broker {
         let shared = Arc::clone(&broker.shared);
         let part = Part::new(&shared.failures, "the registry's thread");
         let (registrar, thread) = Registrar::start(registry, part)?;
-        broker.registrar = Some(thread);
+        broker.registrar = Some((registrar.clone(), thread));
         if !http.is_empty() {
             let part = Part::new(&shared.failures, "the HTTP thread");
             let control = Arc::clone(&broker.control);
@@ -199,6 +205,43 @@ impl Broker {
         }
     }
 
+    /// The threads without which nothing goes on; each of these returns when its thread has answered.
+    pub(crate) fn threads_answer(&self) -> [(&'static str, Answer<'_>); 3] {
+        let shared = &self.shared;
+        // A page behind the last connection.
+        let end = Here { collection: u8::MAX, at: u64::MAX, within: 0 };
+        let accept = async move {
+            let (asked, answer) = Asked::new(end);
+            shared.commands.send(Command::ListConnections(asked));
+            drop(answer.await);
+        };
+        let relay = async move {
+            let (asked, answer) = Asked::new(end);
+            shared.relays.list(asked);
+            drop(answer.await);
+        };
+        let registry = async {
+            if let Some((registrar, _)) = &self.registrar {
+                registrar.ask(|_| ()).await;
+            }
+        };
+        [("accept", Box::pin(accept)), ("relay", Box::pin(relay)), ("registry", Box::pin(registry))]
+    }
+
+    /// How it does, in a line.
+    pub(crate) async fn summary(&self) -> String {
+        let holders = match &self.registrar {
+            Some((registrar, _)) => registrar.ask(|registry| registry.holders()).await,
+            None => 0,
+        };
+        let Shared { counters, relayed, .. } = &*self.shared;
+        let relayed = relayed.load(Ordering::Relaxed);
+        let (here, accepted) = (counters.here(), counters.accepted());
+        format!(
+            "{holders} registrations and routes; {accepted} connections accepted, {here} here, {relayed} of them relayed"
+        )
+    }
+
     /// Where workers register.
     #[must_use]
     pub fn control_path(&self) -> &Path {
@@ -235,7 +278,8 @@ impl Broker {
         if let Some(mut http) = self.http.take() {
             http.stop();
         }
-        if let Some(thread) = self.registrar.take() {
+        if let Some((registrar, thread)) = self.registrar.take() {
+            drop(registrar);
             // The tasks of the workers end meanwhile.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }

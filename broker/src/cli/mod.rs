@@ -9,6 +9,7 @@
 //! - [`probe`]: `broker probe`, what a client of an address is told
 //! - [`import`]: `broker import`, our configuration from the original's
 //! - [`generate`]: manual pages and completions of all of them
+//! - [`service_manager`]: what systemd is told
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
 //! What this folder may use: `control` (what `broker route` answers), `routes`, `config`, `log`, for `check` `listening` and `relay`,
@@ -29,6 +30,7 @@ mod probe;
 mod program;
 mod reload;
 mod route;
+mod service_manager;
 mod signals;
 mod table;
 mod watch;
@@ -45,6 +47,7 @@ use self::check::placed;
 use self::exec::Exec;
 use self::on_this_machine::{each_unresolved, names};
 use self::options::Run;
+use self::service_manager::ServiceManager;
 use self::signals::{Asked, Signals};
 use crate::error::StartError;
 use crate::log::service::Log;
@@ -181,13 +184,17 @@ fn serve(arguments: &Arc<Run>) -> Result<()> {
         tokio::spawn(each_unresolved(names, |line, message| {
             tracing::warn!("the configuration's line {line}: {message}");
         }));
+        let manager = ServiceManager::default();
+        manager.ready(&broker).await;
         let asked = async {
             loop {
                 match signals.next().await {
                     Asked::End(signal) => return tracing::info!("ending: {signal}"),
                     Asked::Reload => {
+                        manager.reloading().await;
                         broker.reopen_logs();
                         broker.reload().await;
+                        manager.reloaded().await;
                     }
                 }
             }
@@ -195,7 +202,9 @@ fn serve(arguments: &Arc<Run>) -> Result<()> {
         let failed = tokio::select! {
             () = asked => Ok(()),
             failed = broker.failed() => Err(failed.into()),
+            never = manager.watch(&broker) => match never {},
         };
+        manager.stopping().await;
         broker.stop().await;
         failed
     });

@@ -136,6 +136,11 @@ impl Registry {
         self.ports.close_left(left);
     }
 
+    /// How many registrations and static routes there are.
+    pub(crate) fn holders(&self) -> usize {
+        self.registrations.len()
+    }
+
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
