@@ -13,6 +13,13 @@ pub(crate) struct Clock {
 /// A moment; 0: none.
 pub(crate) type Stamp = u32;
 
+/// Milliseconds between two moments. Loops read the clock on their own: a later turn may have begun a little earlier.
+pub(crate) fn between(earlier: Stamp, later: Stamp) -> u32 {
+    const A_LITTLE: u32 = 60_000;
+    let time = later.wrapping_sub(earlier);
+    if time > u32::MAX - A_LITTLE { 0 } else { time }
+}
+
 impl Default for Clock {
     fn default() -> Self {
         Self { start: Instant::now(), last: AtomicU32::new(0) }
@@ -36,5 +43,20 @@ impl Clock {
     #[inline]
     pub(crate) fn last(&self) -> Stamp {
         self.last.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_over_the_end_of_the_clock_and_never_negative() {
+        let times = [(7, 7), (7, 9), (9, 7), (u32::MAX - 1, 3), (3, u32::MAX - 1)];
+        assert_eq!(times.map(|(earlier, later)| between(earlier, later)), [0, 2, 0, 5, 0]);
+        let clock = Clock::default();
+        assert_eq!(clock.last(), 0);
+        clock.tick();
+        assert!(clock.last() > 0);
     }
 }

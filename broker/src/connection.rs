@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 
 use crate::access::record::Times;
-use crate::clock::Stamp;
+use crate::clock::{Stamp, between};
 use crate::destination::Destination;
 use crate::outcome::{Counters, Outcome};
 use crate::socket_options::since_last_octets;
@@ -87,9 +87,9 @@ impl Connection {
 fn times(accepted: Stamp, known: Stamp, now: Stamp) -> Times {
     let until = if known == 0 { now } else { known };
     Times {
-        preamble: until.wrapping_sub(accepted),
-        queue: (known > 0).then(|| now.wrapping_sub(known)),
-        all: now.wrapping_sub(accepted),
+        preamble: between(accepted, until),
+        queue: (known > 0).then(|| between(known, now)),
+        all: between(accepted, now),
     }
 }
 

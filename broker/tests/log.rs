@@ -294,6 +294,52 @@ fn journald_gets_nothing_where_it_is_not_or_another_format_is_asked_for() {
     }
 }
 
+/// journald may begin anew; what it was not there for is counted.
+#[test]
+fn what_journald_did_not_take_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(journal) = common::Journal::open() else { return };
+    let control = folder.path().join("control");
+    let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    let (device, inode) = log.metadata().map(|file| (file.dev(), file.ino())).unwrap();
+    let mut broker = journal.command(env!("CARGO_BIN_EXE_broker"));
+    broker.env("JOURNAL_STREAM", format!("{device}:{inode}")).arg("--control").arg(&control).stderr(log);
+    let mut broker = broker.spawn().unwrap();
+    eventually(|| control.exists(), || "no control socket".to_owned());
+    let mut messages = Vec::new();
+    // Lines are written a moment after they are logged, and nothing tells when one could not be.
+    eventually(
+        || {
+            journal.hide(true);
+            drop(Service::register(&control));
+            journal.hide(false);
+            drop(Service::register(&control));
+            messages.extend(journal.received().into_iter().map(|record| record["MESSAGE"].clone()));
+            messages.iter().any(|message| message.ends_with(" lost: journald did not take them"))
+        },
+        || "no loss is told".to_owned(),
+    );
+    signal(broker.id(), Signal::TERM);
+    assert!(broker.wait().unwrap().success());
+}
+
+/// Who may register may not do this.
+#[test]
+fn a_worker_of_another_user_does_not_change_the_level() {
+    if !common::is_root() || !common::installed("python3") {
+        return;
+    }
+    let broker = common::Broker::start(&["--control-group", "65534"]);
+    let script = "import socket, sys, json, os\n\
+                  os.setgid(65534); os.setuid(65534)\n\
+                  c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); c.connect(sys.argv[1])\n\
+                  c.send(json.dumps({'log_level': {'level': 'off'}}).encode())\n\
+                  print(json.loads(c.recv(65536))['refused']['reason'])\n";
+    let output = Command::new("python3").args(["-c", script]).arg(broker.control()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "access_denied\n", "{output:?}");
+    assert!(!broker.whole_log().contains("the log level is"));
+}
+
 /// `broker log-level …`, and what it says.
 fn set_level(broker: &common::Broker, arguments: &[&str]) -> std::process::Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));

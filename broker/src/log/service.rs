@@ -48,7 +48,7 @@ impl Log {
             (None, Some(LogFormat::Json)) => Some(Form::Json),
             (None, _) => None,
         };
-        let log = Self { queue: Queue::to(StandardError { journal, form })?, form };
+        let log = Self { queue: Queue::to(StandardError { journal, form, lost: 0 })?, form };
         let layer: Box<dyn Layer<_> + Send + Sync> = match form {
             Some(form) => Box::new(Events { queue: log.queue.clone(), form }),
             None => Box::new(
@@ -116,25 +116,52 @@ pub(crate) fn colours_are_wanted() -> bool {
 struct StandardError {
     journal: Option<Journal>,
     form: Option<Form>,
+    /// Records that journald did not take.
+    lost: u64,
 }
 
 impl Output for StandardError {
     type Entry = Vec<u8>;
 
     fn write(&mut self, entry: Vec<u8>) {
-        // Its reader may be gone.
-        let _ = match &self.journal {
-            Some(journal) => journal.send(&entry),
-            None => write_all(io::stderr(), &entry),
-        };
+        if self.lost > 0 {
+            self.tell_lost(0);
+        }
+        if !self.put(&entry) {
+            self.lost += 1;
+        }
     }
 
     fn tell_lost(&mut self, lost: u64) {
-        let lines = if lost == 1 { "line" } else { "lines" };
-        let message = format!("{lost} log {lines} lost: standard error was not read fast enough");
-        self.write(match self.form {
+        self.lost += lost;
+        let (lost, lines) = (self.lost, if self.lost == 1 { "line" } else { "lines" });
+        let message = format!(
+            "{lost} log {lines} lost: {}",
+            if self.journal.is_some() {
+                "journald did not take them"
+            } else {
+                "standard error was not read fast enough"
+            }
+        );
+        let line = match self.form {
             Some(form) => form.record(Level::WARN, message, Vec::new()),
             None => format!("{}  WARN {message}\n", form::now()).into_bytes(),
-        });
+        };
+        if self.put(&line) {
+            self.lost = 0;
+        }
+    }
+}
+
+impl StandardError {
+    /// False if journald does not take it. A standard error whose reader has gone loses it silently.
+    fn put(&self, entry: &[u8]) -> bool {
+        match &self.journal {
+            Some(journal) => journal.send(entry).is_ok(),
+            None => {
+                let _ = write_all(io::stderr(), entry);
+                true
+            }
+        }
     }
 }

@@ -44,6 +44,13 @@ impl Journal {
         command
     }
 
+    /// Nobody finds it, or everybody does again.
+    pub fn hide(&self, hidden: bool) {
+        let (place, elsewhere) = (self.folder.path().join("socket"), self.folder.path().join("hidden"));
+        let (from, to) = if hidden { (place, elsewhere) } else { (elsewhere, place) };
+        std::fs::rename(from, to).unwrap();
+    }
+
     /// All that has come until now.
     pub fn received(&self) -> Vec<BTreeMap<String, String>> {
         self.socket.set_nonblocking(true).unwrap();
