@@ -21,9 +21,11 @@ pub enum StartError {
         /// Why.
         source: HandoffError,
     },
-    /// `control_group` names no group.
-    #[error("control_group: there is no group {group:?}; `getent group` lists those that this machine knows")]
+    /// `control_group` or `[admin] group` names no group.
+    #[error("{key}: there is no group {group:?}; `getent group` lists those that this machine knows")]
     Group {
+        /// Which of the two.
+        key: &'static str,
         /// The name.
         group: String,
     },

@@ -129,7 +129,7 @@ impl Broker {
         let all: Vec<Change> = config.routes.iter().cloned().map(Change::RouteAdded).collect();
         let routes = registry.change_routes(&all, &config);
         // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
-        let (listener, access) = socket::open(&config)?;
+        let ((listener, access), administrators) = socket::open(&config)?;
         broker.control = Arc::new(listener);
         routes.map_err(not_opened)?;
         let shared = Arc::clone(&broker.shared);
@@ -147,11 +147,17 @@ impl Broker {
             Configuration::new(Arc::clone(&shared), registrar.clone(), Arc::clone(&quotas), read);
         let configuration = Arc::new(configuration);
         broker.configuration = Some(Arc::clone(&configuration));
-        let control =
-            socket::serve(control, access, registrar.clone(), quotas, Arc::clone(&shared), configuration);
-        broker.run("the control socket's task", control);
+        let serve = |control, access| {
+            let (quotas, shared) = (Arc::clone(&quotas), Arc::clone(&shared));
+            socket::serve(control, access, registrar.clone(), quotas, shared, Arc::clone(&configuration))
+        };
+        broker.run("the control socket's task", serve(control, access));
+        let administrators = administrators.map(|(control, access)| serve(Arc::new(control), access));
         broker.run("the background task", background::run(jobs_to_do, registrar));
         broker.run("the log's task", async move { shared.tally.run().await });
+        if let Some(task) = administrators {
+            broker.run("the administrators' task", task);
+        }
         if let Some(access) = broker.shared.telling.access.clone() {
             broker.run("the access log's task", async move { access.run().await });
         }

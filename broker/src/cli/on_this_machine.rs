@@ -46,7 +46,12 @@ pub(crate) fn warnings(loaded: &Loaded) -> io::Result<Vec<Warning>> {
         }));
     }
     if let Some(group) = &config.control_group {
-        warnings.extend(group_id(group).err().map(|error| about("control-group", error.to_string())));
+        let unknown = group_id("control_group", group).err();
+        warnings.extend(unknown.map(|error| about("control-group", error.to_string())));
+    }
+    if let Some(group) = &config.admin_group {
+        let unknown = group_id("[admin] group", group).err();
+        warnings.extend(unknown.map(|error| about("admin-group", error.to_string())));
     }
     for ip in &config.listen {
         let absent = is_here(SocketAddr::new(*ip, 0)).err();

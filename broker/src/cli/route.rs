@@ -86,7 +86,7 @@ fn answer(arguments: RouteArguments) -> Result<bool> {
         }
         None => {
             let path = control.unwrap_or_else(handoff::control_path);
-            let mut broker = ControlConnection::connect(&path)?;
+            let mut broker = ControlConnection::connect_as_administrator(&path)?;
             broker.set_timeout(Some(ANSWER))?;
             Source::Broker(broker)
         }

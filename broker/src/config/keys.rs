@@ -201,6 +201,19 @@ pub(crate) const KEYS: &[Key] = &[
         on_reload: OnReload::Restart,
     },
     Key {
+        table: "admin",
+        name: "group",
+        option: "admin-group",
+        placeholder: "NAME",
+        kind: Kind::Text(optional!(admin_group)),
+        required: false,
+        example: "'ops'",
+        default: "none",
+        help: "A group whose members may administer, besides this user and root: what broker ls, drain, reload and others ask; they \
+               have a socket beside the control socket",
+        on_reload: OnReload::Restart,
+    },
+    Key {
         table: "http",
         name: "listen",
         option: "http-listen",

@@ -16,6 +16,8 @@ pub struct Config {
     pub control: Option<PathBuf>,
     /// A group whose members may register, by name or number.
     pub control_group: Option<String>,
+    /// A group whose members may administer, by name or number.
+    pub admin_group: Option<String>,
     /// What "all addresses" means; empty: all.
     pub listen: Vec<IpAddr>,
     /// How long a preamble may take, all of it; also how long a queue may stand still.
@@ -143,6 +145,7 @@ impl Default for Config {
         Self {
             control: None,
             control_group: None,
+            admin_group: None,
             listen: Vec::new(),
             receive_timeout: Duration::from_secs(30),
             relay_idle: Duration::from_secs(3600),

@@ -1,22 +1,22 @@
-//! The control socket: one task per worker, one answer per request.
+//! The control socket: one task per worker, one answer per request. [`access`]: who may do what; [`opened`]: its file.
 
-use std::io;
+mod access;
+mod opened;
+
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
-use handoff::{
-    AcceptSocket, ControlListener, ControlOptions, HandoffError, Refused, RefusedReason, Reply, Request,
-};
-use nix::unistd::Group;
-use rustix::process::getuid;
+use handoff::tokio::AsyncControlPeer;
+use handoff::{AcceptSocket, Refused, RefusedReason, Reply, Request};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::Level;
 
+use self::access::Access;
+pub(crate) use self::access::{group_id, open};
+pub(crate) use self::opened::ControlSocket;
 use super::administration;
 use super::configuration::Configuration;
 use super::denied::{Denied, refused};
@@ -25,10 +25,7 @@ use super::quota::{Connected, Quotas};
 use super::refusals::{REFUSED, log_refusal, note_refusal, to_be_registered};
 use super::registrar::Registrar;
 use crate::command::Command;
-use crate::config::Config;
-use crate::error::StartError;
 use crate::listening::owner::{process, program_of};
-use crate::lock::lock;
 use crate::shared::Shared;
 use crate::tally::Kind;
 
@@ -43,136 +40,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 const DENIED: Kind = Kind { level: Level::WARN, what: "access denied" };
 const NOT_ACCEPTED: Kind = Kind { level: Level::ERROR, what: "no worker can be accepted for a moment" };
-
-/// The listening control socket. Its path disappears with it.
-#[derive(Debug, Default)]
-pub(crate) struct ControlSocket {
-    path: PathBuf,
-    options: ControlOptions,
-    listener: Mutex<Option<Arc<AsyncControlListener>>>,
-}
-
-impl ControlSocket {
-    fn open(path: PathBuf, options: ControlOptions) -> Result<Self, HandoffError> {
-        let socket = Self { path, options, listener: Mutex::default() };
-        socket.listen()?;
-        Ok(socket)
-    }
-
-    fn listen(&self) -> Result<(), HandoffError> {
-        let listener = ControlListener::bind(&self.path, &self.options)?;
-        *lock(&self.listener) = Some(Arc::new(AsyncControlListener::new(listener)?));
-        Ok(())
-    }
-
-    /// Whether a worker would find it.
-    pub(crate) fn is_open(&self) -> bool {
-        lock(&self.listener).as_ref().is_some_and(|listener| !listener.is_displaced())
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    async fn accept(&self) -> io::Result<AsyncControlPeer> {
-        let listener = lock(&self.listener).clone();
-        match listener {
-            Some(listener) => listener.accept().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Somebody, such as a cleaner of temporary files, may remove the socket from below the broker: it is opened again. `told`
-    /// is why it could not be, so that the same is said once.
-    fn look_after(&self, watch: &mut FolderWatch, told: &mut Option<String>) {
-        while lock(&self.listener).as_ref().is_some_and(|listener| listener.is_displaced()) {
-            let path = self.path.display();
-            let removed = format!("the control socket {path} was removed by another program");
-            if let Err(error) = self.listen() {
-                watch.lost();
-                let said = error.to_string();
-                if told.as_ref() != Some(&said) {
-                    tracing::error!(
-                        "{removed}, and no worker finds this broker until it can be opened again: {said}"
-                    );
-                    *told = Some(said);
-                }
-                return;
-            }
-            tracing::error!("{removed}; it is opened again");
-            // Of what has happened before this nothing tells: once more.
-            *watch = FolderWatch::of(&self.path);
-        }
-        *told = None;
-    }
-}
-
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
-        if let Some(listener) = lock(&self.listener).take().and_then(Arc::into_inner) {
-            listener.remove();
-        }
-    }
-}
-
-/// Who may register.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Access {
-    user: u32,
-    /// The file system keeps everyone else out, supplementary groups considered.
-    group_only: bool,
-}
-
-impl Access {
-    fn admits(self, peer: &AsyncControlPeer) -> bool {
-        let uid = peer.credentials().uid;
-        uid == 0 || uid == self.user || self.group_only
-    }
-
-    /// Whether the peer may see what others registered.
-    fn admits_administrator(peer: &AsyncControlPeer) -> bool {
-        let uid = peer.credentials().uid;
-        uid == 0 || uid == getuid().as_raw()
-    }
-}
-
-/// Opens the control socket; a living broker is never displaced.
-pub(crate) fn open(config: &Config) -> Result<(ControlSocket, Access), StartError> {
-    let path = path(config)?;
-    let mut options = ControlOptions::default();
-    if let Some(group) = &config.control_group {
-        options = options.with_group(group_id(group)?);
-    }
-    let access = Access { user: getuid().as_raw(), group_only: config.control_group.is_some() };
-    let failed = |source| StartError::Control { path: path.clone(), source };
-    let socket = ControlSocket::open(path.clone(), options).map_err(failed)?;
-    tracing::info!("control socket: {}", path.display());
-    Ok((socket, access))
-}
-
-fn path(config: &Config) -> Result<PathBuf, StartError> {
-    if let Some(path) = &config.control {
-        return Ok(path.clone());
-    }
-    match std::env::var_os(handoff::CONTROL_VARIABLE) {
-        Some(path) if !path.is_empty() => Ok(path.into()),
-        _ => handoff::default_control_path().map_err(StartError::ControlPath),
-    }
-}
-
-/// The number of a group by its name, or by the number.
-///
-/// # Errors
-/// There is none of that name.
-pub(crate) fn group_id(group: &str) -> Result<u32, StartError> {
-    if let Ok(id) = group.parse() {
-        return Ok(id);
-    }
-    match Group::from_name(group) {
-        Ok(Some(group)) => Ok(group.gid.as_raw()),
-        _ => Err(StartError::Group { group: group.to_owned() }),
-    }
-}
 
 /// Accepts workers until it is cancelled.
 pub(crate) async fn serve(
@@ -224,6 +91,7 @@ pub(crate) async fn serve(
                         registrar.clone(),
                         shared,
                         configuration,
+                        access.clone(),
                     ));
                     continue;
                 }
@@ -252,17 +120,18 @@ async fn worker(
     registrar: Registrar,
     shared: Arc<Shared>,
     configuration: Arc<Configuration>,
+    access: Access,
 ) {
-    let mut holding = Holding { registrar, _connected: connected, ids: Vec::new() };
+    let mut holding = Holding { access: access.clone(), registrar, _connected: connected, ids: Vec::new() };
     while let Ok(Some(request)) = peer.receive().await {
         if let Ok(request) = &request
             && is_for_administrators(request)
         {
-            let answered = match Access::admits_administrator(&peer) {
-                true => {
+            let answered = match access.admits_administrator(&peer) {
+                Ok(()) => {
                     administration::answer(request, &peer, &holding.registrar, &shared, &configuration).await
                 }
-                false => Err(not_an_administrator().into()),
+                Err(refused) => Err(refused.into()),
             };
             let sent = match answered {
                 Ok(sent) => sent,
@@ -314,6 +183,7 @@ async fn worker(
 /// What one control connection holds; ends with it, however it ends.
 #[derive(Debug)]
 struct Holding {
+    access: Access,
     registrar: Registrar,
     _connected: Connected,
     ids: Vec<u64>,
@@ -325,6 +195,7 @@ impl Holding {
     async fn answer(&mut self, request: &Request, peer: &Arc<AsyncControlPeer>) -> Answer {
         match request {
             Request::Register(register) => {
+                self.access.admits_worker()?;
                 let (register, holder) = (register.clone(), Arc::clone(peer));
                 let registered =
                     self.registrar.ask(move |registry| registry.register(&register, &holder)).await;
@@ -343,15 +214,13 @@ impl Holding {
                     Err(refused(RefusedReason::InvalidArgument, None, message).into())
                 }
             },
-            Request::Route(route) => match Access::admits_administrator(peer) {
-                true => {
-                    let route = route.clone();
-                    let mut routed = self.registrar.ask(move |registry| registry.route(&route)).await;
-                    routed.program = routed.pid.map(program_of);
-                    Ok((Reply::Routed(routed), None))
-                }
-                false => Err(not_an_administrator().into()),
-            },
+            Request::Route(route) => {
+                self.access.admits_administrator(peer)?;
+                let route = route.clone();
+                let mut routed = self.registrar.ask(move |registry| registry.route(&route)).await;
+                routed.program = routed.pid.map(program_of);
+                Ok((Reply::Routed(routed), None))
+            }
             Request::NotSupported { name } => Err(not_supported(name).into()),
             _ => Err(not_supported("this").into()),
         }
@@ -385,11 +254,6 @@ fn is_for_administrators(request: &Request) -> bool {
         request,
         Request::Register(_) | Request::Unregister { .. } | Request::Route(_) | Request::NotSupported { .. }
     )
-}
-
-fn not_an_administrator() -> Refused {
-    let message = "only root and the broker's own user may ask this".to_owned();
-    refused(RefusedReason::AccessDenied, None, message)
 }
 
 fn not_supported(name: &str) -> Refused {

@@ -1,6 +1,7 @@
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::config::Config;
 use crate::control::ports::Ports;
 use crate::control::registry::Registry;
 use crate::failure::Part;
@@ -12,7 +13,7 @@ async fn a_socket_that_is_removed_before_its_folder_is_watched_is_opened_again()
     let config = Config { control: Some(folder.path().join("control")), ..Config::default() };
     let (jobs, _jobs_to_do) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared::new(&config, jobs).unwrap());
-    let (socket, access) = open(&config).unwrap();
+    let ((socket, access), _) = open(&config).unwrap();
     std::fs::remove_file(socket.path()).unwrap();
     let socket = Arc::new(socket);
 

@@ -1,0 +1,110 @@
+//! The control sockets of a broker, and who may do what on each: one for workers, and beside it, if the configuration has an
+//! `[admin] group`, one for the members of that.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use handoff::ControlOptions;
+use handoff::administration::admin_path;
+use handoff::tokio::AsyncControlPeer;
+use handoff::{Refused, RefusedReason};
+use nix::unistd::Group;
+use rustix::process::getuid;
+
+use super::opened::ControlSocket;
+use crate::config::Config;
+use crate::control::denied::refused;
+use crate::error::StartError;
+
+/// Who may do what on a control socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    user: u32,
+    /// The file system keeps everyone else out, supplementary groups considered.
+    group_only: bool,
+    /// On the socket for administrators: where workers register.
+    workers: Option<Arc<Path>>,
+}
+
+impl Access {
+    pub(super) fn admits(&self, peer: &AsyncControlPeer) -> bool {
+        let uid = peer.credentials().uid;
+        uid == 0 || uid == self.user || self.group_only
+    }
+
+    /// Whether the peer may see what others registered, and change it.
+    ///
+    /// # Errors
+    /// What it is told.
+    pub(super) fn admits_administrator(&self, peer: &AsyncControlPeer) -> Result<(), Refused> {
+        let uid = peer.credentials().uid;
+        if uid == 0 || uid == self.user || self.workers.is_some() {
+            return Ok(());
+        }
+        let message =
+            "only root, the broker's own user and members of its configuration's [admin] group may ask this";
+        Err(refused(RefusedReason::AccessDenied, None, message.to_owned()))
+    }
+
+    /// Whether somebody may register here.
+    ///
+    /// # Errors
+    /// What it is told.
+    pub(super) fn admits_worker(&self) -> Result<(), Refused> {
+        let Some(workers) = &self.workers else { return Ok(()) };
+        let message = format!("this socket is for administrators; workers register on {}", workers.display());
+        Err(refused(RefusedReason::AccessDenied, None, message))
+    }
+}
+
+/// A control socket that is open, and who may do what on it.
+pub(crate) type Opened = (ControlSocket, Access);
+
+/// Opens the control socket, and that for administrators if there is one; a living broker is never displaced.
+pub(crate) fn open(config: &Config) -> Result<(Opened, Option<Opened>), StartError> {
+    let path = path(config)?;
+    let (user, mut options) = (getuid().as_raw(), ControlOptions::default());
+    if let Some(group) = &config.control_group {
+        options = options.with_group(group_id("control_group", group)?);
+    }
+    let of_administrators = match &config.admin_group {
+        Some(group) => Some(ControlOptions::default().with_group(group_id("[admin] group", group)?)),
+        None => None,
+    };
+    let open = |path: PathBuf, options| {
+        let opened = ControlSocket::open(path.clone(), options);
+        opened.map_err(|source| StartError::Control { path, source })
+    };
+    let socket = open(path.clone(), options)?;
+    tracing::info!("control socket: {}", path.display());
+    let access = Access { user, group_only: config.control_group.is_some(), workers: None };
+    let Some(options) = of_administrators else { return Ok(((socket, access), None)) };
+    let administrators = open(admin_path(&path), options)?;
+    tracing::info!("control socket for administrators: {}", administrators.path().display());
+    let theirs = Access { user, group_only: true, workers: Some(path.into()) };
+    Ok(((socket, access), Some((administrators, theirs))))
+}
+
+fn path(config: &Config) -> Result<PathBuf, StartError> {
+    if let Some(path) = &config.control {
+        return Ok(path.clone());
+    }
+    match std::env::var_os(handoff::CONTROL_VARIABLE) {
+        Some(path) if !path.is_empty() => Ok(path.into()),
+        _ => handoff::default_control_path().map_err(StartError::ControlPath),
+    }
+}
+
+/// The number of a group that a key names, by its name or by the number.
+///
+/// # Errors
+/// There is none of that name.
+pub(crate) fn group_id(key: &'static str, group: &str) -> Result<u32, StartError> {
+    if let Ok(id) = group.parse() {
+        return Ok(id);
+    }
+    match Group::from_name(group) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        _ => Err(StartError::Group { key, group: group.to_owned() }),
+    }
+}

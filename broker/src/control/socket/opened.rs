@@ -1,0 +1,82 @@
+//! The file of a control socket: opened anew when somebody removes it, gone with the broker.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
+use handoff::{ControlListener, ControlOptions, HandoffError};
+
+use crate::control::folder_watch::FolderWatch;
+use crate::lock::lock;
+
+/// The listening control socket. Its path disappears with it.
+#[derive(Debug, Default)]
+pub(crate) struct ControlSocket {
+    path: PathBuf,
+    options: ControlOptions,
+    listener: Mutex<Option<Arc<AsyncControlListener>>>,
+}
+
+impl ControlSocket {
+    pub(super) fn open(path: PathBuf, options: ControlOptions) -> Result<Self, HandoffError> {
+        let socket = Self { path, options, listener: Mutex::default() };
+        socket.listen()?;
+        Ok(socket)
+    }
+
+    fn listen(&self) -> Result<(), HandoffError> {
+        let listener = ControlListener::bind(&self.path, &self.options)?;
+        *lock(&self.listener) = Some(Arc::new(AsyncControlListener::new(listener)?));
+        Ok(())
+    }
+
+    /// Whether a worker would find it.
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.listener).as_ref().is_some_and(|listener| !listener.is_displaced())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<AsyncControlPeer> {
+        let listener = lock(&self.listener).clone();
+        match listener {
+            Some(listener) => listener.accept().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Somebody, such as a cleaner of temporary files, may remove the socket from below the broker: it is opened again. `told`
+    /// is why it could not be, so that the same is said once.
+    pub(super) fn look_after(&self, watch: &mut FolderWatch, told: &mut Option<String>) {
+        while lock(&self.listener).as_ref().is_some_and(|listener| listener.is_displaced()) {
+            let path = self.path.display();
+            let removed = format!("the control socket {path} was removed by another program");
+            if let Err(error) = self.listen() {
+                watch.lost();
+                let said = error.to_string();
+                if told.as_ref() != Some(&said) {
+                    tracing::error!(
+                        "{removed}, and no worker finds this broker until it can be opened again: {said}"
+                    );
+                    *told = Some(said);
+                }
+                return;
+            }
+            tracing::error!("{removed}; it is opened again");
+            // Of what has happened before this nothing tells: once more.
+            *watch = FolderWatch::of(&self.path);
+        }
+        *told = None;
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        if let Some(listener) = lock(&self.listener).take().and_then(Arc::into_inner) {
+            listener.remove();
+        }
+    }
+}
