@@ -77,7 +77,10 @@ pub(super) async fn probe(address: &Address, upgrade: Option<&'static str>, time
         }
         other => other,
     };
-    session.leave().await;
+    // Whoever has said nothing in time is not waited for.
+    if !matches!(found, Found::Silent) {
+        session.leave().await;
+    }
     Probed { peer, took, found }
 }
 
