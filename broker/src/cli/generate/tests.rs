@@ -25,16 +25,29 @@ fn after(command: &Command) -> String {
     command.get_after_help().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The command lines of ours among the examples, without the shell's own words.
+/// The command lines of ours among the examples.
 fn examples(help: &str) -> Vec<Vec<String>> {
     let block = help.split("\n\n").find(|block| block.starts_with("Example")).unwrap_or_default();
-    let lines = block.lines().skip(1).flat_map(|line| line.split(" && "));
+    ours(block.lines().skip(1))
+}
+
+/// Those that call us, without the shell's own words and comments.
+fn ours<'l>(lines: impl Iterator<Item = &'l str>) -> Vec<Vec<String>> {
+    let lines = lines.filter_map(|line| line.split(" #").next()).flat_map(|line| line.split(" && "));
     let commands = lines.flat_map(|line| line.split(" || ")).filter_map(|line| line.split(" | ").next());
     let commands = commands.map(|command| {
         let words = command.split_whitespace().take_while(|word| *word != "<" && *word != ">");
         words.map(|word| word.trim_matches('\'').to_owned()).collect::<Vec<_>>()
     });
     commands.filter(|words| words.first().is_some_and(|first| first == "broker")).collect()
+}
+
+#[track_caller]
+fn is_taken(words: &[String], place: &str) {
+    match Cli::try_parse_from(words) {
+        Err(error) if error.kind() != ErrorKind::DisplayHelp => panic!("{place}: {error}"),
+        _ => {}
+    }
 }
 
 #[test]
@@ -46,10 +59,7 @@ fn each_command_has_an_example_that_it_takes_and_its_exit_statuses() {
         let of_this = examples.iter().any(|words| words.join(" ").starts_with(&name));
         assert!(of_this, "{name} --help: {examples:?} are examples of something else");
         for words in &examples {
-            match Cli::try_parse_from(words) {
-                Err(error) if error.kind() != ErrorKind::DisplayHelp => panic!("{name} --help: {error}"),
-                _ => {}
-            }
+            is_taken(words, &format!("{name} --help"));
         }
         for block in help.split("\n\n").filter(|block| !block.starts_with("Example")) {
             assert!(!block.contains('\n'), "{name} --help has line feeds of its own in: {block}");
@@ -62,6 +72,25 @@ fn each_command_has_an_example_that_it_takes_and_its_exit_statuses() {
         for status in ["0", "2"] {
             let named = last.split(|c: char| !c.is_ascii_digit()).any(|word| word == status);
             assert!(named || last.contains("the program's"), "{name} --help does not say what {status} is");
+        }
+    }
+}
+
+/// docs/operations.md is run (tests/operations.rs).
+#[test]
+fn each_command_in_the_documents_is_taken() {
+    let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (document, least) in [("README.md", 15), ("broker/README.md", 6)] {
+        let text = std::fs::read_to_string(documents.join(document)).unwrap();
+        let mut inside = false;
+        let lines = text.lines().filter_map(|line| {
+            inside ^= line.starts_with("```");
+            inside.then(|| line.trim_start_matches("ExecStart=/usr/local/bin/"))
+        });
+        let commands = ours(lines);
+        assert!(commands.len() >= least, "{document}: {commands:#?}");
+        for words in &commands {
+            is_taken(words, document);
         }
     }
 }
