@@ -63,10 +63,10 @@ fn drawn(connections: &[HeldConnection], width: Option<usize>) -> String {
     }
     let columns = [
         text("PLACE"),
-        long_text("PEER"),
-        long_text("LOCAL"),
+        long_text("PEER", 20),
+        long_text("LOCAL", 20),
         number("FOR"),
-        long_text("RELAY"),
+        long_text("RELAY", 20),
         number("AGE"),
         number("IN"),
         number("OUT"),

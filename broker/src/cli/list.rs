@@ -53,11 +53,11 @@ fn drawn(holders: &[Holder], width: Option<usize>) -> String {
     }
     let columns = [
         number("ID"),
-        long_text("ADDRESS"),
+        long_text("ADDRESS", 20),
         text("MODE"),
         number("PID"),
         text("USER"),
-        text("PROGRAM"),
+        long_text("PROGRAM", 18),
         text("STATE"),
         number("WAIT"),
         number("HANDED"),

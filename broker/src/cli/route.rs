@@ -135,6 +135,9 @@ fn explain(
             writeln!(output, "  path for wildcard addresses, query included: {}", via.wildcard_path())?;
         }
     }
+    if asked.parse().is_ok_and(|via| !via.is_net_tcp()) || asked.parse().is_err() {
+        writeln!(output, "  this is no Via of net.tcp: write net.tcp://HOST:PORT/PATH")?;
+    }
     writeln!(output, "  accepted on: {local}")?;
     writeln!(output, "  because: {}", printable(&routed.message))?;
     if let Some(who) = who(&routed) {
@@ -345,7 +348,8 @@ mod tests {
         );
         assert_eq!(
             explained("calc", "192.0.2.9:9000"),
-            "EndpointNotFound: the URI has no valid scheme\n  accepted on: 192.0.2.9:9000\n  because: the URI has no valid scheme\n"
+            "EndpointNotFound: the URI has no valid scheme\n  this is no Via of net.tcp: write net.tcp://HOST:PORT/PATH\n  \
+             accepted on: 192.0.2.9:9000\n  because: the URI has no valid scheme\n"
         );
     }
 

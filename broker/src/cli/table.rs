@@ -9,30 +9,27 @@ use rustix::termios::tcgetwinsize;
 /// How wide a table is that goes to no terminal, or to a narrow one.
 const WIDTH: usize = 100;
 
-/// What the first column that gives way keeps.
-const LEAST: usize = 20;
-
 /// A column: its head, and how it stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     pub(super) head: &'static str,
     pub(super) align: CellAlignment,
-    /// Its texts are cut where the table is too wide.
-    pub(super) gives_way: bool,
+    /// Its texts are cut to so many characters where the table is too wide; the last such column first.
+    pub(super) least: Option<usize>,
 }
 
 /// Text stands left, numbers right.
 pub(super) const fn text(head: &'static str) -> Column {
-    Column { head, align: CellAlignment::Left, gives_way: false }
+    Column { head, align: CellAlignment::Left, least: None }
 }
 
 pub(super) const fn number(head: &'static str) -> Column {
-    Column { head, align: CellAlignment::Right, gives_way: false }
+    Column { head, align: CellAlignment::Right, least: None }
 }
 
 /// A text that is cut where there is no room for all of it.
-pub(super) const fn long_text(head: &'static str) -> Column {
-    Column { head, align: CellAlignment::Left, gives_way: true }
+pub(super) const fn long_text(head: &'static str, least: usize) -> Column {
+    Column { head, align: CellAlignment::Left, least: Some(least) }
 }
 
 /// How wide it may be: the terminal, but not less than [`WIDTH`]; `None` where nothing shall be cut.
@@ -55,8 +52,8 @@ pub(super) fn draw<const N: usize>(
         };
         let widths: [usize; N] = std::array::from_fn(widest);
         let mut over = (widths.iter().sum::<usize>() + N - 1).saturating_sub(width);
-        for n in (0..N).filter(|&n| columns[n].gives_way) {
-            let most = widths[n].saturating_sub(over).max(LEAST);
+        for (n, least) in (0..N).rev().filter_map(|n| Some((n, columns[n].least?))) {
+            let most = widths[n].saturating_sub(over).max(least);
             rows.iter_mut().for_each(|row| shorten(&mut row[n], most));
             over = over.saturating_sub(widths[n].saturating_sub(most));
         }
@@ -125,7 +122,7 @@ mod tests {
             ["1".to_owned(), "net.tcp://localhost:808/a/very/long/path/to/orders".to_owned(), "7".to_owned()],
             ["22".to_owned(), "b".to_owned(), "4711".to_owned()],
         ];
-        let columns = [text("ID"), long_text("ADDRESS"), number("HANDED")];
+        let columns = [text("ID"), long_text("ADDRESS", 20), number("HANDED")];
         let drawn = draw(columns, rows.clone(), Some(40));
         let lines: Vec<&str> = drawn.lines().collect();
         assert_eq!(lines[0], "ID ADDRESS                        HANDED");

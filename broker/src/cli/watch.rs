@@ -289,7 +289,7 @@ fn holders(seen: &Seen, before: Option<&Seen>, columns: usize, room: usize) -> S
     };
     let head = [
         number("ID"),
-        long_text("ADDRESS"),
+        long_text("ADDRESS", 20),
         text("STATE"),
         number("WAIT"),
         number("HANDED"),

@@ -50,8 +50,8 @@ fn lookup_via(
     match table.choose(via, local) {
         Choice::Direct(target, _) | Choice::Bridge(target, ..) if target.draining => {
             let fault = Outcome::Draining.answer(Compatibility::Default);
-            let message =
-                format!("{} drains, by an administrator: `broker undrain`", target.prefix.address());
+            let (address, id) = (target.prefix.address(), target.holder.id());
+            let message = format!("{address} drains, by an administrator; `broker undrain {id}` ends it");
             match fault {
                 Some(Answer::Fault(fault)) => Routed::fault(fault.to_string(), message),
                 _ => Routed::nowhere(message),

@@ -56,7 +56,17 @@ impl Figures {
         let count = match outcome {
             Outcome::HandedOver | Outcome::ShutDown => return,
             Outcome::Relayed | Outcome::RelayBroken | Outcome::RelayIdle => &self.relayed,
-            _ => &self.refused,
+            Outcome::ClosedEarly
+            | Outcome::DeadlinePassed
+            | Outcome::CrowdedOut
+            | Outcome::NotFraming
+            | Outcome::Malformed(_)
+            | Outcome::InvalidVia
+            | Outcome::EndpointNotFound
+            | Outcome::ServerTooBusy
+            | Outcome::EndpointUnavailable
+            | Outcome::Draining
+            | Outcome::DispatchFailed => &self.refused,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }

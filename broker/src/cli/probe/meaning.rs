@@ -55,7 +55,9 @@ pub(super) fn meaning(probed: &Probed, via: &str) -> Option<String> {
                 .to_owned()
         }
         Found::NotFraming(..) => {
-            "Another program has this port, or the address names the wrong one: `ss -ltnp` there says which.".to_owned()
+            "Another program has this port, or the address names the wrong one (`ss -ltnp` there says which); or, behind a broker, the \
+             worker that registered the address speaks no net.tcp (`broker route` there says who)."
+                .to_owned()
         }
         Found::Fault(uri) => fault(Fault::new(uri), &via.to_string()),
     })

@@ -137,7 +137,10 @@ async fn worker(
                 Ok(sent) => sent,
                 Err(denied) => {
                     let refused = told(denied).await;
-                    log_refusal(&shared.tally, &peer, &refused);
+                    // Whoever asks is told; a mistake in a question is no news for others.
+                    if refused.reason == RefusedReason::AccessDenied {
+                        log_refusal(&shared.tally, &peer, &refused);
+                    }
                     peer.send(&Reply::Refused(refused), None).await
                 }
             };
