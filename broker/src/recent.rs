@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use handoff::RefusedReason;
 use handoff::administration::Status;
@@ -12,6 +12,9 @@ use crate::lock::lock;
 
 /// How much of a text is kept, in octets.
 pub(crate) const KEPT_OCTETS: usize = 256;
+
+/// What happens again within this time is counted, and nothing else is looked at: a flood shall cost nearly nothing.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// The last [`Status::KEPT`] different ones, the last first.
 #[derive(Debug)]
@@ -83,13 +86,17 @@ fn note<T>(
     again: impl FnOnce(&mut T),
     make: impl FnOnce() -> T,
 ) {
+    let now = SystemTime::now();
     let known = entries.iter().position(|seen| is_same(&seen.what)).and_then(|place| entries.remove(place));
     let seen = match known {
         Some(mut seen) => {
-            again(&mut seen.what);
-            Seen { count: seen.count + 1, last: SystemTime::now(), ..seen }
+            if now.duration_since(seen.last).is_ok_and(|since| since >= AGAIN) {
+                again(&mut seen.what);
+                seen.last = now;
+            }
+            Seen { count: seen.count + 1, ..seen }
         }
-        None => Seen { what: make(), count: 1, last: SystemTime::now() },
+        None => Seen { what: make(), count: 1, last: now },
     };
     entries.truncate(Status::KEPT - 1);
     entries.push_front(seen);

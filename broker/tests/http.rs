@@ -1,67 +1,20 @@
-//! HTTP for machines and people: what is answered to whom, and that nobody can keep the broker from its work through it.
+//! HTTP for machines and people: what is answered.
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, Output, Stdio};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
+use common::http::{broker_with_http, get, request};
 use common::{
-    Broker, PATIENCE, Worker, address, answer, ask, eventually, fault, free_port, preamble, serve, skip, told,
+    Broker, Worker, address, answer, ask, eventually, fault, free_port, preamble, serve, skip, told,
 };
 use handoff::{ControlConnection, Register};
 use serde_json::Value;
 
-/// What came back.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: String,
-}
-
-fn exchange(mut stream: TcpStream, request: &str) -> Answer {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut octets = Vec::new();
-    stream.read_to_end(&mut octets).unwrap();
-    let text = String::from_utf8(octets).expect("UTF-8");
-    let (head, body) =
-        text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {request:?}: {text:?}"));
-    let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap().parse().unwrap();
-    let headers = lines.filter_map(|line| line.split_once(": "));
-    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
-    Answer { status, headers: headers.collect(), body: body.to_owned() }
-}
-
-fn request(port: u16, method: &str, path: &str, headers: &str) -> Answer {
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    exchange(stream, &format!("{method} {path} HTTP/1.1\r\nHost: broker\r\n{headers}\r\n"))
-}
-
-fn get(port: u16, path: &str) -> Answer {
-    request(port, "GET", path, "")
-}
-
-/// A broker that answers HTTP on this port.
-fn broker(arguments: &[&str]) -> (Broker, u16) {
-    let port = free_port();
-    let listen = format!("127.0.0.1:{port}");
-    (Broker::start(&[&["--http-listen", &listen], arguments].concat()), port)
-}
-
-fn run(arguments: &[&str]) -> Output {
-    let folder = tempfile::tempdir().unwrap();
-    let control = folder.path().join("control");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
-    command.args(arguments).arg("--control").arg(control).output().unwrap()
-}
-
 #[test]
 fn read_only_and_for_no_other_page_to_use() {
-    let (broker, http) = broker(&[]);
+    let (broker, http) = broker_with_http(&[]);
     for (path, status, content_type) in [
         ("/healthz", 200, "text/plain; charset=utf-8"),
         ("/readyz", 200, "text/plain; charset=utf-8"),
@@ -95,7 +48,7 @@ fn read_only_and_for_no_other_page_to_use() {
 
 #[test]
 fn metrics_in_both_texts() {
-    let (broker, http) = broker(&["--max-pending-connections", "7"]);
+    let (broker, http) = broker_with_http(&["--max-pending-connections", "7"]);
     let port = free_port();
     // What a label must not end at.
     let orders = address(port, "orders%22");
@@ -165,7 +118,7 @@ fn parsed_by_prometheus(parser: &str, text: &str) {
 
 #[test]
 fn status_is_what_an_administrator_sees() {
-    let (broker, http) = broker(&[]);
+    let (broker, http) = broker_with_http(&[]);
     let port = free_port();
     let worker = Worker::register(&broker, &[address(port, "orders"), address(port, "more")]);
     assert_eq!(told(&mut ask(port, "oders")), fault("EndpointNotFound"));
@@ -214,7 +167,7 @@ fn be_nasty(broker: &Broker, port: u16) -> Vec<ControlConnection> {
 
 #[test]
 fn nothing_on_the_page_is_a_strangers_markup() {
-    let (broker, http) = broker(&[]);
+    let (broker, http) = broker_with_http(&[]);
     let port = free_port();
     let worker = Worker::register(&broker, &[address(port, "orders")]);
     let workers = be_nasty(&broker, port);
@@ -243,7 +196,7 @@ fn nothing_on_the_page_is_a_strangers_markup() {
 
 #[test]
 fn the_page_can_be_sorted_without_a_script() {
-    let (broker, http) = broker(&[]);
+    let (broker, http) = broker_with_http(&[]);
     let port = free_port();
     let mut first = Worker::register(&broker, &[address(port, "a")]);
     let second = Worker::register(&broker, &[address(port, "b")]);
@@ -270,7 +223,7 @@ fn the_page_can_be_sorted_without_a_script() {
 /// The policy lets the page's own style through and no other.
 #[test]
 fn the_policy_names_the_style_of_the_page() {
-    let (broker, http) = broker(&[]);
+    let (broker, http) = broker_with_http(&[]);
     let page = get(http, "/");
     let (_, rest) = page.body.split_once("<style>").unwrap();
     let (style, _) = rest.split_once("</style>").unwrap();
@@ -297,119 +250,6 @@ fn base64(octets: &[u8]) -> String {
         }
     }
     text
-}
-
-#[test]
-fn a_thousand_slow_clients_hold_up_nobody() {
-    let (broker, http) = broker(&[]);
-    let port = free_port();
-    let orders = address(port, "orders");
-    let mut worker = Worker::register(&broker, std::slice::from_ref(&orders));
-    let before = broker.steady_descriptors();
-    let slow: Vec<TcpStream> = (0..1000)
-        .map(|n| {
-            let mut client = TcpStream::connect(("127.0.0.1", http)).unwrap();
-            let start: &[u8] = if n % 2 == 0 { b"GET / HTTP/1.1\r\nHost: " } else { b"" };
-            let _ = client.write_all(start);
-            client
-        })
-        .collect();
-    for _ in 0..100 {
-        let mut client = ask(port, "orders");
-        serve(worker.accept(), &preamble(&orders), b'o');
-        assert_eq!(answer(&mut client), b'o');
-    }
-    assert_eq!(get(http, "/healthz").body, "ok\n");
-    assert!(get(http, "/metrics").body.contains("net_tcp_broker_connections_accepted_total 100\n"));
-    let open = broker.descriptors();
-    assert!(open <= before + 64 + 8, "{open} descriptors, {before} before");
-    drop(slow);
-}
-
-#[test]
-fn a_head_has_a_bound() {
-    let (broker, http) = broker(&[]);
-    let long = format!("X-Long: {}\r\n", "x".repeat(9000));
-    assert_eq!(request(http, "GET", "/", &long).status, 431);
-    let many: String = (0..100).map(|n| format!("X-{n}: y\r\n")).collect();
-    assert_eq!(request(http, "GET", "/", &many).status, 431);
-    // Much more than it reads: it may be cut off while it still sends.
-    let mut client = TcpStream::connect(("127.0.0.1", http)).unwrap();
-    let _ = client.write_all(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(1 << 22)).as_bytes());
-    drop(client);
-    assert_eq!(
-        exchange(TcpStream::connect(("127.0.0.1", http)).unwrap(), "\0\x01\0\x01\x02\r\n\r\n").status,
-        400
-    );
-    assert_eq!(get(http, "/readyz").body, "ready\n");
-    drop(broker);
-}
-
-/// An address of this machine that is not loopback, if it has one.
-fn outside() -> Option<Ipv4Addr> {
-    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
-    match socket.local_addr().ok()?.ip() {
-        std::net::IpAddr::V4(ip) if !ip.is_loopback() => Some(ip),
-        _ => None,
-    }
-}
-
-#[test]
-fn who_may_ask() {
-    let Some(own) = outside() else {
-        return skip("address besides loopback", "run the tests on a machine with a network");
-    };
-    let port = free_port();
-    let ask_from_outside = || {
-        let stream = TcpStream::connect((own, port)).unwrap();
-        exchange(stream, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    };
-    let toml = format!("[http]\nlisten = ['0.0.0.0:{port}']\nallow = ['198.51.100.0/24']\n");
-    let broker = Broker::configured(&toml, &[]);
-    let answer = ask_from_outside();
-    assert_eq!(answer.status, 403);
-    assert_eq!(
-        answer.body,
-        format!("{own} may not ask: [http] allow in the broker's configuration says who may\n")
-    );
-    assert_eq!(get(port, "/healthz").status, 200, "this machine may");
-    drop(broker);
-    let broker = Broker::configured(&toml, &["--http-allow", &own.to_string()]);
-    assert_eq!(ask_from_outside().status, 200);
-    drop(broker);
-}
-
-#[test]
-fn mistakes_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("broker.toml");
-    for (toml, options, said) in [
-        (
-            "\n[http]\nlisten = '192.0.2.1:9808'\n",
-            &[][..],
-            ":3:1: error: [http] listen 192.0.2.1:9808 is not loopback",
-        ),
-        ("", &["--http-listen", "[::]:9808"][..], "[http] listen [::]:9808 is not loopback"),
-        ("[http]\nlisten = '9808'\n", &[], ":2:10: error: \"9808\" is no IP address with a port"),
-        ("[http]\nallow = ['192.0.2.0/33']\n", &[], ":2:10: error: \"192.0.2.0/33\" is no network"),
-        ("[http]\ninterface = 9808\n", &[], "unknown key `interface` in [http]; there are listen, allow"),
-    ] {
-        std::fs::write(&file, toml).unwrap();
-        let output = run(&[&["check", "--config", file.to_str().unwrap()], options].concat());
-        let why = String::from_utf8(output.stderr).unwrap();
-        assert!(why.contains(said), "{toml}: {why}");
-        assert_eq!(output.status.code(), Some(1), "{why}");
-    }
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen = taken.local_addr().unwrap().to_string();
-    let output = run(&["run", "--http-listen", &listen]);
-    let why = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        why.contains(&format!("broker: [http] listen {listen} cannot be opened: Address already in use")),
-        "{why}"
-    );
 }
 
 /// It is off unless somebody asks for it.

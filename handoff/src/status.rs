@@ -150,7 +150,7 @@ pub struct Unmatched {
     /// Who asked for it last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<IpAddr>,
-    /// How often it was asked for since it is in this list.
+    /// How often it was asked for since it is in this list. In a flood some are not counted: nobody waits for this list.
     pub count: u64,
     /// When it was asked for last: seconds since 1970-01-01 UTC.
     pub last: u64,

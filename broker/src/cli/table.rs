@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use rustix::termios::tcgetwinsize;
 
+use crate::recent::misleads;
+
 /// How wide a table is that goes to no terminal, or to a narrow one.
 const WIDTH: usize = 100;
 
@@ -107,9 +109,9 @@ pub(super) fn short_octets(octets: u64) -> String {
     }
 }
 
-/// What is printed of a text that others have made: control characters would command a terminal.
+/// What is printed of a text that others have made.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars().map(|c| if misleads(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]

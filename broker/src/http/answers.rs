@@ -156,3 +156,68 @@ impl Asked {
         answer.map_err(|_| "the registry does not answer\n".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::control::ports::Ports;
+    use crate::control::quota::Quotas;
+    use crate::control::registry::Registry;
+    use crate::control::socket;
+    use crate::failure::Part;
+
+    /// What a broker answers whose registry's thread is this.
+    fn asked(folder: &tempfile::TempDir) -> Asked {
+        let config = Config { control: Some(folder.path().join("control")), ..Config::default() };
+        let (jobs, _) = tokio::sync::mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(&config, jobs).unwrap());
+        let ports = Ports::new(Arc::clone(&shared.commands), shared.jobs.clone(), Vec::new());
+        let quotas = Arc::new(Quotas::new(&config.quota, &shared.descriptors));
+        let registry = Registry::new(Arc::clone(&shared), quotas, ports);
+        let part = Part::new(&shared.failures, "the registry's thread");
+        let (registrar, _) = Registrar::start(registry, part).unwrap();
+        let (control, _) = socket::open(&config).unwrap();
+        Asked::new(shared, registrar, Arc::new(control), Http::default())
+    }
+
+    async fn said(asked: &Asked, path: &str) -> (u16, String) {
+        let request = Request::builder().uri(path).body(()).unwrap();
+        let answer = answer(asked, IpAddr::from([127, 0, 0, 1]), &request).await;
+        let status = answer.status().as_u16();
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        (status, String::from_utf8(body.into()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_ends_lives_and_is_not_ready() {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = asked(&folder);
+        assert_eq!(said(&asked, "/readyz").await, (200, "ready\n".to_owned()));
+        asked.shared.failures.may_end();
+        assert_eq!(said(&asked, "/readyz").await, (503, "the broker ends\n".to_owned()));
+        assert_eq!(said(&asked, "/healthz").await, (200, "ok\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_has_ended_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = asked(&folder);
+        drop(Part::new(&asked.shared.failures, "the accept thread"));
+        let why = "the broker cannot go on, the accept thread has ended: nobody asked it to\n".to_owned();
+        for path in ["/healthz", "/readyz"] {
+            assert_eq!(said(&asked, path).await, (503, why.clone()), "{path}");
+        }
+    }
+
+    /// The clock of this test goes by itself.
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_does_not_answer_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = asked(&folder);
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        asked.registrar.tell(move |_| drop(wait.recv()));
+        assert_eq!(said(&asked, "/healthz").await, (503, "the registry does not answer\n".to_owned()));
+        drop(go_on);
+    }
+}

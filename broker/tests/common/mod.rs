@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part")]
 
 mod broker;
+pub mod http;
 mod initiator;
 mod journal;
 mod worker;
