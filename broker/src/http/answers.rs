@@ -216,7 +216,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let asked = asked(&folder);
         let (go_on, wait) = std::sync::mpsc::channel::<()>();
-        asked.registrar.tell(move |_| drop(wait.recv()));
+        asked.registrar.tell(move |_| {
+            let _ = wait.recv();
+        });
         assert_eq!(said(&asked, "/healthz").await, (503, "the registry does not answer\n".to_owned()));
         drop(go_on);
     }
