@@ -7,7 +7,7 @@ use router::Prefix;
 use std::sync::atomic::Ordering;
 use tokio::sync::Semaphore;
 
-use super::nearest::nearest;
+use super::nearest::Registered;
 use super::registrar::Registrar;
 use super::registry::{Registry, seen};
 use crate::about::unix_seconds;
@@ -17,21 +17,28 @@ use crate::shared::Shared;
 /// So many registered addresses are compared with what matched nothing.
 const COMPARED: usize = 2000;
 
+/// The figures alone.
+pub(crate) async fn figures(registrar: &Registrar, shared: &Shared) -> Status {
+    let mut status = registrar.ask(|registry| registry.status()).await;
+    fill_in(&mut status, shared);
+    status
+}
+
 /// Everything; what is looked for long is looked for on a thread where that may take its time, for one at a time.
 pub(crate) async fn status(registrar: &Registrar, shared: &Shared) -> Status {
     static ONE: Semaphore = Semaphore::const_new(1);
     let _turn = ONE.acquire().await;
-    let (mut status, prefixes) =
-        registrar.ask(|registry| (registry.status(), registry.prefixes(COMPARED))).await;
+    let mut status = figures(registrar, shared).await;
+    let prefixes = registrar.ask(|registry| registry.prefixes(COMPARED)).await;
     status.unmatched = unmatched(shared);
     status.refused = refused(shared);
-    fill_in(&mut status, shared);
     let compared = tokio::task::spawn_blocking(move || {
+        let registered = Registered::new(prefixes);
         for entry in &mut status.unmatched {
-            entry.nearest = nearest(&entry.via, &prefixes);
+            entry.nearest = registered.nearest(&entry.via);
         }
         for entry in &mut status.refused {
-            entry.nearest = entry.address.as_ref().and_then(|address| nearest(address, &prefixes));
+            entry.nearest = entry.address.as_ref().and_then(|address| registered.nearest(address));
         }
         status
     });

@@ -57,17 +57,17 @@ pub(super) async fn answer<B>(asked: &Asked, peer: IpAddr, request: &Request<B>)
     match request.uri().path() {
         "/" => {
             let sort = Sort::of(request.uri().query().unwrap_or_default());
-            let view = asked.view().await;
+            let view = asked.view(true).await;
             with(StatusCode::OK, "text/html; charset=utf-8", page::page(&view, sort))
         }
         "/status.json" => {
-            let view = asked.view().await;
+            let view = asked.view(true).await;
             with(StatusCode::OK, "application/json", view.json())
         }
         "/metrics" => {
             let accept = request.headers().get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
             let format = metrics::Format::of(accept);
-            let view = asked.view().await;
+            let view = asked.view(false).await;
             with(StatusCode::OK, format.content_type(), metrics::text(view, format))
         }
         "/healthz" => match asked.lives().await {
@@ -120,9 +120,9 @@ impl Asked {
         lock(&self.rates).sample(&self.shared.counters);
     }
 
-    async fn view(&self) -> view::View {
+    async fn view(&self, lately: bool) -> view::View {
         let rates = lock(&self.rates).clone();
-        view::View::of(&self.shared, &self.registrar, rates).await
+        view::View::of(&self.shared, &self.registrar, rates, lately).await
     }
 
     /// Whether the threads live; else which does not.

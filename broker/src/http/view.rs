@@ -6,7 +6,7 @@ use serde_json::json;
 use super::rates::Rates;
 use crate::control::administration::some_holders;
 use crate::control::registrar::Registrar;
-use crate::control::status::status;
+use crate::control::status::{figures, status};
 use crate::shared::Shared;
 
 /// So many holders are shown, at most.
@@ -23,9 +23,13 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) async fn of(shared: &Shared, registrar: &Registrar, rates: Rates) -> Self {
+    /// With what went wrong lately, or the figures alone.
+    pub(super) async fn of(shared: &Shared, registrar: &Registrar, rates: Rates, lately: bool) -> Self {
         let holders = some_holders(registrar, HOLDERS).await;
-        let status = status(registrar, shared).await;
+        let status = match lately {
+            true => status(registrar, shared).await,
+            false => figures(registrar, shared).await,
+        };
         let left_out = status.holders.saturating_sub(u64::try_from(holders.len()).unwrap_or(u64::MAX));
         Self { status, holders, left_out, rates }
     }
