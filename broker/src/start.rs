@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -22,20 +21,17 @@ use crate::control::registry::Registry;
 use crate::control::socket;
 use crate::control::socket::ControlSocket;
 use crate::control::static_routes::RouteDenied;
+use crate::control::threads::{Answer, threads_answer};
 use crate::dispatch::helpers::Help;
 use crate::dispatch::{accept, back_end, helpers};
 use crate::error::StartError;
 use crate::failure::{Failed, Part};
-use crate::here::{Asked, Here};
 use crate::http::{self, HttpServer};
 use crate::listening::is_here;
 use crate::outcome::Counters;
 use crate::routes::holder::Holder;
 use crate::shared::Shared;
 use crate::told::Told;
-
-/// Returns when a thread has answered.
-pub(crate) type Answer<'b> = Pin<Box<dyn Future<Output = ()> + Send + 'b>>;
 
 /// A running broker.
 ///
@@ -212,26 +208,9 @@ impl Broker {
     }
 
     /// The threads without which nothing goes on; each of these returns when its thread has answered.
-    pub(crate) fn threads_answer(&self) -> [(&'static str, Answer<'_>); 3] {
-        let shared = &self.shared;
-        // A page behind the last connection.
-        let end = Here { collection: u8::MAX, at: u64::MAX, within: 0 };
-        let accept = async move {
-            let (asked, answer) = Asked::new(end);
-            shared.commands.send(Command::ListConnections(asked));
-            drop(answer.await);
-        };
-        let relay = async move {
-            let (asked, answer) = Asked::new(end);
-            shared.relays.list(asked);
-            drop(answer.await);
-        };
-        let registry = async {
-            if let Some((registrar, _)) = &self.registrar {
-                registrar.ask(|_| ()).await;
-            }
-        };
-        [("accept", Box::pin(accept)), ("relay", Box::pin(relay)), ("registry", Box::pin(registry))]
+    pub(crate) fn threads_answer(&self) -> Vec<(&'static str, Answer<'_>)> {
+        let registrar = self.registrar.as_ref();
+        registrar.map(|(registrar, _)| threads_answer(&self.shared, registrar)).unwrap_or_default()
     }
 
     /// How it does, in a line.

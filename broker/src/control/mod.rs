@@ -4,7 +4,8 @@
 //! - [`registrar`]: the thread to which the registry belongs; [`registry`]: registrations, their checks and conflicts, and the
 //!   order in which things begin and end; [`denied`]: why not
 //! - [`static_routes`]: those of the configuration, and what a reload changes of them; [`configuration`]: what a reload does
-//! - [`administration`]: what an administrator asks; [`status`]: how the broker does; [`nearest`]: what may have been meant;
+//! - [`administration`]: what an administrator asks; [`status`]: how the broker does; [`threads`]: whether it
+//!   does anything; [`nearest`]: what may have been meant;
 //!   [`refusals`]: whose request was refused
 //! - [`ports`]: which ports are open, for how many; [`quota`]: what the workers of one user may hold
 //! - [`lookup`]: where a connection would go; [`listing`]: who has which address, and drains
@@ -28,3 +29,4 @@ pub(crate) mod registry;
 pub(crate) mod socket;
 pub(crate) mod static_routes;
 pub(crate) mod status;
+pub(crate) mod threads;

@@ -20,10 +20,11 @@ use super::{metrics, view};
 use crate::config::Http;
 use crate::control::registrar::Registrar;
 use crate::control::socket::ControlSocket;
+use crate::control::threads::threads_answer;
 use crate::lock::lock;
 use crate::shared::Shared;
 
-/// A registry that lives answers within this time.
+/// A thread that lives answers within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -130,7 +131,11 @@ impl Asked {
         if self.shared.failures.is_failed() {
             return Err(format!("{}\n", self.shared.failures.first().await));
         }
-        self.registry_answers(|_| ()).await
+        for (thread, answer) in threads_answer(&self.shared, &self.registrar) {
+            let stuck = |_| format!("the {thread} thread does not answer\n");
+            timeout(PATIENCE, answer).await.map_err(stuck)?;
+        }
+        Ok(())
     }
 
     /// Whether workers and clients find it.
@@ -142,18 +147,10 @@ impl Asked {
         if !self.control.is_open() {
             return Err("the control socket is not open\n".to_owned());
         }
-        match self.registry_answers(|registry| registry.routes_are_open()).await? {
+        match self.registrar.ask(|registry| registry.routes_are_open()).await {
             true => Ok(()),
             false => Err("the port of a static route is not open\n".to_owned()),
         }
-    }
-
-    async fn registry_answers<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut crate::control::registry::Registry) -> T + Send + 'static,
-    ) -> Result<T, String> {
-        let answer = timeout(PATIENCE, self.registrar.ask(work)).await;
-        answer.map_err(|_| "the registry does not answer\n".to_owned())
     }
 }
 
@@ -165,19 +162,25 @@ mod tests {
     use crate::control::quota::Quotas;
     use crate::control::registry::Registry;
     use crate::control::socket;
+    use crate::dispatch::accept;
     use crate::failure::Part;
 
-    /// What a broker answers whose registry's thread is this.
-    fn asked(folder: &tempfile::TempDir) -> Asked {
+    /// What a broker answers; its loops run, or are not there to answer.
+    fn asked(folder: &tempfile::TempDir, loops: bool) -> Asked {
         let config = Config { control: Some(folder.path().join("control")), ..Config::default() };
         let (jobs, _) = tokio::sync::mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(&config, jobs).unwrap());
+        if loops {
+            accept::start(Arc::clone(&shared), Arc::default()).unwrap();
+            let part = Part::new(&shared.failures, "the relay thread");
+            shared.relays.start(part, Box::new(|_, _, _, _, _| {})).unwrap();
+        }
         let ports = Ports::new(Arc::clone(&shared.commands), shared.jobs.clone(), Vec::new());
         let quotas = Arc::new(Quotas::new(&config.quota, &shared.descriptors));
         let registry = Registry::new(Arc::clone(&shared), quotas, ports);
         let part = Part::new(&shared.failures, "the registry's thread");
         let (registrar, _) = Registrar::start(registry, part).unwrap();
-        let (control, _) = socket::open(&config).unwrap();
+        let ((control, _), _) = socket::open(&config).unwrap();
         Asked::new(shared, registrar, Arc::new(control), Http::default())
     }
 
@@ -192,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn a_broker_that_ends_lives_and_is_not_ready() {
         let folder = tempfile::tempdir().unwrap();
-        let asked = asked(&folder);
+        let asked = asked(&folder, true);
         assert_eq!(said(&asked, "/readyz").await, (200, "ready\n".to_owned()));
         asked.shared.failures.may_end();
         assert_eq!(said(&asked, "/readyz").await, (503, "the broker ends\n".to_owned()));
@@ -202,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn a_thread_that_has_ended_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let asked = asked(&folder);
+        let asked = asked(&folder, true);
         drop(Part::new(&asked.shared.failures, "the accept thread"));
         let why = "the broker cannot go on, the accept thread has ended: nobody asked it to\n".to_owned();
         for path in ["/healthz", "/readyz"] {
@@ -212,14 +215,9 @@ mod tests {
 
     /// The clock of this test goes by itself.
     #[tokio::test(start_paused = true)]
-    async fn a_registry_that_does_not_answer_is_not_waited_for() {
+    async fn a_thread_that_is_stuck_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
-        let asked = asked(&folder);
-        let (go_on, wait) = std::sync::mpsc::channel::<()>();
-        asked.registrar.tell(move |_| {
-            let _ = wait.recv();
-        });
-        assert_eq!(said(&asked, "/healthz").await, (503, "the registry does not answer\n".to_owned()));
-        drop(go_on);
+        let asked = asked(&folder, false);
+        assert_eq!(said(&asked, "/healthz").await, (503, "the accept thread does not answer\n".to_owned()));
     }
 }
