@@ -45,17 +45,24 @@ pub(crate) fn say(socket: c_int) {
     }
 }
 
-/// The program's own `bind` to a port of the addresses, with another IP address, has failed: the broker may have the port.
+/// The program's own `bind` has failed: the broker may have the port, for this program's other IP addresses or for other programs.
 pub(crate) fn say_not_bound(socket: c_int, local: SocketAddr) {
-    let Some(settings) = settings().filter(|settings| settings.has_port(local.port())) else { return };
+    let Some(settings) = settings() else { return };
     if address::option(socket, libc::SOL_SOCKET, libc::SO_PROTOCOL) != Some(libc::IPPROTO_TCP)
         || SAID.fetch_add(1, Ordering::Relaxed) >= MOST
     {
         return;
     }
-    let others = settings.others_of_port(local).join(", ");
-    say::line(format_args!(
-        "{local} is not shared, and cannot be bound beside the broker: --address names {others}"
+    let port = local.port();
+    if settings.has_port(port) {
+        let others = settings.others_of_port(local).join(", ");
+        return say::line(format_args!(
+            "{local} is not shared, and cannot be bound beside the broker: --address names {others}"
+        ));
+    }
+    let authorities = settings.authorities();
+    say::news(format_args!(
+        "port {port} is taken, and not shared: --address names {authorities}; if the broker has port {port}, name an address with it"
     ));
 }
 

@@ -58,6 +58,25 @@ fn a_literal_that_is_another_address_is_named() {
     );
 }
 
+/// Another program shares the port that this one listens on, and its own address names another.
+#[test]
+fn a_port_of_the_broker_that_no_address_names_is_said() {
+    if !installed("python3") {
+        return;
+    }
+    let (broker, named, port) = (Broker::start(), free_port(), free_port());
+    let Some(server) = compile("server.c", &[]) else { return };
+    let _holds =
+        broker.serve(&[address(port, "other")], &[server.to_str().unwrap(), "any", &port.to_string()]);
+    let (result, line) = listen(broker.exec(&[address(named, "a")]), &[("127.0.0.1", port)]);
+    assert_eq!(result, "EADDRINUSE\n");
+    let said = format!(
+        "net.tcp port sharing: port {port} is taken, and not shared: --address names port {named}; if the broker has port {port}, \
+         name an address with it\n"
+    );
+    assert_eq!(line, said);
+}
+
 #[test]
 fn one_listener_too_many_is_said() {
     if !installed("python3") {
