@@ -75,10 +75,13 @@ impl From<Refused> for Denied {
     }
 }
 
+/// How much of a request is repeated in a reply: JSON may make six octets of one, and four of a character.
+const ROOM: usize = handoff::MAX_MESSAGE / 16;
+
 /// An address that would not leave room in the reply for the rest is not repeated. The message may have words of another
 /// worker in it, its name and its addresses, and this one may print it.
 pub(crate) fn refused(reason: RefusedReason, address: Option<&str>, message: String) -> Refused {
-    let address = address.filter(|address| address.len() <= handoff::MAX_MESSAGE / 2);
+    let address = address.filter(|address| address.len() <= ROOM);
     let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    Refused::new(reason, address, message.chars().map(printable).collect::<String>())
+    Refused::new(reason, address, message.chars().map(printable).take(ROOM).collect::<String>())
 }

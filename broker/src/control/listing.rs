@@ -2,7 +2,7 @@
 
 use handoff::administration::{Drained, Holder as Listed, State, Which};
 use handoff::{Refused, RefusedReason};
-use router::Prefix;
+use router::{HostNameComparison, Prefix};
 
 use super::denied::{Denied, refused};
 use super::registry::{Registration, Registry, seen};
@@ -130,11 +130,13 @@ impl Registry {
         let ids: Vec<u64> = match which {
             Which::Id(id) => self.registrations.contains_key(id).then_some(*id).into_iter().collect(),
             Which::Address(address) => {
+                // Not for each registration anew: there may be many, and it may be long.
+                let asked = HostNameComparison::ALL.map(|mode| Prefix::parse(address, mode).ok());
                 let has = |registration: &Registration| {
-                    let same = |prefix: &Prefix| {
-                        Prefix::parse(address, prefix.mode()).is_ok_and(|asked| asked == *prefix)
-                    };
-                    registration.prefixes.iter().any(same)
+                    registration
+                        .prefixes
+                        .iter()
+                        .any(|prefix| asked.iter().flatten().any(|asked| asked == prefix))
                 };
                 let all = self.registrations.iter();
                 all.filter(|(_, registration)| has(registration)).map(|(id, _)| *id).collect()
