@@ -1,7 +1,7 @@
 //! `broker generate`: manual pages and completions for shells, from the same definitions as the command line, so that a package can
 //! install them.
 //!
-//! - [`page`]: the manual page of one command
+//! - [`mod@page`]: the manual page of one command
 
 mod page;
 

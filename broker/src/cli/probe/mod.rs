@@ -2,7 +2,7 @@
 //!
 //! - [`address`]: where to, as its clients have it
 //! - [`session`]: connects, sends a preamble, reads the answer, leaves
-//! - [`meaning`]: what an answer says of the service, and what to do
+//! - [`mod@meaning`]: what an answer says of the service, and what to do
 
 mod address;
 mod meaning;
