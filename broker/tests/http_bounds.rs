@@ -38,8 +38,11 @@ fn a_thousand_slow_clients_hold_up_nobody() {
     }
     assert_eq!(get(http, "/healthz").body, "ok\n");
     assert!(get(http, "/metrics").body.contains("net_tcp_broker_connections_accepted_total 100\n"));
-    let open = broker.descriptors();
-    assert!(open <= before + 64 + 8, "{open} descriptors, {before} before");
+    // Those that made way are closed a moment later.
+    eventually(
+        || broker.descriptors() <= before + 64 + 8,
+        || format!("{} descriptors, {before} before", broker.descriptors()),
+    );
     drop(slow);
 }
 

@@ -56,6 +56,19 @@ impl Status {
     /// So many Vias, and so many registrations, are kept.
     pub const KEPT: usize = 20;
 
+    /// Whether who connected was refused, by the name of the outcome: it was not served, and did not leave by itself.
+    #[must_use]
+    pub fn is_refusal(outcome: &str) -> bool {
+        let others = ["handed_over", "relayed", "relay_broken", "relay_idle", "closed_early", "shut_down"];
+        !others.contains(&outcome)
+    }
+
+    /// Connections that were refused.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        self.outcomes.iter().filter(|(name, _)| Self::is_refusal(name)).map(|(_, count)| count).sum()
+    }
+
     /// Connections that ended in this way.
     #[must_use]
     pub fn ended(&self, outcome: &str) -> u64 {

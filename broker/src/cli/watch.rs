@@ -226,7 +226,7 @@ fn head(seen: &Seen, before: Option<&Seen>) -> String {
         ("accepted", &(|status: &Status| status.accepted) as &dyn Fn(&Status) -> u64),
         ("handed over", &|status| status.ended("handed_over")),
         ("relayed", &|status| status.ended("relayed")),
-        ("refused", &refused),
+        ("refused", &Status::refusals),
     ] {
         let _ = write!(head, "{what} {}{}  ", of(status), rate(of));
     }
@@ -245,12 +245,6 @@ fn head(seen: &Seen, before: Option<&Seen>) -> String {
         status.listening
     );
     head
-}
-
-fn refused(status: &Status) -> u64 {
-    let served = ["handed_over", "relayed", "relay_broken", "relay_idle", "closed_early", "shut_down"];
-    let refused = status.outcomes.iter().filter(|(name, _)| !served.contains(&name.as_str()));
-    refused.map(|(_, count)| count).sum()
 }
 
 fn per_second(seen: &Seen, before: &Seen, now: u64, then: u64) -> u64 {

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::fmt::Write;
 use std::time::SystemTime;
 
-use handoff::administration::{Holder, Nearest, RefusedRegistration, State, Unmatched};
+use handoff::administration::{Holder, Nearest, RefusedRegistration, State, Status, Unmatched};
 
 use super::html::{Text, ago, number, span};
-use super::rates::{Rate, SECONDS, is_refusal};
+use super::rates::{Rate, SECONDS};
 use super::view::View;
 use crate::about::unix_seconds;
 
@@ -89,8 +89,6 @@ pub(super) fn page(view: &View, sort: Sort) -> String {
 
 fn head(page: &mut String, view: &View) -> std::fmt::Result {
     let status = &view.status;
-    let refused: u64 =
-        status.outcomes.iter().filter(|(name, _)| is_refusal(name)).map(|(_, count)| count).sum();
     write!(
         page,
         "<h1>net.tcp port sharing</h1>\n<p class=\"soft\">broker {} · process {} · up {}</p>\n\
@@ -103,7 +101,7 @@ fn head(page: &mut String, view: &View) -> std::fmt::Result {
         (status.accepted, "accepted"),
         (status.ended("handed_over"), "handed over"),
         (status.ended("relayed"), "relayed"),
-        (refused, "refused"),
+        (status.refusals(), "refused"),
         (status.here, "with the broker now"),
     ] {
         write!(page, "<div><b>{}</b><span class=\"soft\">{what}</span></div>", number(count))?;
@@ -289,7 +287,7 @@ fn meant(nearest: Option<&Nearest>) -> String {
 fn by_reason(page: &mut String, view: &View) -> std::fmt::Result {
     let outcomes = &view.status.outcomes;
     let mut refusals: Vec<_> =
-        outcomes.iter().filter(|(name, count)| is_refusal(name) && **count > 0).collect();
+        outcomes.iter().filter(|(name, count)| Status::is_refusal(name) && **count > 0).collect();
     refusals.sort_by_key(|(_, count)| Reverse(**count));
     writeln!(page, "<section><h2>Refused connections</h2>")?;
     if refusals.is_empty() {

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use handoff::administration::Status;
+
 use crate::outcome::Counters;
 
 /// So many seconds are kept.
@@ -24,14 +26,10 @@ pub(super) struct Rate {
     pub(super) refused: u64,
 }
 
-/// Whether a connection that ended so got what it wanted, or left by itself.
-pub(super) fn is_refusal(outcome: &str) -> bool {
-    !["handed_over", "relayed", "relay_broken", "relay_idle", "closed_early", "shut_down"].contains(&outcome)
-}
-
 impl Rates {
     pub(super) fn sample(&mut self, counters: &Counters) {
-        let refused = counters.outcomes().filter(|(name, _)| is_refusal(name)).map(|(_, count)| count).sum();
+        let refused =
+            counters.outcomes().filter(|(name, _)| Status::is_refusal(name)).map(|(_, count)| count).sum();
         self.push(Sample { accepted: counters.accepted(), refused });
     }
 
