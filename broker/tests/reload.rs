@@ -1,4 +1,4 @@
-//! `broker reload` and SIGHUP: what the file says now is what the broker does, without a restart.
+//! Long, one case beside the other: `broker reload` and SIGHUP: what the file says now is what the broker does, without a restart.
 
 mod common;
 

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 
 use self::relay::{From, Relay};
-pub(crate) use self::relay::{Joined, Own};
+pub(crate) use self::relay::{Joined, Own, RelayEnd};
 use super::pump::{Moved, Pool, Pump};
 use crate::connection::Connection;
 use crate::failure::Part;
@@ -40,21 +40,6 @@ const LOOKS: u32 = 8;
 
 /// The event that says that something is asked of the thread.
 const WAKE: u64 = u64::MAX;
-
-/// How a relayed connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RelayEnd {
-    /// Both directions have ended, and both ends were passed on.
-    Complete,
-    /// One side was gone without an end; the other is told by a reset.
-    Broken,
-    /// The back-end did not take the connection; nothing was read from the initiator.
-    NotConnected(Errno),
-    /// Nothing has moved for too long.
-    Idle,
-    /// The broker ended.
-    ShutDown,
-}
 
 /// Told of each end, with the initiator's socket, which is in no epoll any more, where it was to go, and what was copied.
 type Ended = dyn Fn(Connection, &Holder, RelayEnd, Copied, Told) + Send;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use handoff::administration::{HeldConnection, Place};
 use rustix::event::epoll;
+use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
 use crate::connection::Connection;
@@ -50,6 +51,21 @@ pub(super) struct Relay {
     pub(super) looks: u8,
     pub(super) up: Pump,
     pub(super) down: Pump,
+}
+
+/// How a relayed connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RelayEnd {
+    /// Both directions have ended, and both ends were passed on.
+    Complete,
+    /// One side was gone without an end; the other is told by a reset.
+    Broken,
+    /// The back-end did not take the connection; nothing was read from the initiator.
+    NotConnected(Errno),
+    /// Nothing has moved for too long.
+    Idle,
+    /// The broker ended.
+    ShutDown,
 }
 
 /// A direction, by where its octets come from.
