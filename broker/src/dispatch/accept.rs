@@ -402,14 +402,15 @@ impl Loop {
     }
 
     fn send(&mut self, batch: Batch) {
-        let sent = batch.send(&self.shared);
+        let mut sent = batch.send(&self.shared);
         if sent.count > 0 && sent.queue.watch() {
             self.pending.watch(Arc::clone(&sent.queue), self.now);
         }
-        for connection in sent.rest {
+        for connection in sent.rest.drain(..) {
             let refused = self.pending.hold(connection, Arc::clone(&sent.queue), sent.refusal, self.now);
             self.settle(refused);
         }
+        self.batches.reuse(sent.rest);
     }
 
     /// What is not held for a worker any longer.

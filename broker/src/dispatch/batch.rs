@@ -17,24 +17,27 @@ use crate::told::Told;
 
 /// What a turn has for the workers so far; one batch for each queue.
 #[derive(Debug, Default)]
-pub(crate) struct Batches(Vec<Batch>);
+pub(crate) struct Batches {
+    open: Vec<Batch>,
+    /// Room of batches that were sent, for the next ones.
+    spare: Vec<Vec<Connection>>,
+}
 
 /// Connections for one queue, in the order of arrival.
 #[derive(Debug)]
 pub(crate) struct Batch {
     queue: Arc<Queue>,
-    sockets: [Option<Connection>; MAX_SOCKETS],
-    count: usize,
+    connections: Vec<Connection>,
 }
 
 /// What became of a batch.
 #[derive(Debug)]
-pub(crate) struct Sent<Rest> {
+pub(crate) struct Sent {
     pub(crate) queue: Arc<Queue>,
     /// So many of its connections are in the accept socket.
     pub(crate) count: usize,
-    /// These are not, in the order of arrival.
-    pub(crate) rest: Rest,
+    /// These are not, in the order of arrival. Empty it, and give it back: [`Batches::reuse`].
+    pub(crate) rest: Vec<Connection>,
     /// Why, if any are left.
     pub(crate) refusal: Refusal,
 }
@@ -43,40 +46,44 @@ impl Batches {
     /// Puts a connection behind the others for its queue; returns the batch if that fills a message.
     #[inline]
     pub(crate) fn add(&mut self, connection: Connection, queue: Arc<Queue>) -> Option<Batch> {
-        let known = self.0.iter().position(|batch| Arc::ptr_eq(&batch.queue, &queue));
+        let known = self.open.iter().position(|batch| Arc::ptr_eq(&batch.queue, &queue));
         let at = known.unwrap_or_else(|| {
-            self.0.push(Batch { queue, sockets: [const { None }; MAX_SOCKETS], count: 0 });
-            self.0.len() - 1
+            let connections = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(MAX_SOCKETS));
+            self.open.push(Batch { queue, connections });
+            self.open.len() - 1
         });
-        let batch = self.0.get_mut(at)?;
-        *batch.sockets.get_mut(batch.count)? = Some(connection);
-        batch.count += 1;
-        let full = batch.count >= batch.queue.per_message().min(MAX_SOCKETS);
-        full.then(|| self.0.swap_remove(at))
+        let batch = self.open.get_mut(at)?;
+        batch.connections.push(connection);
+        let full = batch.connections.len() >= batch.queue.per_message().min(MAX_SOCKETS);
+        full.then(|| self.open.swap_remove(at))
     }
 
     /// Any batch.
     pub(crate) fn pop(&mut self) -> Option<Batch> {
-        self.0.pop()
+        self.open.pop()
+    }
+
+    /// What was sent leaves its room.
+    pub(crate) fn reuse(&mut self, room: Vec<Connection>) {
+        debug_assert!(room.is_empty());
+        self.spare.push(room);
     }
 }
 
 impl Batch {
     /// Sends as many connections as there is room for. The last two system calls of the fast path are this `sendmsg` and
     /// the `close` of each socket.
-    pub(crate) fn send(self, shared: &Shared) -> Sent<impl Iterator<Item = Connection> + use<>> {
-        let connections = || self.sockets.iter().take(self.count).flatten();
-        let mut told = Told::each(&shared.telling, connections(), Outcome::HandedOver);
-        let (count, refusal) = match self.queue.send(connections().map(AsFd::as_fd), &shared.bounds) {
+    pub(crate) fn send(self, shared: &Shared) -> Sent {
+        let Self { queue, mut connections } = self;
+        let mut told = Told::each(&shared.telling, connections.iter(), Outcome::HandedOver);
+        let (count, refusal) = match queue.send(connections.iter().map(AsFd::as_fd), &shared.bounds) {
             Ok(count) => (count, Refusal::Full),
             Err(refusal) => (0, refusal),
         };
-        let mut rest = self.sockets.into_iter().flatten();
-        for connection in rest.by_ref().take(count) {
-            let (told, destination) =
-                (told.next().unwrap_or_default(), Destination::Registration(&self.queue));
+        for connection in connections.drain(..count) {
+            let (told, destination) = (told.next().unwrap_or_default(), Destination::Registration(&queue));
             drop(connection.end(&shared.counters, Outcome::HandedOver, destination, None, told));
         }
-        Sent { queue: self.queue, count, rest, refusal }
+        Sent { queue, count, rest: connections, refusal }
     }
 }

@@ -188,11 +188,13 @@ impl Helping {
     }
 
     fn send(&mut self, batch: Batch) {
-        let sent = batch.send(&self.shared);
+        let mut sent = batch.send(&self.shared);
         if sent.count > 0 && sent.queue.watch() {
             self.shared.commands.send(Command::Watch(Arc::clone(&sent.queue)));
         }
-        self.left.extend(sent.rest.map(|connection| Left::For(connection, Arc::clone(&sent.queue))));
+        let left = sent.rest.drain(..).map(|connection| Left::For(connection, Arc::clone(&sent.queue)));
+        self.left.extend(left);
+        self.batches.reuse(sent.rest);
     }
 }
 
