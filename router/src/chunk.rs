@@ -49,6 +49,14 @@ impl Chunk {
         Self(u128::from(number) << 64 | u128::from(number.wrapping_mul(Self::ODD)))
     }
 
+    /// Chunks whose hashes have one low half.
+    #[cfg(test)]
+    pub(crate) fn of_like_hash(number: u32) -> Self {
+        const INVERSE: u64 = 0xF1DE_83E1_9937_733D;
+        let mixed = (u64::from(number) << 32).wrapping_mul(INVERSE);
+        Self(u128::from(mixed ^ mixed >> 32))
+    }
+
     pub(crate) fn octets(self) -> [u8; OCTETS] {
         self.0.to_le_bytes()
     }

@@ -255,11 +255,23 @@ impl<E> Drop for Children<E> {
 mod tests {
     use super::{Children, Node};
     use crate::chunk::Chunk;
+    use alloc::vec::Vec;
 
     #[test]
     fn chunks_of_one_hash() {
-        let chunks: alloc::vec::Vec<Chunk> = (0..1000).map(Chunk::of_one_hash).collect();
+        let chunks: Vec<Chunk> = (0..1000).map(Chunk::of_one_hash).collect();
         assert!(chunks.iter().all(|chunk| chunk.hash() == chunks[0].hash()));
+        all_are_found(&chunks);
+    }
+
+    #[test]
+    fn chunks_of_like_hashes() {
+        let chunks: Vec<Chunk> = (0..1000).map(Chunk::of_like_hash).collect();
+        assert!(chunks.iter().zip(0..).all(|(chunk, number)| chunk.hash() == number << 32));
+        all_are_found(&chunks);
+    }
+
+    fn all_are_found(chunks: &[Chunk]) {
         let mut children: Children<u8> = Children::default();
         for (at, chunk) in chunks.iter().enumerate() {
             children.insert(Node::new(*chunk, &[]));

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use core::fmt;
 use core::net::IpAddr;
 
-use super::scheme::{Authority, Scheme};
+use super::scheme::Scheme;
 use super::{ipv4, ipv6, name};
 use crate::{HostNameComparison, ViaError};
 
@@ -69,14 +69,12 @@ pub(crate) fn parse<'a>(
         Some(b'\\') if !scheme.share => Err(ViaError::Host),
         Some(b':') if !scheme.port => Err(ViaError::NoPortAllowed),
         Some(b':') => {
-            let after = ends_at(end + 1, &['/', '?', '#']);
+            let after = ends_at(end, &['/', '?', '#']);
             check_port(&text[end + 1..after])?;
             let (port, len) = computed_port(&untrimmed[end + 1..]);
             Ok(HostAndPort { host, ip, port, len: end + 1 + len })
         }
-        None | Some(b'/' | b'?' | b'#' | b'\\') => Ok(HostAndPort { host, ip, port: None, len: end }),
-        Some(_) if scheme.authority == Authority::None => Err(ViaError::Authority),
-        Some(_) => Ok(HostAndPort { host, ip, port: None, len: end }),
+        _ => Ok(HostAndPort { host, ip, port: None, len: end }),
     }
 }
 

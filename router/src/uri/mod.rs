@@ -231,8 +231,8 @@ fn split_path<'a>(
     let Some(visible) = rest.get(from..trimmed) else { return ("", None, false) };
     let text = if trimmed < rest.len() && is_normalized(rest) { &rest[from..] } else { visible };
     let (text, fragment) = match text.split_once('#') {
-        Some((text, _)) if scheme.fragment => (text, true),
-        _ => (text, false),
+        Some((text, _)) => (text, true),
+        None => (text, false),
     };
     match text.split_once('?') {
         Some((path, query)) if scheme.query => (path, Some(query), fragment),

@@ -10,7 +10,6 @@ pub(crate) struct Scheme {
     pub(crate) user_info: bool,
     pub(crate) port: bool,
     pub(crate) query: bool,
-    pub(crate) fragment: bool,
     pub(crate) empty_host: bool,
     /// A host may be a Windows computer name, which need not be a DNS name.
     pub(crate) computer_name: bool,
@@ -43,7 +42,6 @@ const NET_PIPE: Scheme = Scheme {
     user_info: false,
     port: false,
     query: true,
-    fragment: true,
     empty_host: false,
     computer_name: false,
     drive: false,

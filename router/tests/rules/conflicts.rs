@@ -65,6 +65,7 @@ fn a_wildcard_as_host_is_told_what_is_meant() {
                 said.contains(&format!("write localhost for {sign}")) && said.contains(mode.as_str()),
                 "{said}"
             );
+            assert_eq!(said.contains("(the default)"), mode == S, "{said}");
         }
     }
     for address in ["net.tcp://++/", "net.tcp://*.h/", "net.tcp://h*/", "net.tcp://a@+/", "net.tcp://[+]/"] {

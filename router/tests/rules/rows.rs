@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use router::{HostNameComparison, Miss, Prefix, RouteTable, Via};
+use router::{Admission, Host, HostNameComparison, Miss, Prefix, RouteTable, Via};
 
 pub(crate) const S: HostNameComparison = HostNameComparison::StrongWildcard;
 pub(crate) const E: HostNameComparison = HostNameComparison::Exact;
@@ -179,7 +179,13 @@ fn table(set: &Set) -> RouteTable<&'static str> {
 
 fn result(table: &RouteTable<&'static str>, via: &str, local: SocketAddr) -> &'static str {
     let Ok(via) = Via::parse(via) else { return "RST" };
-    table.lookup(&via, local).map_or("ENF", |found| found.value)
+    let found = table.lookup(&via, local);
+    let asked = table.lookup_where(&via, local, |prefix, name| match prefix.host() {
+        Host::Ip(ip) if !ip.is_unspecified() && ip != local.ip() => Admission::EmptyMode,
+        _ => Admission::Admit(name),
+    });
+    assert_eq!(asked, found, "{via:?} on {local}");
+    found.map_or("ENF", |found| found.value)
 }
 
 #[test]
@@ -217,8 +223,25 @@ fn an_answer_says_why() {
     );
     let via = Via::parse("net.tcp://x:9000/nowhere").expect("a valid Via");
     assert_eq!(table.lookup(&via, local), Err(Miss::NoRegistration));
+    assert_eq!((Miss::NoRegistration.mode(), Miss::OtherScheme.mode()), (None, None));
     let via = Via::parse("http://x:9000/a/z").expect("a valid Via");
     assert_eq!(table.lookup(&via, local), Err(Miss::OtherScheme));
+}
+
+#[test]
+fn of_several_whose_address_check_fails_the_first_is_named() {
+    let mut table = RouteTable::new();
+    assert!(table.is_empty());
+    for (name, mode) in [("weak", W), ("exact", E), ("strong", S)] {
+        let prefix = Prefix::parse("net.tcp://127.0.0.1:9000/a", mode).expect("an address");
+        table.register(prefix, name).expect("another mode");
+        assert!(!table.is_empty());
+        let via = Via::parse("net.tcp://127.0.0.1:9000/a").expect("a Via");
+        let local = "192.0.2.5:9000".parse().expect("an address");
+        assert_eq!(result(&table, "net.tcp://127.0.0.1:9000/a", local), "ENF");
+        let miss = table.lookup(&via, local).expect_err("the address check fails");
+        assert_eq!(miss.mode(), Some(mode), "{name}");
+    }
 }
 
 #[test]

@@ -45,6 +45,23 @@ fn same_both_ways(via: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Paths are looked at in blocks of 16 octets: what is odd, wherever it is and however often, is seen.
+#[test]
+fn no_place_hides_what_is_odd() {
+    let octets = (0..0x80).map(|octet| char::from(octet).to_string());
+    let more =
+        ["/.", "/..", "/./", "/../", "/.a", "/...", "a.", "a./", "%41", "%2e", "%20", "é"].map(str::to_owned);
+    for odd in octets.chain(more) {
+        for before in 0..20 {
+            for (behind, again) in [(0, false), (20, false), (3, true), (17, true)] {
+                let again = if again { &*odd } else { "" };
+                let path = format!("/{:a<before$}{odd}{:a<behind$}{again}{:a<9}", "", "", "");
+                same_both_ways(&format!("net.tcp://h{path}")).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: crate::model::cases() * 4, failure_persistence: None, ..ProptestConfig::default() })]
 
