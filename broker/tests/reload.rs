@@ -245,7 +245,8 @@ fn keys_take_effect_or_need_a_restart() {
     let one = BackEnd::new(b'1');
     let port = free_port();
     let route = one.route(&address(port, "legacy"));
-    let broker = Broker::configured(&route, &["--max-registrations-per-user", "7"]);
+    let before = format!("receive_timeout_seconds = 3600\n{route}");
+    let broker = Broker::configured(&before, &["--max-registrations-per-user", "7"]);
     let mut worker = Worker::register(&broker, &[address(port, "orders")]);
 
     // Those that wait already have the new time.
@@ -261,7 +262,7 @@ fn keys_take_effect_or_need_a_restart() {
     assert_eq!(
         reload(&broker),
         [
-            "receive_timeout_seconds is 0.3, was 30",
+            "receive_timeout_seconds is 0.3, was 3600",
             "relay_idle_seconds is 0.3, was 3600",
             "max_pending_connections is 1, was 100",
             "max_addresses_per_registration is 2, was not set",
