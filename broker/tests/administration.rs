@@ -188,6 +188,9 @@ fn who_drains_gets_no_new_connections_and_keeps_its_old() {
         said(&broker, &["ls"])
     );
     assert_eq!(told(&mut ask(port, "orders")), fault("EndpointUnavailable"));
+    let output = run(&broker, &["route", "--local", &format!("127.0.0.1:{port}"), &orders]);
+    let why = String::from_utf8(output.stdout).unwrap();
+    assert!(why.starts_with(&format!("EndpointUnavailable: {orders} drains, by an administrator")), "{why}");
     // What waits for it is not yet served.
     let output = run(&broker, &["drain", "1", "--wait", "1"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -247,6 +250,9 @@ fn mistakes_are_named() {
             "broker drain: nobody has \"net.tcp://localhost:808/nobody\"; `broker ls` shows who has what\n"
         )
     );
+    let output = run(&broker, &["drain", "99"]);
+    let why = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(why, "broker drain: nobody has the number 99; `broker ls` shows who has what\n");
     let nowhere = Command::new(env!("CARGO_BIN_EXE_broker"))
         .args(["ls", "--control", "/nowhere/control"])
         .output()

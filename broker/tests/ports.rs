@@ -189,6 +189,24 @@ fn an_address_outlives_all_without_a_free_descriptor() {
     assert!(!is_open("127.0.0.1", port) && !is_open("127.0.0.2", port));
 }
 
+/// It closes a moment later, though an address that it covered is still wanted.
+#[test]
+fn the_socket_for_all_does_not_stay_when_it_was_left() {
+    let broker = Broker::start(&[]);
+    let mut control = ControlConnection::connect(&broker.control()).unwrap();
+    let one = |port| Register::new([literal("127.0.0.1", port, "one")]);
+    let (alone, accept_socket) = control.register(&one(free_port())).unwrap();
+    let before = broker.steady_descriptors();
+    control.unregister(alone.id).unwrap();
+    drop(accept_socket);
+    let port = free_port();
+    let (all, accept_socket) = control.register(&Register::new([address(port, "all")])).unwrap();
+    let _one = control.register(&one(port)).unwrap();
+    control.unregister(all.id).unwrap();
+    drop(accept_socket);
+    broker.settles_at(before);
+}
+
 /// Whoever connects as soon as the port is open finds what it was opened for.
 #[test]
 fn a_port_opens_with_its_registration() {

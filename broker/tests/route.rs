@@ -68,6 +68,13 @@ fn a_configuration_answers() {
         explained.starts_with("net.tcp://srv1/a/b\n  canonical Via: net.tcp://srv1:808/a/b\n"),
         "{explained}"
     );
+    assert!(
+        explained.contains("exact: host and port of the Via and 2 segments of the path match"),
+        "{explained}"
+    );
+    let (explained, _) = route(&[&arguments[..4], &["net.tcp://any/orders/7"]].concat(), b"");
+    let why = "strong_wildcard: the port of the connection and 1 segment of the path match";
+    assert!(explained.contains(why), "{explained}");
 }
 
 #[test]

@@ -361,4 +361,11 @@ mod tests {
         assert_eq!(reason(&two, 1), Some(RefusedReason::RegistrationQuotaExceeded));
         assert_eq!((reason(&two, 2), reason(&two, 3)), (None, None));
     }
+
+    #[test]
+    fn of_several_addresses_the_log_shows_the_first() {
+        let addresses = ["a", "b", "c"].map(str::to_owned);
+        let shown: Vec<String> = (0..4).map(|count| shown(&addresses[..count])).collect();
+        assert_eq!(shown, ["", "a", "a and 1 more", "a and 2 more"]);
+    }
 }
