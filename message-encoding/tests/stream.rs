@@ -59,6 +59,28 @@ fn only_the_start_tags_of_open_elements_are_kept() {
     assert_eq!(stream.buffered(), 0);
 }
 
+/// Text that comes at once with a start tag behind it leaves nothing.
+#[test]
+fn a_start_tag_moves_to_those_around_it() {
+    let (r, s, c) = (b"\x40\x01r", b"\x41\x03pre\x01s\x09\x03pre\x01u", b"\x41\x03pre\x01c");
+    let text = b"\x98\x05hello";
+    let mut stream = StreamReader::new(Quotas::DEFAULT);
+    stream.push(&[&r[..], text, s, text, c, text].concat());
+    let event = |stream: &mut StreamReader| matches!(stream.next(Strings::STATIC), Ok(Progress::Event(_)));
+    assert!((0..6).all(|_| event(&mut stream)));
+    for _ in 0..2 {
+        stream.push(b"");
+        assert_eq!(stream.buffered(), r.len() + s.len() + c.len());
+        assert_eq!(stream.namespace("pre", Strings::STATIC), Some("u"));
+    }
+    for kept in [r.len() + s.len(), r.len(), 0] {
+        stream.push(b"\x01");
+        assert!(event(&mut stream));
+        stream.push(b"");
+        assert_eq!(stream.buffered(), kept);
+    }
+}
+
 #[test]
 fn each_item_of_an_array_has_its_name() {
     let document = b"\x40\x01r\x03\x41\x01p\x02it\x09\x01p\x01u\x01\x8B\x03\x01\0\x02\0\x03\0\x01";

@@ -83,8 +83,7 @@ impl<'a> Reader<'a, '_> {
         if prefix > 0 && string.is_empty() {
             return None;
         }
-        let place = (at as u32 - u32::from(prefix > 0), at as u32);
-        if !self.state.scopes.bind(prefix, place, uri, before) {
+        if !self.state.scopes.bind(prefix, uri, before) {
             return None;
         }
         self.state.scopes.learn(&mut self.namespaces, string);

@@ -60,7 +60,7 @@ pub(super) struct Binding {
     number: u32,
     /// The binding that this one hides, plus one; 0 for none.
     hidden: u32,
-    /// Where the prefix stands in the document.
+    /// Where the prefix stands in the document, if it is one of the longer.
     prefix: (u32, u32),
     uri: Ref,
 }
@@ -189,7 +189,7 @@ impl Scopes {
         before: usize,
     ) -> Result<(), ReadError> {
         let bound = match number_of(prefix) {
-            Some(number) => self.bind(number, place, uri, before),
+            Some(number) => self.bind(number, uri, before),
             None => {
                 let number = self.number_of_longer(prefix);
                 let current = &mut self.current[number as usize - self.fixed.len()];
@@ -201,9 +201,9 @@ impl Scopes {
 
     /// As [`Scopes::declare`], for a prefix with a fixed number; false, and nothing has changed, if it is refused.
     #[inline(always)]
-    pub(super) fn bind(&mut self, number: u8, place: (u32, u32), uri: Ref, before: usize) -> bool {
+    pub(super) fn bind(&mut self, number: u8, uri: Ref, before: usize) -> bool {
         let Some(current) = self.fixed.get_mut(usize::from(number)) else { return false };
-        bind(&mut self.bindings, current, u32::from(number), place, uri, before)
+        bind(&mut self.bindings, current, u32::from(number), (0, 0), uri, before)
     }
 
     #[inline]
