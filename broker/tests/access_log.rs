@@ -1,4 +1,4 @@
-//! The access log: a record for each connection that has ended, as whoever reads the file sees it.
+//! The access log: a record for each connection that has ended, as whoever reads the file sees it. Long: a record for each outcome, in both forms.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The log on standard error, and what becomes of the broker when nobody reads it.
+//! The log on standard error, and what becomes of the broker when nobody reads it. Long: each way in which nobody reads it.
 
 mod common;
 
