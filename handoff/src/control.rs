@@ -19,15 +19,15 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use crate::accept_socket::AcceptSocket;
-use crate::administration::{Drained, HeldConnection, Holder, LogLevel, Reloaded, Status, Which, admin_path};
+use crate::administration::admin_path;
 use crate::alone::alone_in;
 use crate::error::HandoffError;
 use crate::message::Malformed;
 use crate::reply::{Registered, Reply, Routed};
 use crate::request::{Register, Request, Route};
 use crate::wire::{
-    ReplyWithDescriptor, accept_socket_of, closed_if_broken, drained_of, log_level_of, not_the_answer,
-    receive_reply, receive_request, routed_of, send_message, unregistered_of,
+    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, routed_of,
+    send_message, unregistered_of,
 };
 
 /// What `sockaddr_un` has room for: Linux asks for no final zero.
@@ -329,121 +329,17 @@ impl ControlConnection {
         routed_of(self.ask(&Request::Route(route.clone()))?)
     }
 
-    /// Who has which address, in the order of their numbers. Addresses that did not fit one message are put together again.
-    ///
-    /// # Errors
-    /// As [`ControlConnection::route`].
-    pub fn list(&mut self) -> Result<Vec<Holder>, HandoffError> {
-        let mut holders: Vec<Holder> = Vec::new();
-        self.ask_for_pages(&Request::List, |reply| match reply {
-            Reply::Listed(page) => {
-                for holder in page.entries {
-                    match holders.last_mut().filter(|last| holder.continued && last.id == holder.id) {
-                        Some(last) => last.addresses.extend(holder.addresses),
-                        None => holders.push(holder),
-                    }
-                }
-                Ok(page.more)
-            }
-            other => Err(not_the_answer(other)),
-        })?;
-        Ok(holders)
-    }
-
-    /// Which connections the broker still has.
-    ///
-    /// # Errors
-    /// As [`ControlConnection::route`].
-    pub fn connections(&mut self) -> Result<Vec<HeldConnection>, HandoffError> {
-        let mut connections = Vec::new();
-        self.ask_for_pages(&Request::Connections, |reply| match reply {
-            Reply::Connections(page) => {
-                connections.extend(page.entries);
-                Ok(page.more)
-            }
-            other => Err(not_the_answer(other)),
-        })?;
-        Ok(connections)
-    }
-
-    /// Gives holders no new connections, and says which they are and what still waits for them. May be asked again to see how
-    /// that goes on.
-    ///
-    /// # Errors
-    /// As [`ControlConnection::route`]; [`InvalidArgument`](crate::RefusedReason::InvalidArgument) if there is no such holder.
-    pub fn drain(&mut self, which: &Which) -> Result<Vec<Drained>, HandoffError> {
-        drained_of(self.ask(&Request::Drain(which.clone()))?)
-    }
-
-    /// Gives them new connections again.
-    ///
-    /// # Errors
-    /// As [`ControlConnection::drain`]; [`ConflictingRegistration`](crate::RefusedReason::ConflictingRegistration) if another has
-    /// taken the address meanwhile.
-    pub fn undrain(&mut self, which: &Which) -> Result<Vec<Drained>, HandoffError> {
-        drained_of(self.ask(&Request::Undrain(which.clone()))?)
-    }
-
-    /// Has the broker read its configuration again, and do what it says now; says what that is, or what is wrong.
-    ///
-    /// # Errors
-    /// As [`ControlConnection::route`].
-    pub fn reload(&mut self) -> Result<Reloaded, HandoffError> {
-        let mut all = Reloaded::default();
-        self.ask_for_pages(&Request::Reload, |reply| match reply {
-            Reply::Reloaded(part) => {
-                all.error = all.error.take().or(part.error);
-                all.changes.extend(part.changes);
-                all.needs_restart.extend(part.needs_restart);
-                Ok(part.more)
-            }
-            other => Err(not_the_answer(other)),
-        })?;
-        Ok(all)
-    }
-
-    /// How the broker does.
-    ///
-    /// # Errors
-    /// As [`ControlConnection::route`].
-    pub fn status(&mut self) -> Result<Status, HandoffError> {
-        match self.ask(&Request::Status)?.0 {
-            Reply::Status(status) => Ok(*status),
-            other => Err(not_the_answer(other)),
-        }
-    }
-
-    /// Sets how much the broker logs; says what was set, and what it was.
-    ///
-    /// # Errors
-    /// As [`ControlConnection::route`]; [`InvalidArgument`](crate::RefusedReason::InvalidArgument) if there is no such level, or it
-    /// is asked for too long.
-    pub fn log_level(&mut self, wanted: &LogLevel) -> Result<LogLevel, HandoffError> {
-        log_level_of(self.ask(&Request::LogLevel(wanted.clone()))?)
-    }
-
-    /// Asks, and takes each part of the answer until one is the last.
-    fn ask_for_pages(
-        &mut self,
-        request: &Request,
-        mut take: impl FnMut(Reply) -> Result<bool, HandoffError>,
-    ) -> Result<(), HandoffError> {
-        self.send(request)?;
-        while take(self.receive()?.0)? {}
-        Ok(())
-    }
-
-    fn ask(&self, request: &Request) -> Result<ReplyWithDescriptor, HandoffError> {
+    pub(crate) fn ask(&self, request: &Request) -> Result<ReplyWithDescriptor, HandoffError> {
         self.send(request)?;
         self.receive()
     }
 
-    fn send(&self, request: &Request) -> Result<(), HandoffError> {
+    pub(crate) fn send(&self, request: &Request) -> Result<(), HandoffError> {
         send_message(self.socket.as_fd(), &request.to_json(), None)
             .map_err(|error| self.no_answer(closed_if_broken(error)))
     }
 
-    fn receive(&self) -> Result<ReplyWithDescriptor, HandoffError> {
+    pub(crate) fn receive(&self) -> Result<ReplyWithDescriptor, HandoffError> {
         receive_reply(self.socket.as_fd()).map_err(|error| self.no_answer(error))
     }
 

@@ -34,6 +34,7 @@ mod permission;
 #[cfg(doc)]
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
+mod questions;
 pub mod reply;
 pub mod request;
 mod status;
