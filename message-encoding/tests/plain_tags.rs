@@ -7,16 +7,16 @@ use message_encoding::Quotas;
 use message_encoding::dictionary::{ReaderSession, Strings};
 
 /// Names and namespaces of one octet, of several, and of ids of two octets; the last octets of some look like what may follow.
-const NAMES: [&[u8]; 4] = [b"\x40\x01n", b"\x42\x82\x02", b"\x40\x02\xC3\xA8", b"\x44\x02"];
+const NAMES: [&[u8]; 4] = [b"\x40\x01n", b"\x42\x82\x02", b"\x40\x02\xC3\xA9", b"\x44\x02"];
 const DECLARATIONS: [&[u8]; 11] = [
     b"",
     b"\x08\x01u",
     b"\x08\x00",
-    b"\x08\x02\xC3\xA8",
+    b"\x08\x02\xC3\xA9",
     b"\x0A\x82\x02",
     b"\x09\x01a\x01u",
     b"\x09\x01a\x00",
-    b"\x09\x01a\x02\xC3\xA8",
+    b"\x09\x01a\x02\xC3\xA9",
     b"\x0B\x01a\x80\x02",
     b"\x0B\x01a\x02\x08\x01u",
     b"\x0B\x01a\x02\x0B\x01a\x02",

@@ -173,3 +173,32 @@ fn lists_are_one_if_their_values_are() {
     assert_ne!(list, value(b"\x40\x01r\x04\x01a\xA4\x82\x88\x08\xA6\x01"));
     assert_ne!(list, value(b"\x40\x01r\x04\x01a\xA4\x82\xA6\x01"));
 }
+
+/// In UTF-16 units, as that of any that has more behind it.
+#[test]
+fn a_text_from_the_dictionary_has_a_length() {
+    use message_encoding::dictionary::ReaderSession;
+    let mut session = ReaderSession::new();
+    session.push(&"x".repeat(400));
+    session.push(&"é".repeat(200));
+    let text = |records: &[u8], quota| {
+        let quotas = Quotas { max_string_content_length: quota, ..Quotas::DEFAULT };
+        let document = [b"\x40\x01r\x09\x01a\x01u", records].concat();
+        let mut state = ReaderState::new();
+        let mut reader = Reader::new(&mut state, &document, Strings::with_session(&session), quotas);
+        reader.next_child()?;
+        reader.read_value(|value| value.to_text().map(|text| text.chars().count()))
+    };
+    for (record, more) in [(&b"\xAA"[..], 1), (b"\xBC\x00", 3)] {
+        for (id, length) in [(1, 400 + more), (3, 200 + more)] {
+            let last = [record[0] + 1];
+            for texts in [
+                [record, &[id], b"\x99\x01x"].concat(),
+                [b"\x98\x01x", &last[..], &record[1..], &[id]].concat(),
+            ] {
+                assert_eq!(text(&texts, length), Ok(length));
+                assert_eq!(text(&texts, length - 1), Err(ReadError::StringTooLong(length - 1)));
+            }
+        }
+    }
+}

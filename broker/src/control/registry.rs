@@ -357,6 +357,8 @@ mod tests {
         }
         let escaped = format!("net.tcp://h:1/{}", "é".repeat(700));
         assert_eq!(reason(&[escaped], 1), Some(RefusedReason::PathTooLong), "once it is escaped");
+        let unescaped = format!("net.tcp://h:1/{}", "%61".repeat(700));
+        assert_eq!(reason(&[unescaped], 1), Some(RefusedReason::PathTooLong), "as it is written");
         let two = [long(20), long(21)];
         assert_eq!(reason(&two, 1), Some(RefusedReason::RegistrationQuotaExceeded));
         assert_eq!((reason(&two, 2), reason(&two, 3)), (None, None));
