@@ -225,6 +225,22 @@ fn routes_that_lead_back_are_a_mistake() {
     assert_eq!(said(&check(folder.path(), &["--config", "x"])), (Some(1), "", message));
 }
 
+/// An exact address is found whatever port its Via came to, but at the back-end's nobody comes to the broker.
+#[test]
+fn a_back_end_on_another_port_of_this_machine_is_no_way_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let exact = |port: u16, relay: u16| {
+        format!(
+            "[[route]]\naddress = 'net.tcp://h:{port}/x'\nhost_name_comparison = 'exact'\nrelay = '127.0.0.1:{relay}'\n"
+        )
+    };
+    std::fs::write(folder.path().join("x"), exact(9001, 9002)).unwrap();
+    assert_eq!(check(folder.path(), &["--config", "x"]).status.code(), Some(0));
+    // Where another route opens that port, they do.
+    std::fs::write(folder.path().join("x"), exact(9001, 9002) + &exact(9002, 9003)).unwrap();
+    assert_eq!(check(folder.path(), &["--config", "x"]).status.code(), Some(1));
+}
+
 /// It opens nothing: a broker that runs is not in its way, nor the other way round.
 #[test]
 fn beside_a_broker_that_runs() {

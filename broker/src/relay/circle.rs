@@ -20,7 +20,9 @@ pub(crate) fn first_circle<'c>(config: &'c Config, table: &Table) -> Option<(&'c
     config.routes.iter().find_map(|route| {
         let RelayTo::Tcp(to) = &route.relay else { return None };
         let at = with_loopback(*to);
-        let open = config.listen.is_empty() || config.listen.contains(&at.ip());
+        let listens = config.listen.is_empty() || config.listen.contains(&at.ip());
+        // An exact address is found by its Via, whatever port that came to; but who comes needs a port that is open.
+        let open = listens && config.routes.iter().any(|other| other.prefix.port() == at.port());
         // Port 0 is free: only the address is of interest.
         if !open || is_here(SocketAddr::new(at.ip(), 0)).is_err() {
             return None;
