@@ -294,7 +294,7 @@ fn the_line_of_an_end_says_who_came_where_for_what_and_to_whom() {
     for path in ["nowhere", &long] {
         let mut client = ask(port, path);
         assert_eq!(told(&mut client), fault("EndpointNotFound"));
-        let shown: String = address(port, path).chars().take(200).collect();
+        let shown: String = address(port, path).chars().take(256).collect();
         let shown = shown.rsplit_once(&format!(":{port}/")).unwrap().1.to_owned();
         let cut = if path == "nowhere" { "" } else { "…" };
         expect("endpoint_not_found", &client, &format!("{shown}{cut}"), " detail=\"");
