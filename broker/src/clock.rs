@@ -20,6 +20,11 @@ pub(crate) fn between(earlier: Stamp, later: Stamp) -> u32 {
     if time > u32::MAX - A_LITTLE { 0 } else { time }
 }
 
+/// So many milliseconds before a moment; one that would be 0, which is none, is the next.
+pub(crate) fn before(now: Stamp, ago: u32) -> Stamp {
+    now.wrapping_sub(ago).max(1)
+}
+
 impl Default for Clock {
     fn default() -> Self {
         Self { start: Instant::now(), last: AtomicU32::new(0) }
@@ -54,6 +59,8 @@ mod tests {
     fn times_are_told_over_the_end_of_the_clock_and_never_negative() {
         let times = [(7, 7), (7, 9), (9, 7), (u32::MAX - 1, 3), (3, u32::MAX - 1)];
         assert_eq!(times.map(|(earlier, later)| between(earlier, later)), [0, 2, 0, 5, 0]);
+        // What the kernel counts is in steps of its own, and may be as long as the broker runs.
+        assert_eq!([before(7, 3), before(7, 7), before(7, 9)], [4, 1, u32::MAX - 1]);
         let clock = Clock::default();
         assert_eq!(clock.last(), 0);
         clock.tick();

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 
 use crate::access::record::Times;
-use crate::clock::{Stamp, between};
+use crate::clock::{Stamp, before, between};
 use crate::destination::Destination;
 use crate::outcome::{Counters, Outcome};
 use crate::socket_options::since_last_octets;
@@ -44,7 +44,7 @@ impl Connection {
         counters.take_back();
         let known = match counters.clock().last() {
             0 => 0,
-            now => now.wrapping_sub(since_last_octets(&socket).unwrap_or(0)),
+            now => before(now, since_last_octets(&socket).unwrap_or(0)),
         };
         Self { socket, accepted: known, known, unended: Unended }
     }

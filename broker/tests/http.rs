@@ -98,16 +98,21 @@ fn parsed_by_prometheus(parser: &str, text: &str) {
         "import sys\nfrom prometheus_client.{parser} import text_string_to_metric_families as families\n\
          print(sum(len(family.samples) for family in families(sys.stdin.read())))"
     );
-    let python = |code: &str| {
-        let mut command = Command::new("python3");
+    // Debian's package is for Debian's Python, and another may come before it.
+    let python = |program: &str, code: &str| {
+        let mut command = Command::new(program);
         command.args(["-c", code]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn()
     };
-    let there = python("import prometheus_client").and_then(std::process::Child::wait_with_output);
-    if !there.is_ok_and(|output| output.status.success()) {
+    let has_it = |program: &str| {
+        let there =
+            python(program, "import prometheus_client").and_then(std::process::Child::wait_with_output);
+        there.is_ok_and(|output| output.status.success())
+    };
+    let Some(program) = ["python3", "/usr/bin/python3"].into_iter().find(|program| has_it(program)) else {
         return skip("prometheus_client for Python", "apt install python3-prometheus-client");
-    }
-    let mut child = python(&code).unwrap();
+    };
+    let mut child = python(program, &code).unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
