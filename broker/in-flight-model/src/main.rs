@@ -84,6 +84,7 @@ fn model<const N: usize>(threads: [fn(&Queue); N]) {
         assert_eq!(*queue.taken.lock().unwrap(), queue.places.taken());
         queue.take();
         queue.count();
+        assert_eq!(queue.places.sent_in_all(), queue.places.taken());
         assert_eq!((queue.places.at_most(), queue.places.begin(MAY + 1, MAY)), (0, MAY));
     });
 }
