@@ -8,7 +8,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::recent::misleads;
 
-/// How wide a table is that goes to no terminal, or to a narrow one.
+/// How wide a table is at least: that of a narrow terminal, too.
 const WIDTH: usize = 100;
 
 /// A column: its head, and how it stands.
@@ -34,11 +34,11 @@ pub(super) const fn long_text(head: &'static str, least: usize) -> Column {
     Column { head, align: CellAlignment::Left, least: Some(least) }
 }
 
-/// How wide it may be: the terminal, but not less than [`WIDTH`]; `None` where nothing shall be cut.
+/// How wide it may be: the terminal, but not less than [`WIDTH`]; `None` where nothing shall be cut, as for a program that reads it.
 pub(super) fn width(wide: bool) -> Option<usize> {
     let terminal = || tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
-    let terminal = io::stdout().is_terminal().then(terminal).flatten().unwrap_or(WIDTH);
-    (!wide).then_some(terminal.max(WIDTH))
+    let cut = io::stdout().is_terminal() && !wide;
+    cut.then(|| terminal().unwrap_or(WIDTH).max(WIDTH))
 }
 
 /// The table, a line feed behind each line.

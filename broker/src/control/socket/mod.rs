@@ -77,7 +77,8 @@ pub(crate) async fn serve(
         let (uid, pid) = (peer.credentials().uid, peer.credentials().pid);
         let refused = if !access.admits(&peer) {
             let message = format!(
-                "user {uid} may not use this broker; its administrator admits a group with --control-group"
+                "user {uid} may not use this broker; its administrator admits a group, with control_group to register, with [admin] group to \
+                 administer"
             );
             shared.tally.count(DENIED, uid.into(), || format!("user {uid}, {}", process(pid)));
             refused(RefusedReason::AccessDenied, None, message)
