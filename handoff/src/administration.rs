@@ -115,6 +115,16 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// Puts the entries of a page behind those of the pages before it, the addresses of one holder together again.
+    pub fn join_page(holders: &mut Vec<Self>, page: Vec<Self>) {
+        for holder in page {
+            match holders.last_mut().filter(|last| holder.continued && last.id == holder.id) {
+                Some(last) => last.addresses.extend(holder.addresses),
+                None => holders.push(holder),
+            }
+        }
+    }
+
     /// All that may wait for it: in its queue, and in the broker.
     #[must_use]
     pub fn waiting(&self) -> u64 {

@@ -16,12 +16,7 @@ impl ControlConnection {
         let mut holders: Vec<Holder> = Vec::new();
         self.ask_for_pages(&Request::List, |reply| match reply {
             Reply::Listed(page) => {
-                for holder in page.entries {
-                    match holders.last_mut().filter(|last| holder.continued && last.id == holder.id) {
-                        Some(last) => last.addresses.extend(holder.addresses),
-                        None => holders.push(holder),
-                    }
-                }
+                Holder::join_page(&mut holders, page.entries);
                 Ok(page.more)
             }
             other => Err(not_the_answer(other)),

@@ -8,6 +8,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use handoff::ControlConnection;
+use serde::Serialize;
+
+use super::table::width;
 
 /// A broker that lives answers within this time.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -30,6 +33,38 @@ impl Which {
         let mut broker = ControlConnection::connect_as_administrator(&path)?;
         broker.set_timeout(Some(ANSWER))?;
         Ok(broker)
+    }
+}
+
+/// How a list is printed.
+#[derive(Debug, Args)]
+pub(super) struct Listing {
+    /// Every figure, as a JSON array.
+    #[arg(long)]
+    json: bool,
+    /// Cut nothing, however wide it becomes.
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
+}
+
+impl Listing {
+    /// As JSON, or as `drawn` makes a table of it that is so wide.
+    ///
+    /// # Errors
+    /// Those of writing to standard output.
+    pub(super) fn print<T: Serialize>(
+        &self,
+        entries: &[T],
+        drawn: impl FnOnce(&[T], Option<usize>) -> String,
+    ) -> io::Result<()> {
+        let mut output = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer_pretty(&mut output, entries)?;
+            writeln!(output)?;
+        } else {
+            write!(output, "{}", drawn(entries, width(self.wide)))?;
+        }
+        output.flush()
     }
 }
 

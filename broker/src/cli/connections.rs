@@ -1,14 +1,13 @@
 //! `broker connections`: which connections the broker still has.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 use handoff::administration::{HeldConnection, Place};
 
-use super::ask::{self, Which};
-use super::table::{draw, long_text, number, printable, short_octets, short_time, text, width};
+use super::ask::{self, Listing, Which};
+use super::table::{draw, long_text, number, printable, short_octets, short_time, text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -24,12 +23,8 @@ Exit status: 0, or 2 if there is no answer.")]
 pub(crate) struct ConnectionsArguments {
     #[command(flatten)]
     broker: Which,
-    /// Every figure, as a JSON array.
-    #[arg(long)]
-    json: bool,
-    /// Cut nothing, however wide it becomes.
-    #[arg(long, conflicts_with = "json")]
-    wide: bool,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// The whole command.
@@ -38,14 +33,7 @@ pub(crate) fn run(arguments: &ConnectionsArguments) -> ExitCode {
         let mut connections = arguments.broker.connect()?.connections()?;
         connections
             .sort_by_key(|connection| (place(connection.place), u64::MAX - connection.age_milliseconds));
-        let mut output = io::stdout().lock();
-        if arguments.json {
-            serde_json::to_writer_pretty(&mut output, &connections).map_err(io::Error::from)?;
-            writeln!(output)?;
-        } else {
-            write!(output, "{}", drawn(&connections, width(arguments.wide)))?;
-        }
-        output.flush()?;
+        arguments.listing.print(&connections, drawn)?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -1,13 +1,13 @@
 //! `broker ls`: who has which address, and how that goes.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Args;
 use handoff::administration::{Holder, State};
 
-use super::ask::{self, Which};
-use super::table::{draw, long_text, number, printable, short_time, text, width};
+use super::ask::{self, Listing, Which};
+use super::table::{draw, long_text, number, printable, short_time, text};
 use crate::log::service::colours_are_wanted;
 
 #[derive(Debug, Args)]
@@ -22,12 +22,8 @@ Exit status: 0, or 2 if there is no answer.")]
 pub(crate) struct ListArguments {
     #[command(flatten)]
     broker: Which,
-    /// Every figure, as a JSON array.
-    #[arg(long)]
-    json: bool,
-    /// Cut nothing, however wide it becomes.
-    #[arg(long, conflicts_with = "json")]
-    wide: bool,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// The whole command.
@@ -35,14 +31,7 @@ pub(crate) fn run(arguments: &ListArguments) -> ExitCode {
     ask::command("ls", || {
         let mut holders = arguments.broker.connect()?.list()?;
         holders.sort_by(|a, b| (a.addresses.first(), a.id).cmp(&(b.addresses.first(), b.id)));
-        let mut output = io::stdout().lock();
-        if arguments.json {
-            serde_json::to_writer_pretty(&mut output, &holders).map_err(io::Error::from)?;
-            writeln!(output)?;
-        } else {
-            write!(output, "{}", drawn(&holders, width(arguments.wide)))?;
-        }
-        output.flush()?;
+        arguments.listing.print(&holders, drawn)?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -134,12 +134,7 @@ pub(crate) async fn some_holders(registrar: &Registrar, most: usize) -> Vec<List
         let Some(from) = next.filter(|_| holders.len() <= most) else { break };
         let Ok((page, more)) = named_page(registrar, &mut names, from).await else { break };
         next = more;
-        for holder in page {
-            match holders.last_mut().filter(|last| holder.continued && last.id == holder.id) {
-                Some(last) => last.addresses.extend(holder.addresses),
-                None => holders.push(holder),
-            }
-        }
+        Listed::join_page(&mut holders, page);
     }
     holders.truncate(most);
     holders
