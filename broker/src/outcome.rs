@@ -246,7 +246,7 @@ impl Counters {
 
     /// A connection has ended: called by its end, and by nothing else.
     pub(crate) fn note(&self, outcome: Outcome) {
-        self.outcomes[outcome.index()].fetch_add(1, Ordering::Relaxed);
+        self.outcomes[outcome.index()].fetch_add(1, Ordering::Release);
     }
 
     /// A connection that was handed over is here again.
@@ -270,44 +270,43 @@ impl Counters {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Connections that ended, by the name of their outcome. What was taken back from a worker that left it behind is not among
-    /// those handed over; it ends in another way, or is handed over again.
+    /// How often connections ended, by the name of their outcome. One that is taken back from a worker that left it behind ends
+    /// once more: in another way, or by being handed over again. Each only grows.
     pub fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        (0..Outcome::NAMES.len()).map(|index| (Outcome::NAMES[index], self.ended(index)))
+        Outcome::NAMES.into_iter().zip(self.outcomes.iter().map(|count| count.load(Ordering::Acquire)))
     }
 
-    /// Connections that ended in this way; see [`Counters::outcomes`].
+    /// How often connections ended in this way; see [`Counters::outcomes`].
     #[must_use]
     pub fn of(&self, outcome: Outcome) -> u64 {
-        self.ended(outcome.index())
+        self.outcomes[outcome.index()].load(Ordering::Acquire)
     }
 
-    /// Connections that were handed over and taken back.
+    /// How often connections that were handed over were taken back.
     #[must_use]
     pub fn taken_back(&self) -> u64 {
         self.taken_back.load(Ordering::Acquire)
     }
 
-    /// Connections that are with the broker: accepted, and not ended. Exact when nothing happens meanwhile.
+    /// Connections that are with the broker: accepted or taken back, and not ended. Exact when nothing happens meanwhile.
     #[must_use]
     pub fn here(&self) -> u64 {
         let ended: u64 = self.outcomes().map(|(_, count)| count).sum();
-        self.accepted().saturating_sub(ended)
-    }
-
-    fn ended(&self, index: usize) -> u64 {
-        // In this order: nothing is taken back that was not handed over before.
-        let taken_back = if index == Outcome::HandedOver.index() { self.taken_back() } else { 0 };
-        self.outcomes[index].load(Ordering::Relaxed) - taken_back
+        // Behind the ends: nothing ends that was not here.
+        (self.taken_back() + self.accepted()).saturating_sub(ended)
     }
 }
 
 impl fmt::Display for Counters {
-    /// As at the end of the log: `accepted=3 handed_over=2 closed_early=1 unfinished=0`.
+    /// As at the end of the log: `accepted=3 handed_over=3 closed_early=1 taken_back=1 unfinished=0`. What was accepted and what
+    /// was taken back have ended, or are unfinished.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "accepted={}", self.accepted())?;
         for (name, count) in self.outcomes().filter(|(_, count)| *count > 0) {
             write!(f, " {name}={count}")?;
+        }
+        if self.taken_back() > 0 {
+            write!(f, " taken_back={}", self.taken_back())?;
         }
         write!(f, " unfinished={}", self.here())
     }

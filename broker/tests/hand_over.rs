@@ -155,7 +155,9 @@ fn what_a_killed_worker_left_is_answered_when_there_is_no_other() {
     // One connection, one end: it is not among those that are handed over any more.
     assert!(broker.terminate());
     assert!(
-        broker.log().contains("ended; connections accepted=1 endpoint_not_found=1 unfinished=0\n"),
+        broker.log().contains(
+            "ended; connections accepted=1 handed_over=1 endpoint_not_found=1 taken_back=1 unfinished=0\n"
+        ),
         "{}",
         broker.log()
     );

@@ -58,15 +58,16 @@ fn metrics_in_both_texts() {
     assert_eq!(answer(&mut client), b'o');
     assert_eq!(told(&mut ask(port, "nobody")), fault("EndpointNotFound"));
     let _waits = ask(port, "orders%22");
-    let waiting = format!(
-        "net_tcp_broker_queue_waiting{{address=\"{orders}\",mode=\"strong_wildcard\",kind=\"registration\"}} 1"
+    let labels = format!(
+        "{{address=\"{orders}\",mode=\"strong_wildcard\",kind=\"registration\",id=\"{}\"}}",
+        worker.id
     );
+    let waiting = format!("net_tcp_broker_queue_waiting{labels} 1");
     eventually(
         || get(http, "/metrics").body.lines().any(|line| line == waiting),
         || get(http, "/metrics").body,
     );
     let classic = get(http, "/metrics").body;
-    let labels = format!("{{address=\"{orders}\",mode=\"strong_wildcard\",kind=\"registration\"}}");
     for line in [
         "# TYPE net_tcp_broker_connections_accepted_total counter",
         "net_tcp_broker_connections_accepted_total 3",

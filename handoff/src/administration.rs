@@ -100,8 +100,11 @@ pub struct Holder {
     pub max_pending: Option<u64>,
     /// Connections that are being relayed.
     pub relaying: u64,
-    /// Connections that were handed over.
+    /// How often connections were handed over; it only grows.
     pub handed_over: u64,
+    /// How many of those were taken back, because its worker had left them behind. Each is handed over again, to whoever has its
+    /// address then, or refused.
+    pub taken_back: u64,
     /// Connections that were relayed, and have ended.
     pub relayed: u64,
     /// Connections for it that were refused.

@@ -34,11 +34,11 @@ pub struct Status {
     pub holders: u64,
     /// Connections that were accepted.
     pub accepted: u64,
-    /// Connections that it has: accepted, and not ended.
+    /// Connections that it has: `accepted` + `taken_back` − the sum of `outcomes`.
     pub here: u64,
-    /// Connections that were handed over, and taken back because their worker left them behind.
+    /// How often a connection that was handed over was taken back, because its worker had left it behind: it ends once more.
     pub taken_back: u64,
-    /// Connections that ended, by how.
+    /// How often connections ended, by how; each only grows.
     pub outcomes: BTreeMap<String, u64>,
     /// What there is a bound of.
     pub totals: Totals,
@@ -69,7 +69,7 @@ impl Status {
         self.outcomes.iter().filter(|(name, _)| Self::is_refusal(name)).map(|(_, count)| count).sum()
     }
 
-    /// Connections that ended in this way.
+    /// How often connections ended in this way.
     #[must_use]
     pub fn ended(&self, outcome: &str) -> u64 {
         self.outcomes.get(outcome).copied().unwrap_or_default()

@@ -72,7 +72,7 @@ impl Registry {
                 let queued = queue.refresh(&self.shared.bounds);
                 (listed.queued, listed.held) = (wide(queued), wide(queue.held()));
                 listed.max_pending = Some(wide(most));
-                listed.handed_over = queue.handed_over();
+                (listed.handed_over, listed.taken_back) = (queue.handed_over(), counted.taken_back);
                 if queue.is_stuck() {
                     listed.state = State::Stuck;
                 } else if queued >= most {

@@ -103,10 +103,10 @@ fn fill_in(status: &mut Status, shared: &Shared) {
     status.configuration = about.configuration.get().map(|file| file.display().to_string());
     status.last_reload = about.last_reload();
     status.outcomes = counters.outcomes().map(|(name, count)| (name.to_owned(), count)).collect();
-    // Behind the outcomes: nothing has ended that was not accepted.
-    status.accepted = counters.accepted();
-    status.here = counters.here();
+    // Behind the outcomes: nothing has ended that was not here.
     status.taken_back = counters.taken_back();
+    status.accepted = counters.accepted();
+    status.here = (status.accepted + status.taken_back).saturating_sub(status.outcomes.values().sum());
     let totals = &mut status.totals;
     totals.descriptors = Bounded::new(open_descriptors(), wide(descriptors.limit));
     totals.queued = Bounded::new(Some(wide(bounds.in_flight())), wide(descriptors.in_flight));

@@ -1,6 +1,5 @@
 //! For Prometheus: the counters that are there anyway, read when they are scraped, in OpenMetrics and in the classic text.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use handoff::administration::{Holder, State};
@@ -104,30 +103,6 @@ impl Families<'_> {
     }
 }
 
-/// What the holders of one address have together: one that drains and its successor have the same labels.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sum {
-    handed_over: u64,
-    relayed: u64,
-    refused: u64,
-    waiting: u64,
-    limit: u64,
-    relaying: u64,
-    up: u64,
-}
-
-impl Sum {
-    fn add(&mut self, holder: &Holder) {
-        self.handed_over += holder.handed_over;
-        self.relayed += holder.relayed;
-        self.refused += holder.refused;
-        self.waiting += holder.waiting();
-        self.limit += holder.max_pending.unwrap_or_default();
-        self.relaying += holder.relaying;
-        self.up += u64::from(holder.state == State::Up);
-    }
-}
-
 impl Collector for View {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families(encoder);
@@ -148,13 +123,22 @@ impl Collector for View {
         families.counter("connections_accepted", "Connections accepted", alone(status.accepted))?;
         let ended =
             status.outcomes.iter().map(|(outcome, count)| (vec![("outcome", outcome.as_str())], *count));
-        families.counter("connections_ended", "Connections that have ended, by how", ended)?;
+        families.counter(
+            "connections_ended",
+            "How often connections ended, by how; one that is taken back ends once more",
+            ended,
+        )?;
         families.counter(
             "connections_taken_back",
-            "Connections taken back from workers that left them behind",
+            "How often a connection that was handed over was taken back from a worker that had left it behind",
             alone(status.taken_back),
         )?;
-        families.gauge("connections_here", "Connections that the broker has", None, alone(status.here))?;
+        families.gauge(
+            "connections_here",
+            "Connections that the broker has: accepted + taken_back - ended",
+            None,
+            alone(status.here),
+        )?;
         families.gauge(
             "listeners",
             "Local addresses that the broker listens on",
@@ -197,37 +181,56 @@ impl Collector for View {
 }
 
 impl View {
+    /// Each has series of its own: what two of one address have together would fall when one of them leaves.
     fn holders(&self, families: &mut Families<'_>) -> fmt::Result {
-        let mut sums: BTreeMap<[&str; 3], Sum> = BTreeMap::new();
-        for holder in &self.holders {
-            let address = holder.addresses.first().map(String::as_str).unwrap_or_default();
-            let kind = if holder.relay.is_some() { "route" } else { "registration" };
-            sums.entry([address, &holder.host_name_comparison, kind]).or_default().add(holder);
-        }
-        let each = |of: fn(&Sum) -> u64| {
-            sums.iter().map(move |([address, mode, kind], sum)| {
-                (vec![("address", *address), ("mode", *mode), ("kind", *kind)], of(sum))
+        let ids: Vec<String> = self.holders.iter().map(|holder| holder.id.to_string()).collect();
+        let those = |has: fn(&Holder) -> bool, of: fn(&Holder) -> u64| {
+            let with_id = self.holders.iter().zip(&ids).filter(move |(holder, _)| has(holder));
+            with_id.map(move |(holder, id)| {
+                let address = holder.addresses.first().map(String::as_str).unwrap_or_default();
+                let kind = if is_worker(holder) { "registration" } else { "route" };
+                let mode = holder.host_name_comparison.as_str();
+                (vec![("address", address), ("mode", mode), ("kind", kind), ("id", id.as_str())], of(holder))
             })
         };
-        let of_workers = |of: fn(&Sum) -> u64| each(of).filter(|(labels, _)| labels[2].1 == "registration");
-        families.counter("handed_over", "Connections handed over", of_workers(|sum| sum.handed_over))?;
-        families.counter("relayed", "Connections relayed that have ended", each(|sum| sum.relayed))?;
-        families.counter("refused", "Connections refused", each(|sum| sum.refused))?;
-        families.gauge("relaying", "Connections that are relayed", None, each(|sum| sum.relaying))?;
+        let of_workers = |of| those(is_worker, of);
+        let of_all = |of| those(|_| true, of);
+        families.counter(
+            "handed_over",
+            "How often connections were handed over; those that were taken back are among them",
+            of_workers(|holder| holder.handed_over),
+        )?;
+        families.counter(
+            "taken_back",
+            "How many of those were taken back because the worker had left them behind",
+            of_workers(|holder| holder.taken_back),
+        )?;
+        families.counter(
+            "relayed",
+            "Connections relayed that have ended",
+            of_all(|holder| holder.relayed),
+        )?;
+        families.counter("refused", "Connections refused", of_all(|holder| holder.refused))?;
+        families.gauge("relaying", "Connections that are relayed", None, of_all(|holder| holder.relaying))?;
         families.gauge(
             "queue_waiting",
             "Connections that wait for the worker",
             None,
-            of_workers(|sum| sum.waiting),
+            of_workers(Holder::waiting),
         )?;
         families.gauge(
             "queue_limit",
             "How many may wait in its queue, and as many again in the broker",
             None,
-            of_workers(|sum| sum.limit),
+            of_workers(|holder| holder.max_pending.unwrap_or_default()),
         )?;
-        families.gauge("up", "Holders that take connections", None, each(|sum| sum.up))
+        let is_up = |holder: &Holder| u64::from(holder.state == State::Up);
+        families.gauge("up", "Whether it takes connections", None, of_all(is_up))
     }
+}
+
+fn is_worker(holder: &Holder) -> bool {
+    holder.relay.is_none()
 }
 
 #[cfg(test)]
