@@ -36,7 +36,7 @@ impl Clock {
     pub(crate) fn read(&self) -> Stamp {
         // Of all that is known of a long time, the end of it.
         let milliseconds = self.start.elapsed().as_millis() + 1;
-        (milliseconds & u128::from(u32::MAX)) as Stamp
+        ((milliseconds & u128::from(u32::MAX)) as Stamp).max(1)
     }
 
     /// A turn begins.

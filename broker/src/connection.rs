@@ -15,6 +15,7 @@ use crate::told::Told;
 #[must_use = "an accepted connection ends in one outcome"]
 pub(crate) struct Connection {
     socket: OwnedFd,
+    /// 0: not known, as of what was taken back.
     accepted: Stamp,
     /// When it was known for whom it is, if it was not handed over at once.
     known: Stamp,
@@ -46,7 +47,7 @@ impl Connection {
             0 => 0,
             now => before(now, since_last_octets(&socket).unwrap_or(0)),
         };
-        Self { socket, accepted: known, known, unended: Unended }
+        Self { socket, accepted: 0, known, unended: Unended }
     }
 
     /// Its preamble is there, and it waits for its worker, or is relayed.
@@ -86,10 +87,13 @@ impl Connection {
 
 fn times(accepted: Stamp, known: Stamp, now: Stamp) -> Times {
     let until = if known == 0 { now } else { known };
+    let taken_back = accepted == 0 && known > 0;
+    let begin = if taken_back { known } else { accepted };
     Times {
-        preamble: between(accepted, until),
+        taken_back,
+        preamble: between(begin, until),
         queue: (known > 0).then(|| between(known, now)),
-        all: between(accepted, now),
+        all: between(begin, now),
     }
 }
 

@@ -39,8 +39,9 @@ impl Telling {
         }
     }
 
+    /// Whether a log takes how a connection ends so.
     #[inline]
-    fn wants(&self, outcome: Outcome) -> bool {
+    pub(crate) fn wants(&self, outcome: Outcome) -> bool {
         let debug = tracing::enabled!(tracing::Level::DEBUG);
         debug || self.access.as_ref().is_some_and(|access| access.takes(outcome))
     }
@@ -127,6 +128,8 @@ impl Told {
         times: impl FnOnce() -> Times,
     ) {
         if let Some(asked) = self.0 {
+            // Why many end so is why one does, if nobody knows better.
+            let detail = detail.or_else(|| outcome.warning().map(|kind| kind.what.to_owned()));
             asked.tell(outcome, destination, detail, times());
         }
     }

@@ -5,72 +5,16 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use common::access_log::{JSON, Logging, has_one, records, without};
 use common::{
     Broker, Told, Worker, address, answer, ask, connect, eventually, fault, finish, free_port, preamble,
     serve, signal, tell, told,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
-
-/// A broker, and the file of its access log.
-struct Logging {
-    broker: Broker,
-    folder: tempfile::TempDir,
-}
-
-impl Logging {
-    /// With this in `[access_log]`, and this behind it.
-    fn start(access_log: &str, more: &str, arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("access.log");
-        let toml = format!("[access_log]\nto = '{}'\n{access_log}\n{more}", path.display());
-        Self { broker: Broker::configured(&toml, arguments), folder }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("access.log")
-    }
-
-    fn text(&self) -> String {
-        std::fs::read_to_string(self.path()).unwrap()
-    }
-
-    fn records(&self) -> Vec<Value> {
-        records(&self.path())
-    }
-
-    /// The one record with this outcome, when it is there.
-    fn of(&self, outcome: &str) -> Value {
-        let mut found = Vec::new();
-        eventually(
-            || {
-                found = self.records().into_iter().filter(|record| record["outcome"] == outcome).collect();
-                !found.is_empty()
-            },
-            || format!("no {outcome}: {}", self.text()),
-        );
-        assert_eq!(found.len(), 1, "{found:?}");
-        found.remove(0)
-    }
-
-    /// All records; the broker ends.
-    fn end(mut self) -> Vec<Value> {
-        assert!(self.broker.terminate());
-        self.records()
-    }
-}
-
-/// Each whole line as an object.
-fn records(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-    lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
-}
-
-const JSON: &str = "format = 'json'";
 
 fn user() -> Value {
     let uid = rustix::process::getuid();
@@ -107,15 +51,6 @@ fn a_hand_over_says_who_got_it_and_by_which_address() {
     assert!(rest["time"].as_str().is_some_and(|time| time.len() == 27 && time.ends_with('Z')), "{record}");
     let mode = std::fs::metadata(logging.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o640);
-}
-
-/// What else is in a record, whose members are these.
-fn without(record: &Value, expected: &Value) -> serde_json::Map<String, Value> {
-    let mut rest = record.as_object().unwrap().clone();
-    for (name, value) in expected.as_object().unwrap() {
-        assert_eq!(rest.remove(name).as_ref(), Some(value), "{name} of {record}");
-    }
-    rest
 }
 
 /// What is refused because of what it says.
@@ -270,15 +205,10 @@ fn what_the_broker_still_has_at_its_end_is_told() {
     silent.write_all(b"\0").unwrap();
     let here = || logging.broker.log().contains("x\"");
     eventually(here, || logging.broker.log());
-    eventually(|| parked(&logging.broker), || "it is not there".to_owned());
+    eventually(|| has_one(&logging.broker), || "it is not there".to_owned());
     let records = logging.end();
     assert_eq!(records.len(), 1);
     without(&records[0], &json!({"outcome": "shut_down", "blame": "broker"}));
-}
-
-fn parked(broker: &Broker) -> bool {
-    let mut control = handoff::ControlConnection::connect(&broker.control()).unwrap();
-    control.connections().unwrap().len() == 1
 }
 
 #[test]

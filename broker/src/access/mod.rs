@@ -11,14 +11,13 @@ pub(crate) mod record;
 mod sources;
 pub(crate) mod via;
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use self::output::AccessOutput;
 use self::record::{Entry, Record};
-use self::sources::Sources;
+use self::sources::{Sources, Suppressed};
 use crate::config::AccessLog as Settings;
 use crate::error::StartError;
 use crate::lock::lock;
@@ -75,7 +74,7 @@ impl AccessLog {
         let (admitted, first) = {
             let mut sources = lock(&self.sources);
             let first = sources.is_empty();
-            (sources.admit(record.peer.map(|peer| peer.ip()), Instant::now()), first)
+            (sources.admit(record.peer.map(|peer| peer.ip()), record.times.taken_back, Instant::now()), first)
         };
         if first {
             self.begun.notify_one();
@@ -109,9 +108,9 @@ impl AccessLog {
         self.queue.reopen();
     }
 
-    fn tell_suppressed(&self, suppressed: Vec<(Option<IpAddr>, u64)>) {
-        for (source, count) in suppressed {
-            self.queue.push(Entry::Suppressed { time: form::now(), source, count }, RECORD);
+    fn tell_suppressed(&self, all: Vec<Suppressed>) {
+        for suppressed in all {
+            self.queue.push(Entry::Suppressed { time: form::now(), suppressed }, RECORD);
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What is said of a connection that has ended.
 
 use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use router::HostNameComparison;
 use serde_json::Value;
 
+use super::sources::Suppressed;
 use super::via::{as_text, in_quotes};
 use crate::log::form::Field;
 use crate::outcome::Outcome;
@@ -40,6 +41,9 @@ pub(crate) struct Record {
 /// Milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Times {
+    /// Its second record, at least: it was handed over, and its worker has left it behind. When it was accepted is not known any
+    /// more; its times begin when its last octets came.
+    pub(crate) taken_back: bool,
     /// From accept until the preamble was there, or the end.
     pub(crate) preamble: u32,
     /// In the broker's queue for a full worker.
@@ -51,11 +55,10 @@ pub(crate) struct Times {
 #[derive(Debug)]
 pub(super) enum Entry {
     Ended(Box<Record>),
-    /// So many connections of a source, `None` for several, have ended without a record.
+    /// So many connections have ended without a record.
     Suppressed {
         time: String,
-        source: Option<IpAddr>,
-        count: u64,
+        suppressed: Suppressed,
     },
 }
 
@@ -64,9 +67,13 @@ impl Entry {
     pub(super) fn parts(&self, user: impl FnOnce(u32) -> Option<String>) -> (&str, &'static str, Vec<Field>) {
         match self {
             Self::Ended(record) => (&record.time, record.outcome.name(), record.fields(user)),
-            Self::Suppressed { time, source, count } => {
+            Self::Suppressed { time, suppressed: Suppressed { source, count, taken_back } } => {
                 let source = source.map_or_else(|| "others".to_owned(), |source| source.to_string());
-                (time, "suppressed", vec![("source", source.into()), ("count", (*count).into())])
+                let mut fields = vec![("source", source.into()), ("count", (*count).into())];
+                if *taken_back > 0 {
+                    fields.push(("taken_back", (*taken_back).into()));
+                }
+                (time, "suppressed", fields)
             }
         }
     }
@@ -100,7 +107,8 @@ impl Record {
             put("pid", pid.map(Value::from));
             put("user", Some(user(uid).map_or_else(|| uid.into(), Value::from)));
         }
-        put("preamble_ms", Some(self.times.preamble.into()));
+        put("taken_back", self.times.taken_back.then_some(true.into()));
+        put("preamble_ms", (!self.times.taken_back).then_some(self.times.preamble.into()));
         put("queue_ms", self.times.queue.map(Value::from));
         put("total_ms", Some(self.times.all.into()));
         put("octets_in", self.copied.map(|copied| copied.octets_in.into()));

@@ -22,6 +22,18 @@ struct Source {
     records: u32,
     /// Since it was last told.
     suppressed: u64,
+    /// So many of those were taken back.
+    taken_back: u64,
+}
+
+/// Records that there are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Suppressed {
+    /// `None`: of several.
+    pub(super) source: Option<IpAddr>,
+    pub(super) count: u64,
+    /// So many of them of connections whose hand-over was told, or counted, before.
+    pub(super) taken_back: u64,
 }
 
 impl Sources {
@@ -31,10 +43,11 @@ impl Sources {
     }
 
     /// Whether there may be a record more; if not, it is counted.
-    pub(super) fn admit(&mut self, from: Option<IpAddr>, now: Instant) -> bool {
+    pub(super) fn admit(&mut self, from: Option<IpAddr>, taken_back: bool, now: Instant) -> bool {
         let key =
             from.map(network).filter(|from| self.0.len() < SOURCES || self.0.contains_key(&Some(*from)));
-        let source = self.0.entry(key).or_insert(Source { since: now, records: 0, suppressed: 0 });
+        let new = Source { since: now, records: 0, suppressed: 0, taken_back: 0 };
+        let source = self.0.entry(key).or_insert(new);
         if now.saturating_duration_since(source.since) >= WINDOW {
             (source.since, source.records) = (now, 0);
         }
@@ -43,16 +56,17 @@ impl Sources {
             return true;
         }
         source.suppressed += 1;
+        source.taken_back += u64::from(taken_back);
         false
     }
 
     /// Forgets those whose window is over; how many records there are not, of whom.
-    pub(super) fn over(&mut self, now: Instant) -> Vec<(Option<IpAddr>, u64)> {
+    pub(super) fn over(&mut self, now: Instant) -> Vec<Suppressed> {
         let mut suppressed = Vec::new();
         self.0.retain(|from, source| {
             let over = now.saturating_duration_since(source.since) >= WINDOW;
-            if over && source.suppressed > 0 {
-                suppressed.push((*from, source.suppressed));
+            if over {
+                suppressed.extend(source.suppressed(*from));
             }
             !over
         });
@@ -60,9 +74,15 @@ impl Sources {
     }
 
     /// The same of all.
-    pub(super) fn all(&mut self) -> Vec<(Option<IpAddr>, u64)> {
-        let all = self.0.drain().map(|(from, source)| (from, source.suppressed));
-        all.filter(|(_, suppressed)| *suppressed > 0).collect()
+    pub(super) fn all(&mut self) -> Vec<Suppressed> {
+        self.0.drain().filter_map(|(from, source)| source.suppressed(from)).collect()
+    }
+}
+
+impl Source {
+    fn suppressed(&self, source: Option<IpAddr>) -> Option<Suppressed> {
+        let Self { suppressed: count, taken_back, .. } = *self;
+        (count > 0).then_some(Suppressed { source, count, taken_back })
     }
 }
 
@@ -83,11 +103,15 @@ mod tests {
         text.parse().ok()
     }
 
+    fn suppressed(from: &str, count: u64) -> Suppressed {
+        Suppressed { source: ip(from), count, taken_back: 0 }
+    }
+
     #[test]
     fn a_source_has_so_many_records_in_a_second_and_the_rest_is_counted() {
         let (mut sources, start) = (Sources::default(), Instant::now());
         let admitted = |sources: &mut Sources, from: &str, now| {
-            (0..250).filter(|_| sources.admit(ip(from), now)).count()
+            (0..250).filter(|_| sources.admit(ip(from), false, now)).count()
         };
         assert_eq!(admitted(&mut sources, "192.0.2.1", start), 100);
         assert_eq!(admitted(&mut sources, "::ffff:192.0.2.1", start), 0, "the same");
@@ -99,18 +123,21 @@ mod tests {
         let mut told = sources.over(start + WINDOW);
         told.sort_unstable();
         let expected = [("192.0.2.1", 400), ("192.0.2.2", 150), ("2001:db8::", 400), ("2001:db8:0:1::", 150)];
-        assert_eq!(told, expected.map(|(from, count)| (ip(from), count)));
+        assert_eq!(told, expected.map(|(from, count)| suppressed(from, count)));
         assert!(sources.is_empty());
         assert_eq!(admitted(&mut sources, "192.0.2.1", start + WINDOW), 100, "a new second");
-        assert_eq!(sources.all(), [(ip("192.0.2.1"), 150)]);
+        assert_eq!(sources.all(), [suppressed("192.0.2.1", 150)]);
     }
 
     #[test]
     fn however_many_sources_there_are_few_are_told_apart() {
         let (mut sources, now) = (Sources::default(), Instant::now());
-        let admitted = (0..100_000_u32).filter(|n| sources.admit(Some(IpAddr::V4((*n).into())), now)).count();
+        let admitted = (0..100_000_u32)
+            .filter(|n| sources.admit(Some(IpAddr::V4((*n).into())), n % 2 == 0, now))
+            .count();
         assert_eq!((admitted, sources.0.len()), (SOURCES + 100, SOURCES + 1));
-        assert_eq!(sources.all(), [(None, 100_000 - SOURCES as u64 - 100)]);
+        let count = 100_000 - SOURCES as u64 - 100;
+        assert_eq!(sources.all(), [Suppressed { source: None, count, taken_back: count / 2 }]);
     }
 
     proptest! {
@@ -118,17 +145,29 @@ mod tests {
         #[test]
         fn each_connection_is_a_record_or_is_counted(steps in prop::collection::vec((0_u8..4, 0_u64..400, 0_usize..150), 0..60)) {
             let (mut sources, mut now) = (Sources::default(), Instant::now());
-            let (mut connections, mut told) = (0, 0);
+            // All, and those that were taken back.
+            let (mut connections, mut told) = ([0, 0], [0, 0]);
+            let add = |told: &mut [u64; 2], all: Vec<Suppressed>| {
+                for Suppressed { count, taken_back, .. } in all {
+                    *told = [told[0] + count, told[1] + taken_back];
+                }
+            };
             for (source, milliseconds, count) in steps {
                 now += Duration::from_millis(milliseconds);
-                connections += count as u64;
                 let from = Some(IpAddr::V4([192, 0, 2, source].into()));
-                told += (0..count).filter(|_| sources.admit(from, now)).count() as u64;
+                for n in 0..count {
+                    let taken_back = n % 3 == 0;
+                    let one = [1, u64::from(taken_back)];
+                    connections = [connections[0] + one[0], connections[1] + one[1]];
+                    if sources.admit(from, taken_back, now) {
+                        told = [told[0] + one[0], told[1] + one[1]];
+                    }
+                }
                 if count % 3 == 0 {
-                    told += sources.over(now).iter().map(|(_, count)| count).sum::<u64>();
+                    add(&mut told, sources.over(now));
                 }
             }
-            told += sources.all().iter().map(|(_, count)| count).sum::<u64>();
+            add(&mut told, sources.all());
             prop_assert_eq!(told, connections);
         }
     }

@@ -418,9 +418,11 @@ impl Loop {
         for (connection, next) in leaving {
             match next {
                 Next::Again => self.again(connection),
-                Next::End(outcome, queue) => {
+                Next::End(outcome, queue, error) => {
                     let destination = queue.as_deref().map_or(Destination::Nobody, Destination::Registration);
-                    let detail = (outcome == Outcome::ServerTooBusy).then(|| ACCEPTS_TOO_SLOWLY.to_owned());
+                    let too_slowly =
+                        || (outcome == Outcome::ServerTooBusy).then(|| ACCEPTS_TOO_SLOWLY.to_owned());
+                    let detail = error.map(|error| error.to_string()).or_else(too_slowly);
                     self.refuse(connection, outcome, destination, detail);
                 }
             }

@@ -106,18 +106,18 @@ fn judge(
         // Like the original: a singleton is routed by its Via, a duplex session when its encoding is there too.
         Ok(PreambleView::Via { via, mode: Mode::SINGLETON_UNSIZED, .. }) => via,
         Ok(PreambleView::Via { .. } | PreambleView::NeedMore(_)) => return Step::Wait,
-        Err(error) => return Step::End(error.into(), detail(|| error.to_string())),
+        Err(error) => return end(shared, error.into(), || error.to_string()),
     };
     let via = match Via::parse(via) {
         Ok(via) => via,
-        Err(error) => return Step::End(Outcome::InvalidVia, detail(|| error.to_string())),
+        Err(error) => return end(shared, Outcome::InvalidVia, || error.to_string()),
     };
     let table = shared.table.load();
-    route(connection, origin, &via, &table)
+    route(shared, connection, origin, &via, &table)
 }
 
 #[inline]
-fn route(connection: &Connection, origin: Origin, via: &Via<'_>, table: &Table) -> Step {
+fn route(shared: &Shared, connection: &Connection, origin: Origin, via: &Via<'_>, table: &Table) -> Step {
     // What a socket that listens on all addresses does not tell is asked of the kernel where it matters.
     let told = match origin {
         Origin::Accepted(at) => Some(at),
@@ -137,7 +137,7 @@ fn route(connection: &Connection, origin: Origin, via: &Via<'_>, table: &Table) 
         Choice::Bridge(Target { holder: Holder::Worker(queue), .. }, to, _) => {
             Step::Bridge(Arc::clone(queue), SocketAddr::new(to, local.port()))
         }
-        Choice::None(miss) => Step::End(Outcome::EndpointNotFound, detail(|| miss.to_string())),
+        Choice::None(miss) => end(shared, Outcome::EndpointNotFound, || miss.to_string()),
         Choice::Bridge(..) | Choice::Unknown => Step::End(Outcome::EndpointNotFound, None),
     }
 }
@@ -148,7 +148,8 @@ fn drains(target: &Target) -> Step {
     Step::Drains(target.holder.clone())
 }
 
-/// A description that is only made when it will be logged.
-fn detail(describe: impl FnOnce() -> String) -> Option<String> {
-    tracing::enabled!(tracing::Level::DEBUG).then(describe)
+/// It ends so; why is only said where it will be told.
+#[cold]
+fn end(shared: &Shared, outcome: Outcome, why: impl FnOnce() -> String) -> Step {
+    Step::End(outcome, shared.telling.wants(outcome).then(why))
 }

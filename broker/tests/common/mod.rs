@@ -1,6 +1,7 @@
 //! A broker process, workers and initiators for whole-process tests.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part")]
 
+pub mod access_log;
 mod broker;
 pub mod http;
 mod initiator;

@@ -60,8 +60,8 @@ impl Held {
         now: Instant,
     ) -> Option<(Connection, Next)> {
         connection.is_known(&self.shared.counters);
-        if refusal == Refusal::Failed {
-            return Some((connection, Next::End(Outcome::DispatchFailed, Some(queue))));
+        if let Refusal::Failed(error) = refusal {
+            return Some((connection, Next::End(Outcome::DispatchFailed, Some(queue), Some(error))));
         }
         // Its way was found before the registration ended. The queue may have been emptied already, and nothing more would
         // come to wake us.
@@ -69,7 +69,7 @@ impl Held {
             return Some((connection, Next::Again));
         }
         if self.shared.descriptors.are_scarce(&connection) || !queue.hold(&self.shared.bounds) {
-            return Some((connection, Next::End(Outcome::ServerTooBusy, Some(queue))));
+            return Some((connection, Next::End(Outcome::ServerTooBusy, Some(queue), None)));
         }
         let id = queue.id();
         let new = || Waiting { queue, watched: false, connections: VecDeque::new() };
@@ -85,7 +85,7 @@ impl Held {
             Refusal::Full => self.wait_for_room(id, now),
             // The registry ends the registration; they are dispatched again then.
             Refusal::Gone => drop(self.shared.jobs.send(Job::Gone(id))),
-            Refusal::Crowded | Refusal::Failed => self.retry_soon(now),
+            Refusal::Crowded | Refusal::Failed(_) => self.retry_soon(now),
         }
     }
 
@@ -152,8 +152,8 @@ impl Held {
                         drop(connection.end(counters, Outcome::HandedOver, destination, None, told));
                     }
                 }
-                Err(Refusal::Failed) => {
-                    let end = Next::End(Outcome::DispatchFailed, Some(Arc::clone(queue)));
+                Err(Refusal::Failed(error)) => {
+                    let end = Next::End(Outcome::DispatchFailed, Some(Arc::clone(queue)), Some(error));
                     return all(self.release(id), &end);
                 }
                 Err(refusal) => break refusal,

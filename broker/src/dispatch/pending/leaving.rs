@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::connection::Connection;
 use crate::outcome::Outcome;
 use crate::routes::queue::Queue;
@@ -11,8 +13,8 @@ use crate::routes::queue::Queue;
 pub(crate) enum Next {
     /// It is dispatched again; nothing was read from it.
     Again,
-    /// It ends here, and this queue is why, if one is.
-    End(Outcome, Option<Arc<Queue>>),
+    /// It ends here, and this queue is why, if one is; what the system says, if it does.
+    End(Outcome, Option<Arc<Queue>>, Option<Errno>),
 }
 
 /// Connections that do not wait any longer.

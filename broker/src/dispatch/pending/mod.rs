@@ -103,7 +103,7 @@ impl Pending {
         for queue in self.watch.stalled(now) {
             let left = self.take_back(&queue, now);
             queue.note_stuck();
-            leaving.extend(all(left, &Next::End(Outcome::EndpointUnavailable, Some(queue))));
+            leaving.extend(all(left, &Next::End(Outcome::EndpointUnavailable, Some(queue), None)));
         }
         leaving
     }
@@ -115,6 +115,6 @@ impl Pending {
 
     /// The broker ends.
     pub(crate) fn leave(&mut self) -> Leaving {
-        all(self.held.leave(), &Next::End(Outcome::ShutDown, None))
+        all(self.held.leave(), &Next::End(Outcome::ShutDown, None, None))
     }
 }

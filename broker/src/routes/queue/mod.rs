@@ -1,6 +1,5 @@
 //! The queue of one registration: its accept socket, and the bounds on what may wait there.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -108,7 +107,7 @@ pub(crate) enum Refusal {
     /// The worker shut its end down, or the registration has ended.
     Gone,
     /// The kernel refused for another reason.
-    Failed,
+    Failed(Errno),
 }
 
 impl From<SendError> for Refusal {
@@ -117,16 +116,14 @@ impl From<SendError> for Refusal {
             SendError::Full => Self::Full,
             SendError::InFlight => Self::Crowded,
             SendError::Gone => Self::Gone,
-            SendError::Io(error) if is_shortage(&error) => Self::Crowded,
-            _ => Self::Failed,
+            SendError::Io(error) => match Errno::from_io_error(&error) {
+                // The kernel has no memory for a message just now.
+                Some(Errno::NOBUFS | Errno::NOMEM | Errno::INTR) => Self::Crowded,
+                error => Self::Failed(error.unwrap_or(Errno::IO)),
+            },
+            _ => Self::Failed(Errno::IO),
         }
     }
-}
-
-/// The kernel has no memory for a message just now.
-fn is_shortage(error: &io::Error) -> bool {
-    Errno::from_io_error(error)
-        .is_some_and(|errno| [Errno::NOBUFS, Errno::NOMEM, Errno::INTR].contains(&errno))
 }
 
 impl Queue {

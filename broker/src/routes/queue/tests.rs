@@ -75,9 +75,11 @@ fn a_failed_send_takes_no_place() {
 
 #[test]
 fn a_shortage_of_memory_is_no_fault_of_the_worker() {
-    for (errno, refusal) in
-        [(Errno::NOBUFS, Refusal::Crowded), (Errno::NOMEM, Refusal::Crowded), (Errno::PERM, Refusal::Failed)]
-    {
+    for (errno, refusal) in [
+        (Errno::NOBUFS, Refusal::Crowded),
+        (Errno::NOMEM, Refusal::Crowded),
+        (Errno::PERM, Refusal::Failed(Errno::PERM)),
+    ] {
         assert_eq!(Refusal::from(SendError::Io(errno.into())), refusal, "{errno}");
     }
 }
