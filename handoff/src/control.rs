@@ -24,10 +24,10 @@ use crate::alone::alone_in;
 use crate::error::HandoffError;
 use crate::message::Malformed;
 use crate::reply::{Registered, Reply, Routed};
-use crate::request::{Register, Request, Route};
+use crate::request::{Register, Request, RequestWithConnection, Route};
 use crate::wire::{
-    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, routed_of,
-    send_message, unregistered_of,
+    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, request_alone,
+    routed_of, send_message, unregistered_of,
 };
 
 /// What `sockaddr_un` has room for: Linux asks for no final zero.
@@ -219,11 +219,19 @@ impl ControlPeer {
     }
 
     /// Waits for the next request; `None` when the worker has closed the connection. A malformed one is to be answered
-    /// ([`Malformed::reply`]) and the connection then closed.
+    /// ([`Malformed::reply`]) and the connection then closed. To this one a `return` is malformed: it takes no connections back.
     ///
     /// # Errors
     /// Those of `recvmsg`.
     pub fn receive(&self) -> io::Result<Option<Result<Request, Malformed>>> {
+        Ok(self.receive_with_connection()?.map(request_alone))
+    }
+
+    /// The same, with the connection that [`Request::Return`] gives back.
+    ///
+    /// # Errors
+    /// Those of `recvmsg`.
+    pub fn receive_with_connection(&self) -> io::Result<Option<Result<RequestWithConnection, Malformed>>> {
         receive_request(self.socket.as_fd())
     }
 
@@ -330,12 +338,16 @@ impl ControlConnection {
     }
 
     pub(crate) fn ask(&self, request: &Request) -> Result<ReplyWithDescriptor, HandoffError> {
-        self.send(request)?;
+        self.send(request, None)?;
         self.receive()
     }
 
-    pub(crate) fn send(&self, request: &Request) -> Result<(), HandoffError> {
-        send_message(self.socket.as_fd(), &request.to_json(), None)
+    pub(crate) fn send(
+        &self,
+        request: &Request,
+        connection: Option<BorrowedFd<'_>>,
+    ) -> Result<(), HandoffError> {
+        send_message(self.socket.as_fd(), &request.to_json(), connection)
             .map_err(|error| self.no_answer(closed_if_broken(error)))
     }
 

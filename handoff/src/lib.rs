@@ -40,6 +40,7 @@ pub mod request;
 mod status;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod used_again;
 mod wire;
 
 pub use accept_socket::{
@@ -51,4 +52,4 @@ pub use message::{MAX_MESSAGE, Malformed, PROTOCOL_VERSION};
 pub use path::{CONTROL_VARIABLE, control_path, default_control_path};
 pub use permission::why_not_permitted;
 pub use reply::{Refused, RefusedReason, Registered, Reply, Routed};
-pub use request::{Register, Request, Route};
+pub use request::{Register, Request, RequestWithConnection, Route, Validate};

@@ -102,7 +102,7 @@ impl ControlConnection {
         request: &Request,
         mut take: impl FnMut(Reply) -> Result<bool, HandoffError>,
     ) -> Result<(), HandoffError> {
-        self.send(request)?;
+        self.send(request, None)?;
         while take(self.receive()?.0)? {}
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::administration::{Drained, HeldConnection, Holder, LogLevel, Page, Reloaded, Status};
 use crate::message::{Malformed, only_known, parse_id, parse_object};
@@ -115,6 +116,13 @@ pub enum Reply {
     },
     /// Where the connection would go.
     Routed(Routed),
+    /// Whose the session would be.
+    Validated {
+        /// The registration of this control connection that has the Via; `None`: somebody else, or nobody.
+        id: Option<u64>,
+    },
+    /// The connection is the broker's again.
+    Returned,
     /// Who has which address, in the order of their numbers.
     Listed(Page<Holder>),
     /// Connections that the broker still has.
@@ -198,6 +206,8 @@ const NAMES: &[&str] = &[
     "refused",
     "unregistered",
     "routed",
+    "validated",
+    "returned",
     "listed",
     "connections",
     "drained",
@@ -218,6 +228,8 @@ impl Reply {
         match name {
             "registered" => serde_json::from_value(body).map(Self::Registered).map_err(Malformed::new),
             "routed" => serde_json::from_value(body).map(Self::Routed).map_err(Malformed::new),
+            "validated" => parse_validated(body).map(|id| Self::Validated { id }),
+            "returned" => Ok(Self::Returned),
             "listed" => serde_json::from_value(body).map(Self::Listed).map_err(Malformed::new),
             "connections" => serde_json::from_value(body).map(Self::Connections).map_err(Malformed::new),
             "reloaded" => serde_json::from_value(body).map(Self::Reloaded).map_err(Malformed::new),
@@ -236,6 +248,9 @@ impl Reply {
             Self::Refused(refused) => serde_json::json!({ "refused": refused }),
             Self::Unregistered { id } => serde_json::json!({ "unregistered": { "id": id } }),
             Self::Routed(routed) => serde_json::json!({ "routed": routed }),
+            Self::Validated { id: Some(id) } => serde_json::json!({ "validated": { "id": id } }),
+            Self::Validated { id: None } => serde_json::json!({ "validated": {} }),
+            Self::Returned => serde_json::json!({ "returned": {} }),
             Self::Listed(page) => serde_json::json!({ "listed": page }),
             Self::Connections(page) => serde_json::json!({ "connections": page }),
             Self::Status(status) => serde_json::json!({ "status": status }),
@@ -245,6 +260,15 @@ impl Reply {
         }
         .to_string()
     }
+}
+
+fn parse_validated(body: Value) -> Result<Option<u64>, Malformed> {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default)]
+        id: Option<u64>,
+    }
+    serde_json::from_value::<Body>(body).map(|body| body.id).map_err(Malformed::new)
 }
 
 impl Malformed {
@@ -357,6 +381,9 @@ mod tests {
             Reply::Routed(reset),
             Reply::Routed(who),
             Reply::Routed(fault),
+            Reply::Validated { id: Some(7) },
+            Reply::Validated { id: None },
+            Reply::Returned,
             Reply::Listed(Page::new(vec![Holder { id: 3, pid: Some(1), ..Holder::default() }], true)),
             Reply::Connections(Page::new(vec![HeldConnection::default()], false)),
             Reply::Drained(vec![Drained::new(7, "net.tcp://h/a", true)]),

@@ -1,6 +1,7 @@
 //! What a worker asks of the broker.
 
 use core::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -23,6 +24,15 @@ pub enum Request {
     /// Ask where a connection would go; answered by [`Reply::Routed`](crate::Reply::Routed), to root and the broker's own user
     /// only.
     Route(Route),
+    /// Ask whether a connection that the worker has would be its own with another Via; answered by
+    /// [`Reply::Validated`](crate::Reply::Validated).
+    Validate(Validate),
+    /// Give a connection back, which comes with the message as its one descriptor; answered by
+    /// [`Reply::Returned`](crate::Reply::Returned).
+    Return {
+        /// The registration of this control connection by which it came.
+        id: u64,
+    },
     /// Who has which address; answered by [`Reply::Listed`](crate::Reply::Listed), in parts, to an administrator.
     List,
     /// Which connections the broker still has; answered by [`Reply::Connections`](crate::Reply::Connections), in parts, to an
@@ -46,6 +56,10 @@ pub enum Request {
         name: String,
     },
 }
+
+/// A request, and the connection that came with it: with [`Request::Return`] alone. Where that has none, the descriptor table was
+/// full: it is to be refused, and the worker still has the connection.
+pub type RequestWithConnection = (Request, Option<OwnedFd>);
 
 /// The body of a `register` request: addresses, all or none of them, that share one queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,11 +123,30 @@ impl Route {
     }
 }
 
+/// The body of a `validate` request: what has come on a connection whose session has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Validate {
+    /// The Via of the next session.
+    pub via: String,
+    /// The local address and port of the connection, such as `192.0.2.5:808`.
+    pub local: SocketAddr,
+}
+
+impl Validate {
+    /// A session with this Via, on a connection with this local address.
+    pub fn new(via: impl Into<String>, local: SocketAddr) -> Self {
+        Self { via: via.into(), local }
+    }
+}
+
 /// The requests that this version knows.
 const NAMES: &[&str] = &[
     "register",
     "unregister",
     "route",
+    "validate",
+    "return",
     "list",
     "connections",
     "drain",
@@ -149,6 +182,8 @@ impl Request {
         match name {
             "register" => parse_register(body).map(Self::Register),
             "route" => serde_json::from_value(body).map(Self::Route).map_err(Malformed::new),
+            "validate" => serde_json::from_value(body).map(Self::Validate).map_err(Malformed::new),
+            "return" => parse_id(body).map(|id| Self::Return { id }),
             "list" => Ok(Self::List),
             "connections" => Ok(Self::Connections),
             "status" => Ok(Self::Status),
@@ -166,6 +201,8 @@ impl Request {
             Self::Register(register) => serde_json::json!({ "register": register }),
             Self::Unregister { id } => serde_json::json!({ "unregister": { "id": id } }),
             Self::Route(route) => serde_json::json!({ "route": route }),
+            Self::Validate(validate) => serde_json::json!({ "validate": validate }),
+            Self::Return { id } => serde_json::json!({ "return": { "id": id } }),
             Self::List => serde_json::json!({ "list": {} }),
             Self::Connections => serde_json::json!({ "connections": {} }),
             Self::Status => serde_json::json!({ "status": {} }),
@@ -226,6 +263,9 @@ mod tests {
             r#"{"unregister": {}}"#,
             r#"{"route": {"via": "net.tcp://h/a"}}"#,
             r#"{"route": {"via": "net.tcp://h/a", "local": "h:808"}}"#,
+            r#"{"validate": {"via": "net.tcp://h/a"}}"#,
+            r#"{"validate": {"via": 1, "local": "192.0.2.5:808"}}"#,
+            r#"{"return": {}}"#,
             "{\"unregister\": {\"id\": 1}} {}",
             r#"{"drain": {}}"#,
             r#"{"drain": {"id": 1, "address": "net.tcp://h/a"}}"#,
@@ -256,8 +296,8 @@ mod tests {
         let huge = Request::parse(br#"{"register": {"protocol": 18446744073709551615}}"#);
         assert!(matches!(huge, Ok(Request::Register(Register { protocol: u32::MAX, .. }))), "{huge:?}");
         assert_eq!(
-            Request::parse(br#"{"validate": {"via": "x"}}"#),
-            Ok(Request::NotSupported { name: "validate".into() })
+            Request::parse(br#"{"sublet": {"via": "x"}}"#),
+            Ok(Request::NotSupported { name: "sublet".into() })
         );
     }
 
@@ -294,6 +334,8 @@ mod tests {
             Request::Unregister { id: u64::MAX },
             Request::Route(route),
             not_utf8,
+            Request::Validate(Validate::new("net.tcp://h/ü", "[::1]:808".parse().unwrap())),
+            Request::Return { id: 7 },
             Request::List,
             Request::Connections,
             Request::Reload,

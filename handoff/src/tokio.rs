@@ -33,10 +33,10 @@ use crate::control::{ControlConnection, ControlListener, PeerCredentials};
 use crate::error::HandoffError;
 use crate::message::Malformed;
 use crate::reply::{Registered, Reply, Routed};
-use crate::request::{Register, Request, Route};
+use crate::request::{Register, Request, RequestWithConnection, Route, Validate};
 use crate::wire::{
-    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, routed_of,
-    send_message, unregistered_of,
+    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, request_alone,
+    returned_of, routed_of, send_message, unregistered_of, validated_of,
 };
 
 fn stream(socket: OwnedFd) -> io::Result<UnixStream> {
@@ -120,6 +120,20 @@ impl AsyncControlPeer {
     /// # Cancel safety
     /// Cancelled, no request is lost.
     pub async fn receive(&self) -> io::Result<Option<Result<Request, Malformed>>> {
+        Ok(self.receive_with_connection().await?.map(request_alone))
+    }
+
+    /// The same, with the connection that is given back; see
+    /// [`ControlPeer::receive_with_connection`](crate::ControlPeer::receive_with_connection).
+    ///
+    /// # Errors
+    /// Those of `recvmsg`.
+    ///
+    /// # Cancel safety
+    /// Cancelled, no request and no connection is lost.
+    pub async fn receive_with_connection(
+        &self,
+    ) -> io::Result<Option<Result<RequestWithConnection, Malformed>>> {
         self.stream.async_io(Interest::READABLE, || receive_request(self.stream.as_fd())).await
     }
 
@@ -223,6 +237,28 @@ impl AsyncControlConnection {
         routed_of(self.ask(&Request::Route(route.clone())).await?)
     }
 
+    /// Asks whether a connection that this worker has would be its own with another Via.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::validate`], but for [`HandoffError::NoAnswer`].
+    ///
+    /// # Cancel safety
+    /// None: close the connection if it is cancelled.
+    pub async fn validate(&mut self, validate: &Validate) -> Result<Option<u64>, HandoffError> {
+        validated_of(self.ask(&Request::Validate(validate.clone())).await?)
+    }
+
+    /// Gives a connection back. It may be registered with no runtime any more (`TcpStream::into_std`).
+    ///
+    /// # Errors
+    /// As [`ControlConnection::give_back`], but for [`HandoffError::NoAnswer`].
+    ///
+    /// # Cancel safety
+    /// None: close the connection if it is cancelled.
+    pub async fn give_back(&mut self, id: u64, connection: BorrowedFd<'_>) -> Result<(), HandoffError> {
+        returned_of(self.ask_with(&Request::Return { id }, Some(connection)).await?)
+    }
+
     /// Waits until the broker is gone.
     ///
     /// # Cancel safety
@@ -236,9 +272,17 @@ impl AsyncControlConnection {
     }
 
     async fn ask(&mut self, request: &Request) -> Result<ReplyWithDescriptor, HandoffError> {
+        self.ask_with(request, None).await
+    }
+
+    async fn ask_with(
+        &mut self,
+        request: &Request,
+        connection: Option<BorrowedFd<'_>>,
+    ) -> Result<ReplyWithDescriptor, HandoffError> {
         let json = request.to_json();
         let socket = self.stream.as_fd();
-        let sent = self.stream.async_io(Interest::WRITABLE, || send_message(socket, &json, None)).await;
+        let sent = self.stream.async_io(Interest::WRITABLE, || send_message(socket, &json, connection)).await;
         sent.map_err(closed_if_broken)?;
         let reply = self.stream.async_io(Interest::READABLE, || match receive_reply(socket) {
             Err(HandoffError::Io(error)) => Err(error),

@@ -15,7 +15,7 @@ use crate::administration::{Drained, LogLevel};
 use crate::error::HandoffError;
 use crate::message::{MAX_MESSAGE, Malformed};
 use crate::reply::{Registered, Reply, Routed};
-use crate::request::Request;
+use crate::request::{Request, RequestWithConnection};
 
 /// A reply, and the descriptor that came with it.
 pub(crate) type ReplyWithDescriptor = (Reply, Option<OwnedFd>);
@@ -44,6 +44,22 @@ pub(crate) fn unregistered_of((reply, _): ReplyWithDescriptor, id: u64) -> Resul
 pub(crate) fn routed_of((reply, _): ReplyWithDescriptor) -> Result<Routed, HandoffError> {
     match reply {
         Reply::Routed(routed) => Ok(routed),
+        other => Err(not_the_answer(other)),
+    }
+}
+
+/// What a reply to `validate` means.
+pub(crate) fn validated_of((reply, _): ReplyWithDescriptor) -> Result<Option<u64>, HandoffError> {
+    match reply {
+        Reply::Validated { id } => Ok(id),
+        other => Err(not_the_answer(other)),
+    }
+}
+
+/// What a reply to `return` means.
+pub(crate) fn returned_of((reply, _): ReplyWithDescriptor) -> Result<(), HandoffError> {
+    match reply {
+        Reply::Returned => Ok(()),
         other => Err(not_the_answer(other)),
     }
 }
@@ -99,17 +115,39 @@ pub(crate) fn send_message(
     }
 }
 
-pub(crate) fn receive_request(from: BorrowedFd<'_>) -> io::Result<Option<Result<Request, Malformed>>> {
+pub(crate) fn receive_request(
+    from: BorrowedFd<'_>,
+) -> io::Result<Option<Result<RequestWithConnection, Malformed>>> {
     let mut octets = vec![0; MAX_MESSAGE];
     let received = receive_message(from, &mut octets)?;
     Ok(match received {
         Received { octets: [], descriptors: 0, .. } => None,
-        Received { descriptors: 1.., .. } | Received { descriptors_lost: true, .. } => {
-            Some(Err(Malformed::new("a request carries no descriptor")))
-        }
         Received { over_long: true, .. } => Some(Err(Malformed::new("over 65536 octets"))),
-        Received { octets, .. } => Some(Request::parse(octets)),
+        received => Some(request_of(received)),
     })
+}
+
+/// One request carries a descriptor, and only one.
+fn request_of(received: Received<'_>) -> Result<RequestWithConnection, Malformed> {
+    let request = Request::parse(received.octets)?;
+    let returns = matches!(request, Request::Return { .. });
+    match (received.descriptors, received.descriptors_lost) {
+        (1, false) if returns => Ok((request, received.first)),
+        (0 | 1, true) if returns => Ok((request, None)),
+        _ if returns => Err(Malformed::new("`return` carries one descriptor")),
+        (0, false) => Ok((request, None)),
+        _ => Err(Malformed::new("only `return` carries a descriptor")),
+    }
+}
+
+/// For a side that takes nothing back.
+pub(crate) fn request_alone(
+    received: Result<RequestWithConnection, Malformed>,
+) -> Result<Request, Malformed> {
+    match received? {
+        (Request::Return { .. }, _) => Err(Malformed::new("a request carries no descriptor")),
+        (request, _) => Ok(request),
+    }
 }
 
 pub(crate) fn receive_reply(from: BorrowedFd<'_>) -> Result<ReplyWithDescriptor, HandoffError> {
