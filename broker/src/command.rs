@@ -47,6 +47,8 @@ pub(crate) enum Command {
     ListConnections(Asked),
     /// From now on a preamble may take so long, those that wait already included. Queues may have another bound.
     Reconfigured { receive_timeout: Duration },
+    /// End the loop, and leave all that it has, and what comes for it, to another.
+    Freeze,
     /// End the loop.
     Stop,
     /// Have a bug.

@@ -10,7 +10,7 @@ use crate::outcome::{Counters, Outcome};
 use crate::socket_options::since_last_octets;
 use crate::told::Told;
 
-/// See the module. Dropping it is a bug: only [`Connection::end`] ends it.
+/// See the module. Dropping it is a bug: only [`Connection::end`] ends it, or another process does.
 #[derive(Debug)]
 #[must_use = "an accepted connection ends in one outcome"]
 pub(crate) struct Connection {
@@ -55,6 +55,11 @@ impl Connection {
         if self.known == 0 {
             self.known = counters.clock().last();
         }
+    }
+
+    /// It goes on in another process, which has the socket and counts its end; this one's copy is closed.
+    pub(crate) fn pass_on(self) {
+        std::mem::forget(self.unended);
     }
 
     /// The end of it, where it is counted and told, as far as it was asked before: it may have been read meanwhile. What the

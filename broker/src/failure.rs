@@ -62,22 +62,32 @@ impl Failures {
 pub(crate) struct Part {
     failures: Arc<Failures>,
     name: &'static str,
+    /// Whether somebody asked it to end.
+    asked: bool,
 }
 
 impl Part {
     /// The name says what it is: "the accept thread".
     pub(crate) fn new(failures: &Arc<Failures>, name: &'static str) -> Self {
-        Self { failures: Arc::clone(failures), name }
+        Self { failures: Arc::clone(failures), name, asked: false }
     }
 
     /// It has failed, and is about to end.
     pub(crate) fn failed(&self, error: &io::Error) {
         self.failures.report(self.name, error.to_string());
     }
+
+    /// It ends because it was asked to.
+    pub(crate) fn over(mut self) {
+        self.asked = true;
+    }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
+        if self.asked {
+            return;
+        }
         let why = if thread::panicking() { "it panicked" } else { "nobody asked it to" };
         self.failures.report(self.name, why.to_owned());
     }

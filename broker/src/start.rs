@@ -22,8 +22,10 @@ use crate::control::socket;
 use crate::control::socket::ControlSocket;
 use crate::control::static_routes::RouteDenied;
 use crate::control::threads::{Answer, threads_answer};
+use crate::dispatch::accept_thread::AcceptThread;
+use crate::dispatch::begun::Begun;
 use crate::dispatch::helpers::Help;
-use crate::dispatch::{accept, back_end, helpers};
+use crate::dispatch::{back_end, helpers};
 use crate::error::StartError;
 use crate::failure::{Failed, Part};
 use crate::http::{self, HttpServer};
@@ -56,6 +58,7 @@ pub struct Broker {
     /// `None` when it ends: it keeps the registry's thread.
     configuration: Option<Arc<Configuration>>,
     tasks: Vec<JoinHandle<()>>,
+    accept: Arc<AcceptThread>,
     threads: Vec<thread::JoinHandle<()>>,
     /// Its thread ends when nobody has it any more: neither we nor the tasks.
     registrar: Option<(Registrar, thread::JoinHandle<()>)>,
@@ -99,7 +102,8 @@ impl Broker {
         let mut registry = Registry::new(Arc::clone(&shared), Arc::clone(&quotas), ports);
 
         let mut broker = Self {
-            threads: vec![accept::start(Arc::clone(&shared), Arc::clone(&help))?],
+            accept: Arc::new(AcceptThread::start(&shared, &help, Begun::default())?),
+            threads: Vec::new(),
             shared,
             help,
             control: Arc::default(),
@@ -274,6 +278,7 @@ impl Broker {
     }
 
     fn join_threads(&mut self) {
+        self.accept.join();
         for thread in self.threads.drain(..) {
             // One that panicked has said so.
             let _ = thread.join();

@@ -19,6 +19,7 @@ use tracing::Level;
 
 use super::back_end;
 use super::batch::{Batch, Batches};
+use super::begun::Begun;
 use super::connections;
 use super::event_key::{EventKey, Place};
 use super::helpers::Help;
@@ -30,7 +31,6 @@ use super::refuse::{self, DRAIN_TIME, Drained, too_late};
 use crate::command::{Command, Left};
 use crate::connection::Connection;
 use crate::destination::Destination;
-use crate::failure::Part;
 use crate::listening::{BACKLOG, Listening, TURN};
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
@@ -53,7 +53,7 @@ const CIRCLE: Kind = Kind {
 
 /// The state of the thread.
 #[derive(Debug)]
-struct Loop {
+pub(super) struct Loop {
     shared: Arc<Shared>,
     help: Arc<Help>,
     epoll: Arc<OwnedFd>,
@@ -64,36 +64,19 @@ struct Loop {
     pending: Pending,
     /// When the time of this turn was read.
     now: Instant,
-    stopping: bool,
+    end: Option<End>,
 }
 
-/// Starts the thread. It ends after [`Command::Stop`].
-pub(crate) fn start(shared: Arc<Shared>, help: Arc<Help>) -> io::Result<thread::JoinHandle<()>> {
-    let part = Part::new(&shared.failures, "the accept thread");
-    let closed = Closed(Arc::clone(&shared));
-    let accept_loop = Loop::new(shared, help)?;
-    thread::Builder::new().name("accept".to_owned()).spawn(move || {
-        let (part, _closed) = (part, closed);
-        if let Err(error) = accept_loop.run() {
-            part.failed(&error);
-        }
-    })
-}
-
-/// Closes the line with the loop, however that ends: whoever waits for it would wait for ever.
-#[derive(Debug)]
-struct Closed(Arc<Shared>);
-
-impl Drop for Closed {
-    fn drop(&mut self) {
-        let commands = self.0.commands.close();
-        commands.into_iter().for_each(|command| too_late(&self.0, command));
-    }
+/// What a loop is asked to end for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Stop,
+    Freeze,
 }
 
 /// The turns.
 impl Loop {
-    fn new(shared: Arc<Shared>, help: Arc<Help>) -> io::Result<Self> {
+    pub(super) fn new(shared: Arc<Shared>, help: Arc<Help>) -> io::Result<Self> {
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         epoll::add(&epoll, &shared.commands, EventKey::Wake.into(), epoll::EventFlags::IN)?;
         Ok(Self {
@@ -102,18 +85,34 @@ impl Loop {
             batches: Batches::default(),
             pending: Pending::new(Arc::clone(&shared), Arc::clone(&epoll)),
             now: Instant::now(),
-            stopping: false,
+            end: None,
             shared,
             help,
             epoll,
         })
     }
 
-    fn run(mut self) -> io::Result<()> {
+    /// Goes on with what another has had.
+    pub(super) fn begin_with(&mut self, begun: Begun) {
+        self.now = Instant::now();
+        for (waits, deadline) in begun.parked {
+            if let Err((Waits::Preamble(connection), error)) = self.parked.park(waits, deadline) {
+                self.cannot_wait(connection, error);
+            }
+        }
+        self.pending.begin_with(begun.held, begun.watched, begun.incomplete, self.now);
+        begun.listening.iter().for_each(|listening| self.help.add(listening.clone()));
+        self.listeners.add_all(begun.listening, self.now);
+    }
+
+    /// What it has when it was frozen; `None` when it was stopped.
+    pub(super) fn run(mut self) -> io::Result<Option<Begun>> {
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
         let ended = loop {
-            if self.stopping {
-                break Ok(());
+            match self.end {
+                Some(End::Freeze) => return Ok(Some(self.freeze())),
+                Some(End::Stop) => break Ok(None),
+                None => {}
             }
             let timeout = self.until_next_deadline();
             let ready = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
@@ -180,7 +179,7 @@ impl Loop {
                 Command::Again(left) => left.into_iter().for_each(|left| self.take_over(left)),
                 Command::Watch(queue) => self.pending.watch(queue, self.now),
                 // Ended by our own end: its worker lives, and receives what waits there.
-                Command::Ended(_) if self.stopping => {}
+                Command::Ended(_) if self.end == Some(End::Stop) => {}
                 // What is on its way to this queue comes back when it is refused (`Queue::has_ended`).
                 Command::Ended(queue) => {
                     let leaving = self.pending.dispatch_again(&queue, self.now);
@@ -196,11 +195,24 @@ impl Loop {
                     self.parked.put_off(Stage::Preamble, before, receive_timeout);
                     self.pending.reconfigured(self.now);
                 }
-                Command::Stop => self.stopping = true,
+                Command::Freeze => self.end = self.end.or(Some(End::Freeze)),
+                Command::Stop => self.end = Some(End::Stop),
                 #[cfg(test)]
                 Command::Panic => panic!("as asked"),
             }
         }
+    }
+
+    /// Everything that is here, and what was on the way here by now.
+    fn freeze(mut self) -> Begun {
+        self.help.leave();
+        self.run_commands();
+        self.send_batches();
+        if self.end == Some(End::Stop) {
+            self.shared.commands.send(Command::Stop);
+        }
+        let (held, watched, incomplete) = self.pending.freeze();
+        Begun { listening: self.listeners.freeze(), parked: self.parked.freeze(), held, watched, incomplete }
     }
 
     /// Nobody is left here without an outcome, nor on the way here.
@@ -436,9 +448,13 @@ impl Loop {
         if let Err((Waits::Preamble(connection), error)) =
             self.parked.park(Waits::Preamble(connection), deadline)
         {
-            let detail = Some(format!("it cannot be waited for: {error}"));
-            self.refuse(connection, Outcome::DispatchFailed, Destination::Nobody, detail);
+            self.cannot_wait(connection, error);
         }
+    }
+
+    fn cannot_wait(&mut self, connection: Connection, error: Errno) {
+        let detail = Some(format!("it cannot be waited for: {error}"));
+        self.refuse(connection, Outcome::DispatchFailed, Destination::Nobody, detail);
     }
 
     fn end_parked(&mut self, place: Place, outcome: Outcome) {

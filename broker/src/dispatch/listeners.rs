@@ -58,10 +58,24 @@ impl Listeners {
     }
 
     pub(crate) fn add(&mut self, listening: Listening, now: Instant) {
-        let n = self.next;
-        self.next = self.next.wrapping_add(1);
-        self.open.insert(n, Open { listening, watched: false, quiet: 0, rest: 0 });
+        self.add_all(vec![listening], now);
+    }
+
+    pub(crate) fn add_all(&mut self, all: Vec<Listening>, now: Instant) {
+        for listening in all {
+            let n = self.next;
+            self.next = self.next.wrapping_add(1);
+            self.open.insert(n, Open { listening, watched: false, quiet: 0, rest: 0 });
+        }
         self.watch(now);
+    }
+
+    /// All of them; none is here after that.
+    pub(crate) fn freeze(&mut self) -> Vec<Listening> {
+        let all: Vec<u32> = self.open.keys().copied().collect();
+        let listening = all.iter().filter_map(|n| Some(self.at(*n)?.clone())).collect();
+        all.into_iter().for_each(|n| self.remove(n));
+        listening
     }
 
     pub(crate) fn remove(&mut self, n: u32) {

@@ -7,14 +7,17 @@
 //! - [`batch`]: hand-over, a message for each worker; [`pending`]: connections that wait for a worker
 //! - [`back_end`]: connections to back-ends, and to the broker itself; [`refuse`]: what is answered, and the end of it; [`unmatched`]: for
 //!   which Via nobody was there
-//! - [`connections`]: which the loop has, for an administrator
+//! - [`connections`]: which the loop has, for an administrator; [`begun`]: what it begins with, and leaves when it is
+//!   frozen; [`accept_thread`]: its thread
 //!
 //! [`helpers`] are further loops for when one cannot keep up; [`one_turn`] is the fast path for the benches.
 //! What this folder may use: `routes`, `relay`, `listening`, `config`, and the files in no folder.
 
-pub(crate) mod accept;
+mod accept;
+pub(crate) mod accept_thread;
 pub(crate) mod back_end;
 mod batch;
+pub(crate) mod begun;
 mod connections;
 mod event_key;
 pub(crate) mod helpers;

@@ -174,6 +174,17 @@ impl Parked {
         (waiting, (end < self.places.len()).then_some(end))
     }
 
+    /// All of them, with their deadlines, those of a stage in their order; nobody is here after that.
+    pub(crate) fn freeze(&mut self) -> Vec<(Waits, Instant)> {
+        let mut frozen = Vec::new();
+        for stage in [Stage::Preamble, Stage::Drain] {
+            while let Some((place, deadline)) = self.oldest(stage) {
+                frozen.extend(self.leave(place).map(|waits| (waits, deadline)));
+            }
+        }
+        frozen
+    }
+
     fn link(&mut self, slot: u32) {
         let ends = &mut self.orders[self.places[slot as usize].stage as usize];
         let before = std::mem::replace(&mut ends.tail, slot);

@@ -162,7 +162,8 @@ mod tests {
     use crate::control::quota::Quotas;
     use crate::control::registry::Registry;
     use crate::control::socket;
-    use crate::dispatch::accept;
+    use crate::dispatch::accept_thread::AcceptThread;
+    use crate::dispatch::begun::Begun;
     use crate::failure::Part;
 
     /// What a broker answers; its loops run, or are not there to answer.
@@ -171,7 +172,7 @@ mod tests {
         let (jobs, _) = tokio::sync::mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(&config, jobs).unwrap());
         if loops {
-            accept::start(Arc::clone(&shared), Arc::default()).unwrap();
+            AcceptThread::start(&shared, &Arc::default(), Begun::default()).unwrap();
             let part = Part::new(&shared.failures, "the relay thread");
             shared.relays.start(part, Box::new(|_, _, _, _, _| {})).unwrap();
         }

@@ -51,6 +51,25 @@ impl Held {
         Self { shared, epoll, waiting: BTreeMap::new(), retry_at: None }
     }
 
+    /// Goes on with these, whose places are taken already, and tries at once whether their queues take them.
+    pub(super) fn begin_with(&mut self, held: Vec<(Arc<Queue>, VecDeque<Connection>)>, now: Instant) {
+        for (queue, connections) in held {
+            self.waiting.insert(queue.id(), Waiting { queue, watched: false, connections });
+        }
+        self.retry_at = Some(now);
+    }
+
+    /// All of them, which keep their places.
+    pub(super) fn freeze(&mut self) -> Vec<(Arc<Queue>, VecDeque<Connection>)> {
+        let frozen = |waiting: Waiting| {
+            if waiting.watched {
+                let _ = epoll::delete(&self.epoll, &*waiting.queue);
+            }
+            (waiting.queue, waiting.connections)
+        };
+        std::mem::take(&mut self.waiting).into_values().map(frozen).collect()
+    }
+
     /// Holds a connection that its queue refused; returns it if that may not be.
     pub(super) fn hold(
         &mut self,

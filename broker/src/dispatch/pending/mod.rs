@@ -6,6 +6,7 @@ mod leaving;
 mod reclaim;
 mod stalled;
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +21,9 @@ use crate::here::Here;
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
 use crate::shared::Shared;
+
+/// What waits for which queue, which queues are looked after, and which could not be emptied.
+type Frozen = (Vec<(Arc<Queue>, VecDeque<Connection>)>, Vec<(Arc<Queue>, Instant)>, Vec<Arc<Queue>>);
 
 /// See the module.
 #[derive(Debug)]
@@ -36,6 +40,24 @@ impl Pending {
             watch: Watch::new(Arc::clone(&shared)),
             reclaim: Reclaim::new(shared),
         }
+    }
+
+    /// Goes on with what another has had; see [`Begun`](super::begun::Begun).
+    pub(crate) fn begin_with(
+        &mut self,
+        held: Vec<(Arc<Queue>, VecDeque<Connection>)>,
+        watched: Vec<(Arc<Queue>, Instant)>,
+        incomplete: Vec<Arc<Queue>>,
+        now: Instant,
+    ) {
+        self.held.begin_with(held, now);
+        watched.into_iter().for_each(|(queue, since)| self.watch.add(queue, since, now));
+        self.reclaim.begin_with(incomplete);
+    }
+
+    /// All that is here; nothing is after that.
+    pub(crate) fn freeze(&mut self) -> Frozen {
+        (self.held.freeze(), self.watch.freeze(), self.reclaim.incomplete())
     }
 
     /// Holds a connection that its queue refused; returns it if that may not be.
@@ -60,7 +82,7 @@ impl Pending {
 
     /// Looks after a queue that has connections in it.
     pub(crate) fn watch(&mut self, queue: Arc<Queue>, now: Instant) {
-        self.watch.add(queue, now);
+        self.watch.add(queue, now, now);
     }
 
     /// The registration has ended. Nothing was read from what its worker left behind: another may serve it.

@@ -38,6 +38,10 @@ impl Reclaim {
         left
     }
 
+    pub(super) fn begin_with(&mut self, incomplete: Vec<Arc<Queue>>) {
+        self.incomplete = incomplete;
+    }
+
     pub(super) fn is_incomplete(&self) -> bool {
         !self.incomplete.is_empty()
     }

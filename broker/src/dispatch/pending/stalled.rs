@@ -27,16 +27,28 @@ impl Watch {
         Self { shared, queues: Vec::new(), look_at: None }
     }
 
-    pub(super) fn add(&mut self, queue: Arc<Queue>, now: Instant) {
+    /// Nobody has read it since that moment, as far as is known.
+    pub(super) fn add(&mut self, queue: Arc<Queue>, since: Instant, now: Instant) {
         queue.refresh(&self.shared.bounds);
         let taken = queue.taken();
-        self.queues.push(Watched { queue, taken, since: now });
+        self.queues.push(Watched { queue, taken, since });
         self.look_at.get_or_insert_with(|| now + self.shared.receive_timeout.get() / 8);
     }
 
     pub(super) fn forget(&mut self, queue: &Arc<Queue>) {
         self.queues.retain(|watched| !Arc::ptr_eq(&watched.queue, queue));
         queue.unwatch();
+    }
+
+    /// All of them, still as if they were looked after, with the moment since when nobody has read them.
+    pub(super) fn freeze(&mut self) -> Vec<(Arc<Queue>, Instant)> {
+        self.look_at = None;
+        let since = |Watched { queue, taken, since }: Watched| {
+            queue.refresh(&self.shared.bounds);
+            let since = if queue.taken() == taken { since } else { Instant::now() };
+            (queue, since)
+        };
+        std::mem::take(&mut self.queues).into_iter().map(since).collect()
     }
 
     /// Asks the kernel what waits in each.
