@@ -43,6 +43,7 @@ pub(crate) struct NoMatch {
 #[derive(Clone, Debug)]
 pub(crate) struct NotRegistered {
     pub(crate) address: Option<String>,
+    /// Who tried it last.
     pub(crate) pid: u32,
     pub(crate) uid: u32,
     pub(crate) reason: RefusedReason,
@@ -62,9 +63,23 @@ impl<T: Clone> Recent<T> {
 }
 
 impl<T> Recent<T> {
-    /// It has happened again, or for the first time.
-    pub(crate) fn note(&self, is_same: impl Fn(&T) -> bool, make: impl FnOnce() -> T) {
-        note(&mut lock(&self.0), is_same, |_| {}, make);
+    /// It has happened again, or for the first time. Where there is no room, the oldest goes of those that most of them are of:
+    /// nobody can push out what others see.
+    pub(crate) fn note_of<Whose: PartialEq>(
+        &self,
+        whose: impl Fn(&T) -> Whose,
+        is_same: impl Fn(&T) -> bool,
+        again: impl FnOnce(&mut T),
+        make: impl FnOnce() -> T,
+    ) {
+        let mut entries = lock(&self.0);
+        note(&mut entries, is_same, again, make, |entries| {
+            let as_many = |at: &usize| {
+                let of = |at: usize| entries.get(at).map(|seen| whose(&seen.what));
+                (0..entries.len()).filter(|other| of(*other) == of(*at)).count()
+            };
+            (0..entries.len()).max_by_key(as_many)
+        });
     }
 
     /// The same where nobody may wait: what happens while somebody else has the list is not noted.
@@ -75,7 +90,7 @@ impl<T> Recent<T> {
         make: impl FnOnce() -> T,
     ) {
         if let Ok(mut entries) = self.0.try_lock() {
-            note(&mut entries, is_same, again, make);
+            note(&mut entries, is_same, again, make, |entries| entries.len().checked_sub(1));
         }
     }
 }
@@ -85,6 +100,7 @@ fn note<T>(
     is_same: impl Fn(&T) -> bool,
     again: impl FnOnce(&mut T),
     make: impl FnOnce() -> T,
+    least: impl FnOnce(&VecDeque<Seen<T>>) -> Option<usize>,
 ) {
     let now = SystemTime::now();
     let known = entries.iter().position(|seen| is_same(&seen.what)).and_then(|place| entries.remove(place));
@@ -98,7 +114,11 @@ fn note<T>(
         }
         None => Seen { what: make(), count: 1, last: now },
     };
-    entries.truncate(Status::KEPT - 1);
+    if entries.len() >= Status::KEPT
+        && let Some(least) = least(entries)
+    {
+        entries.remove(least);
+    }
     entries.push_front(seen);
 }
 
@@ -133,7 +153,7 @@ mod tests {
     #[test]
     fn equal_ones_are_counted_and_the_oldest_goes() {
         let recent = Recent::default();
-        let note = |n: u32| recent.note(|other| *other == n, || n);
+        let note = |n: u32| recent.note_unless_busy(|other| *other == n, |_| {}, || n);
         (0..25).for_each(note);
         note(20);
         note(20);
@@ -141,6 +161,22 @@ mod tests {
         assert_eq!(seen.len(), Status::KEPT);
         assert_eq!(seen[..3], [(20, 3), (24, 1), (23, 1)]);
         assert_eq!(seen.last(), Some(&(5, 1)));
+    }
+
+    #[test]
+    fn nobody_pushes_out_what_is_of_others() {
+        let recent = Recent::default();
+        let note = |who: u32, n: u32| {
+            recent.note_of(|of: &(u32, u32)| of.0, |of| *of == (who, n), |_| {}, || (who, n))
+        };
+        note(1, 0);
+        note(2, 0);
+        note(2, 1);
+        (0..100).for_each(|n| note(3, n));
+        let seen: Vec<(u32, u32)> = recent.all().iter().map(|seen| seen.what).collect();
+        assert_eq!(seen.len(), Status::KEPT);
+        assert_eq!((seen[0], seen[16]), ((3, 99), (3, 83)));
+        assert_eq!(seen[17..], [(2, 1), (2, 0), (1, 0)]);
     }
 
     #[test]

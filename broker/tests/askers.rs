@@ -2,14 +2,17 @@
 
 mod common;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    Broker, Raw, Worker, address, answer, ask, fault, free_port, installed, is_root, preamble, serve, told,
+    Broker, Raw, Worker, address, answer, ask, fault, free_port, installed, is_root, preamble, serve, signal,
+    stop, told,
 };
+use handoff::administration::State;
 use handoff::{ControlConnection, Register};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Everything that an administrator may ask.
@@ -95,6 +98,108 @@ fn whoever_may_not_ask_changes_nothing_and_fills_nothing() {
     broker.settles_at(before);
     let log = broker.whole_log();
     assert!(log.matches("reason=access_denied").count() < 20, "{log}");
+}
+
+/// Each knocks from a process of its own, asks what an administrator asks, and then registers something else than the others.
+#[test]
+fn a_stranger_with_many_processes_is_one_line_of_many() {
+    if !is_root() || !installed("python3") {
+        return;
+    }
+    let broker = Broker::start(&["--log-level", "info"]);
+    let port = free_port();
+    let worker = Worker::register(&broker, &[address(port, "x")]);
+    let mut control = ControlConnection::connect(&broker.control()).unwrap();
+    control.register(&Register::new([address(port, "x")])).unwrap_err();
+    let script = "import json, os, socket, sys\n\
+                  os.setgroups([]); os.setgid(65534); os.setuid(65534)\n\
+                  for n in range(200):\n\
+                  \x20   if os.fork() > 0: os.wait(); continue\n\
+                  \x20   c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); c.connect(sys.argv[1])\n\
+                  \x20   for asked in json.loads(sys.argv[2]) + [json.loads(sys.argv[3] % (n % 50))]:\n\
+                  \x20       c.send(json.dumps(asked).encode())\n\
+                  \x20       print(json.loads(c.recv(65536))['refused']['reason'], flush=True)\n\
+                  \x20   os._exit(0)\n";
+    let mut run = |last: &str| {
+        let mut command = Command::new("python3");
+        command.args(["-c", script]).arg(broker.control());
+        let output = command.arg(Value::from(questions().to_vec()).to_string()).arg(last).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            said.lines().count() == 1800 && said.lines().all(|line| line == "access_denied"),
+            "{output:?}"
+        );
+        control.status().unwrap().refused
+    };
+    // Questions are no registrations.
+    let refused = run(r#"{"unregister": {"id": %s}}"#);
+    assert_eq!(refused.len(), 1, "{refused:#?}");
+    let refused = run(r#"{"register": {"protocol": 1, "addresses": ["net.tcp://h/y"], "x": %s}}"#);
+    let [stranger, conflict] = &refused[..] else { panic!("{refused:#?}") };
+    assert_eq!(
+        (stranger.uid, stranger.count, stranger.address.as_deref()),
+        (65534, 200, Some("net.tcp://h/y"))
+    );
+    assert_eq!((conflict.uid, conflict.count), (0, 1));
+    // Nor do many addresses push out what is of others.
+    let refused = run(r#"{"register": {"protocol": 1, "addresses": ["net.tcp://h/%s"]}}"#);
+    assert!(refused.iter().any(|other| other.uid == 0), "{refused:#?}");
+    drop(worker);
+    let log = broker.whole_log();
+    assert!(log.matches(" refused: ").count() + log.matches(" access denied: ").count() < 10, "{log}");
+}
+
+/// What was asked of a broker that was stopped does not happen when it goes on and the asker has given up.
+#[test]
+fn nothing_happens_for_whoever_has_gone() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let mut worker = Worker::register(&broker, &[address(port, "x")]);
+    stop(broker.pid());
+    for _ in 0..5 {
+        let mut drain = Raw::connect(&broker.control());
+        drain.send(b"{\"drain\": {\"id\": 1}}");
+        let mut level = Raw::connect(&broker.control());
+        level.send(b"{\"log_level\": {\"level\": \"trace\"}}");
+    }
+    // Who only has no more to say still waits.
+    let mut waits = Raw::connect(&broker.control());
+    waits.send(b"{\"list\": {}}");
+    waits.says_no_more();
+    signal(broker.pid(), Signal::CONT);
+    assert_eq!(waits.receive().expect("an answer").0["listed"]["entries"][0]["state"], "up");
+    let mut control = ControlConnection::connect(&broker.control()).unwrap();
+    assert_eq!(control.list().unwrap()[0].state, State::Up);
+    works(&mut worker, port);
+    assert!(!broker.whole_log().contains("the log level is"), "{}", broker.log());
+}
+
+#[test]
+fn a_command_without_an_answer_says_what_becomes_of_it() {
+    let broker = Broker::start(&[]);
+    let worker = Worker::register(&broker, &[address(free_port(), "x")]);
+    stop(broker.pid());
+    let start = |command: &[&str]| {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_broker"));
+        process.args(command).arg("--control").arg(broker.control()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let changes = [&["drain", "1"][..], &["undrain", "1"], &["reload"], &["log-level", "trace"]].map(start);
+    let asks = start(&["ls"]);
+    for change in changes {
+        let output = change.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("has not answered for 10 s") && said.contains("drops what nobody waits for"),
+            "{said}"
+        );
+    }
+    let said = asks.wait_with_output().unwrap().stderr;
+    assert!(!String::from_utf8_lossy(&said).contains("drops"), "nothing would have changed");
+    signal(broker.pid(), Signal::CONT);
+    let mut control = ControlConnection::connect(&broker.control()).unwrap();
+    assert_eq!(control.list().unwrap()[0].state, State::Up);
+    drop(worker);
 }
 
 /// So many registrations, each of so many addresses of one port.

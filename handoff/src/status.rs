@@ -182,7 +182,7 @@ pub struct RefusedRegistration {
     /// The address that is to blame, or the first that was asked for; cut and cleaned as a Via is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// The worker's process, if the broker can see into its PID namespace.
+    /// The process of the worker that tried it last, if the broker can see into its PID namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// The worker's user.

@@ -154,7 +154,13 @@ impl AsyncControlPeer {
     /// Whether the worker's end is closed already, without waiting: asked before a new registration is refused because of
     /// this worker's.
     pub fn has_ended(&self) -> bool {
-        ended(self.stream.as_fd())
+        polled(self.stream.as_fd(), PollFlags::RDHUP | PollFlags::HUP)
+    }
+
+    /// Whether nobody can read an answer any more, without waiting: the worker's end is closed, not only for sending. Asked before
+    /// a request is carried out.
+    pub fn is_gone(&self) -> bool {
+        polled(self.stream.as_fd(), PollFlags::HUP)
     }
 }
 
@@ -164,11 +170,10 @@ impl AsFd for AsyncControlPeer {
     }
 }
 
-fn ended(socket: BorrowedFd<'_>) -> bool {
-    let mut sockets = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+fn polled(socket: BorrowedFd<'_>, signs: PollFlags) -> bool {
+    let mut sockets = [PollFd::from_borrowed_fd(socket, signs)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut sockets, Some(&now)).is_ok()
-        && sockets.iter().any(|socket| socket.revents().intersects(PollFlags::RDHUP | PollFlags::HUP))
+    poll(&mut sockets, Some(&now)).is_ok() && sockets.iter().any(|socket| socket.revents().intersects(signs))
 }
 
 /// A worker's control connection. Closing it ends its registrations.

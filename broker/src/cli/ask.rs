@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
-use handoff::ControlConnection;
+use handoff::{ControlConnection, HandoffError};
 use serde::Serialize;
 
 use super::table::width;
@@ -66,6 +66,19 @@ impl Listing {
         }
         output.flush()
     }
+}
+
+/// A command that changes something in the broker. What is not answered may have happened all the same.
+pub(super) fn change(name: &str, run: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
+    command(name, || {
+        run().map_err(|error| match error.downcast_ref() {
+            Some(HandoffError::NoAnswer { .. }) => anyhow!(
+                "{error}.\n  A broker that goes on later drops what nobody waits for any more, unless it had begun with it: look \
+                 then at what is so"
+            ),
+            _ => error,
+        })
+    })
 }
 
 /// A whole command, whose name is that: status 2 if there is no answer.

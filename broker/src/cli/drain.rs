@@ -53,7 +53,7 @@ pub(crate) struct UndrainArguments {
 
 /// The whole command.
 pub(crate) fn drain(arguments: &DrainArguments) -> ExitCode {
-    ask::command("drain", || {
+    ask::change("drain", || {
         let mut broker = arguments.broker.connect()?;
         let holder = holder(&arguments.holder);
         let mut drained = broker.drain(&holder)?;
@@ -68,7 +68,7 @@ pub(crate) fn drain(arguments: &DrainArguments) -> ExitCode {
 
 /// The whole command.
 pub(crate) fn undrain(arguments: &UndrainArguments) -> ExitCode {
-    ask::command("undrain", || {
+    ask::change("undrain", || {
         tell(&arguments.broker.connect()?.undrain(&holder(&arguments.holder))?)?;
         Ok(ExitCode::SUCCESS)
     })

@@ -32,7 +32,7 @@ pub(crate) struct LogLevelArguments {
 
 /// The whole command.
 pub(crate) fn run(arguments: &LogLevelArguments) -> ExitCode {
-    ask::command("log-level", || {
+    ask::change("log-level", || {
         let mut wanted = LogLevel::new(arguments.level.to_string());
         wanted.for_seconds = arguments.time.map(|time| time.as_secs());
         let set = arguments.broker.connect()?.log_level(&wanted)?;

@@ -26,7 +26,7 @@ pub(crate) struct ReloadArguments {
 
 /// The whole command.
 pub(crate) fn run(arguments: &ReloadArguments) -> ExitCode {
-    ask::command("reload", || {
+    ask::change("reload", || {
         let reloaded = arguments.broker.connect()?.reload()?;
         if let Some(error) = &reloaded.error {
             writeln!(io::stderr().lock(), "broker reload: nothing has changed: {}", printable(error))?;

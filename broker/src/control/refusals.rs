@@ -23,8 +23,9 @@ pub(super) fn to_be_registered<E>(request: &Result<Request, E>) -> Option<Option
 
 pub(super) fn log_refusal(tally: &Tally, peer: &AsyncControlPeer, refused: &Refused) {
     let PeerCredentials { uid, pid, .. } = peer.credentials();
+    // A user has processes as it likes.
     let mut subject = DefaultHasher::new();
-    (pid, refused.reason, &refused.address).hash(&mut subject);
+    (uid, refused.reason, &refused.address).hash(&mut subject);
     tally.count(REFUSED, subject.finish(), || {
         let address =
             refused.address.as_ref().map(|address| format!(" address={address:?}")).unwrap_or_default();
@@ -43,8 +44,10 @@ pub(super) fn note_refusal(
     let PeerCredentials { uid, pid, .. } = peer.credentials();
     let reason = refused.reason;
     let address = refused.address.as_ref().or(asked.as_ref()).map(|address| cleaned(address.as_bytes()));
-    shared.not_registered.note(
-        |other| (other.pid, other.uid, other.reason, &other.address) == (pid, uid, reason, &address),
+    shared.not_registered.note_of(
+        |other| other.uid,
+        |other| (other.uid, other.reason, &other.address) == (uid, reason, &address),
+        |other| other.pid = pid,
         || NotRegistered {
             address: address.clone(),
             pid,

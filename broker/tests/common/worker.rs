@@ -89,6 +89,11 @@ impl Raw {
         sendmsg(&self.socket, &[std::io::IoSlice::new(octets)], &mut control, SendFlags::empty()).unwrap();
     }
 
+    /// Nothing more is sent; what comes is still read.
+    pub fn says_no_more(&mut self) {
+        self.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// The next reply and its descriptors; `None` at the end.
     pub fn receive(&mut self) -> Option<(Value, Vec<OwnedFd>)> {
         use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};

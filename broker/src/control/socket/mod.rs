@@ -102,12 +102,11 @@ pub(crate) async fn serve(
                 }
             }
         };
-        note_refusal(&shared, &peer, &refused, None);
         if strangers.load(Ordering::Relaxed) < STRANGERS {
             strangers.fetch_add(1, Ordering::Relaxed);
-            let strangers = Arc::clone(&strangers);
+            let (strangers, shared) = (Arc::clone(&strangers), Arc::clone(&shared));
             workers.spawn(async move {
-                turn_away(&peer, &Reply::Refused(refused)).await;
+                turn_away(&peer, &refused, &shared).await;
                 strangers.fetch_sub(1, Ordering::Relaxed);
             });
         }
@@ -125,6 +124,10 @@ async fn worker(
 ) {
     let mut holding = Holding { access: access.clone(), registrar, _connected: connected, ids: Vec::new() };
     while let Ok(Some(request)) = peer.receive().await {
+        // Whoever asked has given up, maybe long ago, while this process was stopped: nobody expects it to happen any more.
+        if peer.is_gone() {
+            return;
+        }
         if let Ok(request) = &request
             && is_for_administrators(request)
         {
@@ -266,10 +269,16 @@ fn not_supported(name: &str) -> Refused {
 }
 
 /// Whoever may not register is told so, whatever is asked.
-async fn turn_away(peer: &AsyncControlPeer, reply: &Reply) {
+async fn turn_away(peer: &AsyncControlPeer, refused: &Refused, shared: &Shared) {
     while let Ok(Some(request)) = peer.receive().await {
-        let malformed = request.as_ref().err().map(|malformed| malformed.reply());
-        if peer.send(malformed.as_ref().unwrap_or(reply), None).await.is_err() || malformed.is_some() {
+        if let Some(first) = to_be_registered(&request) {
+            note_refusal(shared, peer, refused, first);
+        }
+        let (reply, last) = match request {
+            Ok(_) => (Reply::Refused(refused.clone()), false),
+            Err(malformed) => (malformed.reply(), true),
+        };
+        if peer.send(&reply, None).await.is_err() || last {
             return;
         }
     }
