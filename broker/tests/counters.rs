@@ -9,10 +9,12 @@ use std::time::Instant;
 
 use common::http::get;
 use common::{
-    Broker, PATIENCE, Python, Worker, address, answer, ask, fault, free_port, preamble, serve, signal, stop,
-    told,
+    Broker, PATIENCE, Python, Worker, address, answer, ask, eventually, fault, free_port, preamble, serve,
+    signal, stop, told,
 };
+use handoff::ControlConnection;
 use rustix::process::Signal;
+use serde_json::Value;
 
 /// The samples of one scrape.
 type Samples = BTreeMap<String, u64>;
@@ -80,11 +82,13 @@ fn no_total_ever_falls() {
     let (port, http) = (free_port(), free_port());
     let [orders, legacy] = ["orders", "legacy"].map(|path| address(port, path));
     let route = |to: &TcpListener| {
-        format!("[[route]]\naddress = '{legacy}'\nrelay = '{}'\n", to.local_addr().unwrap())
+        format!(
+            "receive_timeout_seconds = 3600\n[[route]]\naddress = '{legacy}'\nrelay = '{}'\n",
+            to.local_addr().unwrap()
+        )
     };
     let listen = format!("127.0.0.1:{http}");
-    let arguments = ["--http-listen", listen.as_str(), "--receive-timeout-seconds", "2"];
-    let broker = Broker::configured(&route(&one), &arguments);
+    let broker = Broker::configured(&route(&one), &["--http-listen", &listen]);
     let mut prometheus = Prometheus { http, highest: Samples::new() };
     let command = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
@@ -103,6 +107,8 @@ fn no_total_ever_falls() {
     stop(worker.pid());
     let mut waiting: Vec<_> = (0..5).map(|_| ask(port, "orders")).collect();
     prometheus.sees(&of_worker("handed_over_total", &orders, id), 8);
+    broker.rewrite(&route(&one).replace("3600", "0.2"));
+    command(&["reload"]);
     for client in &mut waiting {
         while client.peek(&mut [0]).is_err() {
             prometheus.scrape();
@@ -115,10 +121,12 @@ fn no_total_ever_falls() {
     prometheus.sees(&ended("endpoint_unavailable"), 5);
     prometheus.sees(&of_worker("handed_over_total", &orders, id), 8);
     prometheus.sees(&of_worker("refused_total", &orders, id), 5);
+    broker.rewrite(&route(&one));
+    command(&["reload"]);
     signal(worker.pid(), Signal::CONT);
     assert_eq!(answer(&mut ask(port, "orders")), b'p');
 
-    // Another takes the address over from it, which drains; it dies with one in its queue, which goes to the other.
+    // Another takes the address over from it, which drains; that one leaves with one in its queue, which goes to a third.
     command(&["drain", &orders]);
     let mut next = Worker::register(&broker, std::slice::from_ref(&orders));
     prometheus.scrape();
@@ -129,8 +137,9 @@ fn no_total_ever_falls() {
     assert_eq!(answer(&mut client), b'n');
     let mut left = ask(port, "orders");
     prometheus.sees(&of_worker("handed_over_total", &orders, next.id), 2);
-    drop(next);
+    command(&["drain", &orders]);
     let mut last = Worker::register(&broker, std::slice::from_ref(&orders));
+    drop(next);
     serve(last.accept(), &preamble(&orders), b'l');
     assert_eq!(answer(&mut left), b'l');
     prometheus.sees(&of_worker("handed_over_total", &orders, last.id), 1);
@@ -151,4 +160,68 @@ fn no_total_ever_falls() {
     broker.rewrite(&route(&one));
     command(&["reload"]);
     prometheus.sees(&ended("relayed"), 3);
+}
+
+/// What the access log leaves out is counted as its records count it.
+#[test]
+fn what_the_access_log_leaves_out_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, http, file) = (free_port(), free_port(), folder.path().join("access.log"));
+    let listen = format!("127.0.0.1:{http}");
+    let toml = format!("[access_log]\nto = '{}'\nformat = 'json'\n", file.display());
+    let broker = Broker::configured(&toml, &["--http-listen", &listen]);
+    let worker = Worker::register(&broker, &[address(port, "orders")]);
+    let mut prometheus = Prometheus { http, highest: Samples::new() };
+    let suppressed = "net_tcp_broker_access_log_suppressed_total";
+    let mut connections = 0;
+    // A slow machine may not connect too often in the first second.
+    while prometheus.scrape()[suppressed] == 0 {
+        assert!(connections < 15_000, "none is suppressed");
+        for mut client in (0..150).map(|_| ask(port, "nobody")).collect::<Vec<_>>() {
+            assert_eq!(told(&mut client), fault("EndpointNotFound"));
+            connections += 1;
+        }
+    }
+    let counted = prometheus.scrape()[suppressed];
+    let text = || std::fs::read_to_string(&file).unwrap();
+    let records =
+        || text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>();
+    let in_records = || {
+        let of = |record: &Value| record["outcome"] == "suppressed";
+        records()
+            .iter()
+            .filter(|record| of(record))
+            .map(|record| record["count"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    eventually(|| in_records() == counted, text);
+    let told = records().iter().filter(|record| record["outcome"] == "endpoint_not_found").count() as u64;
+    assert_eq!((told + counted, prometheus.scrape()[suppressed]), (connections, counted));
+    let status = ControlConnection::connect_as_administrator(&broker.control()).unwrap().status().unwrap();
+    assert_eq!((status.logs.access_suppressed, status.logs.access_lost), (counted, 0));
+    drop(worker);
+}
+
+/// Neither log has room, and nobody is told but who asks.
+#[test]
+fn what_logs_lose_is_counted() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let (port, http) = (free_port(), free_port());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$@\" 2> /dev/full", "sh", env!("CARGO_BIN_EXE_broker")]);
+    let listen = format!("127.0.0.1:{http}");
+    let mut broker = Broker::spawn(shell, &["--access-log", "/dev/full", "--http-listen", &listen]);
+    eventually(|| broker.control().exists(), || "no control socket".to_owned());
+    let worker = Worker::register(&broker, &[address(port, "orders")]);
+    for _ in 0..3 {
+        assert_eq!(told(&mut ask(port, "nobody")), fault("EndpointNotFound"));
+    }
+    let mut prometheus = Prometheus { http, highest: Samples::new() };
+    prometheus.sees("net_tcp_broker_log_lost_total{log=\"access\"}", 3);
+    let lines = prometheus.scrape()["net_tcp_broker_log_lost_total{log=\"service\"}"];
+    assert!(lines >= 6, "that it starts, and each connection: {lines}");
+    drop(worker);
+    assert!(broker.terminate());
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use crate::status::{
-    Bounded, LastReload, Listener, Nearest, RefusedRegistration, Status, Totals, Unmatched,
+    Bounded, LastReload, Listener, Logs, Nearest, RefusedRegistration, Status, Totals, Unmatched,
 };
 
 /// Where members of the broker's `[admin] group` ask: the control socket's path with `.admin` behind it.

@@ -40,6 +40,8 @@ pub struct Status {
     pub taken_back: u64,
     /// How often connections ended, by how; each only grows.
     pub outcomes: BTreeMap<String, u64>,
+    /// What is in no log.
+    pub logs: Logs,
     /// What there is a bound of.
     pub totals: Totals,
     /// Vias that matched nothing lately, the last first. If they do not fit a message the oldest are left out, here as of
@@ -113,6 +115,19 @@ impl Listener {
     pub fn new(address: SocketAddr, since: u64) -> Self {
         Self { address, since }
     }
+}
+
+/// How much the logs do not say since the start; each only grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Logs {
+    /// Lines of the broker's own log that could not be written, or not fast enough.
+    pub lost: u64,
+    /// The same of the access log's records.
+    pub access_lost: u64,
+    /// Connections of which the access log has no record because their source had too many.
+    pub access_suppressed: u64,
 }
 
 /// What all queues, relays and registrations together have, and what they may.

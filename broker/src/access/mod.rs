@@ -11,6 +11,7 @@ pub(crate) mod record;
 mod sources;
 pub(crate) mod via;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -37,6 +38,8 @@ pub(crate) struct AccessLog {
     wanted: [bool; Outcome::NAMES.len()],
     queue: Queue<Entry>,
     sources: std::sync::Mutex<Sources>,
+    /// Connections of which there is no record because their source had too many.
+    suppressed: AtomicU64,
     begun: Notify,
 }
 
@@ -59,6 +62,7 @@ impl AccessLog {
             wanted: Outcome::NAMES.map(is_wanted),
             queue: Queue::to(output)?,
             sources: std::sync::Mutex::default(),
+            suppressed: AtomicU64::new(0),
             begun: Notify::new(),
         }))
     }
@@ -81,7 +85,19 @@ impl AccessLog {
         }
         if admitted {
             self.queue.push(Entry::Ended(record), RECORD);
+        } else {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Of how many connections there is no record because their source had too many, since the start.
+    pub(crate) fn suppressed(&self) -> u64 {
+        self.suppressed.load(Ordering::Relaxed)
+    }
+
+    /// How many records were lost since the start.
+    pub(crate) fn lost(&self) -> u64 {
+        self.queue.lost()
     }
 
     /// Says how many records there are not, when it is time to, until it is cancelled. Asleep while nobody connects.

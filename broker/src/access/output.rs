@@ -46,7 +46,7 @@ impl AccessOutput {
         Ok(Self { to, format, names: HashMap::new(), lost: 0 })
     }
 
-    /// False if it cannot be written. A standard error whose reader has gone loses it silently.
+    /// False if it cannot be written.
     fn put(&mut self, time: &str, level: Level, what: &str, fields: Vec<Field>, via: Option<&[u8]>) -> bool {
         let line = match (&self.to, self.format) {
             (To::Journal(_), _) => {
@@ -61,10 +61,7 @@ impl AccessOutput {
             }
         };
         match &mut self.to {
-            To::StandardError => {
-                let _ = write_all(io::stderr(), &line);
-                true
-            }
+            To::StandardError => write_all(io::stderr(), &line).is_ok(),
             To::Journal(journal) => journal.send(&line).is_ok(),
             To::File(file) => file.write(&line),
         }
@@ -82,13 +79,13 @@ impl AccessOutput {
 impl Output for AccessOutput {
     type Entry = Entry;
 
-    fn write(&mut self, entry: Entry) {
+    fn write(&mut self, entry: Entry) -> bool {
         self.tell_lost(0);
         let (time, what, fields) = entry.parts(|uid| Self::name(&mut self.names, uid));
         let level = if what == "suppressed" { Level::WARN } else { Level::INFO };
-        if !self.put(time, level, what, fields, entry.via()) {
-            self.lost += 1;
-        }
+        let written = self.put(time, level, what, fields, entry.via());
+        self.lost += u64::from(!written);
+        written
     }
 
     fn tell_lost(&mut self, lost: u64) {

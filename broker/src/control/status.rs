@@ -11,6 +11,7 @@ use super::nearest::Registered;
 use super::registrar::Registrar;
 use super::registry::{Registry, seen};
 use crate::about::unix_seconds;
+use crate::log::service;
 use crate::recent::cleaned;
 use crate::shared::Shared;
 
@@ -107,6 +108,10 @@ fn fill_in(status: &mut Status, shared: &Shared) {
     status.taken_back = counters.taken_back();
     status.accepted = counters.accepted();
     status.here = (status.accepted + status.taken_back).saturating_sub(status.outcomes.values().sum());
+    status.logs.lost = service::lost();
+    if let Some(access) = &shared.telling.access {
+        (status.logs.access_lost, status.logs.access_suppressed) = (access.lost(), access.suppressed());
+    }
     let totals = &mut status.totals;
     totals.descriptors = Bounded::new(open_descriptors(), wide(descriptors.limit));
     totals.queued = Bounded::new(Some(wide(bounds.in_flight())), wide(descriptors.in_flight));

@@ -139,6 +139,18 @@ impl Collector for View {
             None,
             alone(status.here),
         )?;
+        let logs = status.logs;
+        families.counter(
+            "log_lost",
+            "Lines or records that could not be written, or not fast enough",
+            [("service", logs.lost), ("access", logs.access_lost)]
+                .map(|(log, lost)| (vec![("log", log)], lost)),
+        )?;
+        families.counter(
+            "access_log_suppressed",
+            "Connections without a record in the access log because their source had too many",
+            alone(logs.access_suppressed),
+        )?;
         families.gauge(
             "listeners",
             "Local addresses that the broker listens on",

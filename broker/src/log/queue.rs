@@ -22,7 +22,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(crate) trait Output: Send + 'static {
     type Entry: Send + 'static;
 
-    fn write(&mut self, entry: Self::Entry);
+    /// False: it could not be written. That is told from here, when it can be.
+    fn write(&mut self, entry: Self::Entry) -> bool;
 
     /// So many entries should be here.
     fn tell_lost(&mut self, lost: u64);
@@ -44,6 +45,8 @@ struct Backlog {
     queued: AtomicUsize,
     /// Entries that were lost since it was last told.
     lost: AtomicU64,
+    /// Entries that were lost ever, also by the output.
+    lost_in_all: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -71,10 +74,11 @@ impl<Entry: Send + 'static> Queue<Entry> {
 
     /// Queues an entry of about so many octets; never waits.
     pub(crate) fn push(&self, entry: Entry, octets: usize) {
-        let Backlog { queued, lost } = &*self.backlog;
+        let Backlog { queued, lost, lost_in_all } = &*self.backlog;
         if queued.fetch_add(octets, Ordering::Relaxed) + octets > MOST {
             queued.fetch_sub(octets, Ordering::Relaxed);
             lost.fetch_add(1, Ordering::Relaxed);
+            lost_in_all.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let lost = lost.swap(0, Ordering::Relaxed);
@@ -82,6 +86,11 @@ impl<Entry: Send + 'static> Queue<Entry> {
             let _ = self.messages.send(Message::Lost(lost));
         }
         let _ = self.messages.send(Message::Write(entry, octets));
+    }
+
+    /// How many entries did not fit, or could not be written, since the start.
+    pub(crate) fn lost(&self) -> u64 {
+        self.backlog.lost_in_all.load(Ordering::Relaxed)
     }
 
     /// See [`Output::reopen`]; behind what is queued.
@@ -117,7 +126,9 @@ fn write_all<O: Output>(queue: &Receiver<Message<O::Entry>>, backlog: &Backlog, 
         };
         match message {
             Some(Message::Write(entry, octets)) => {
-                output.write(entry);
+                if !output.write(entry) {
+                    backlog.lost_in_all.fetch_add(1, Ordering::Relaxed);
+                }
                 backlog.queued.fetch_sub(octets, Ordering::Relaxed);
             }
             Some(Message::Lost(lost)) => tell_lost(lost, &mut output),
@@ -147,9 +158,9 @@ mod tests {
     impl Output for Slow {
         type Entry = String;
 
-        fn write(&mut self, line: String) {
+        fn write(&mut self, line: String) -> bool {
             let _ = self.0.recv();
-            let _ = self.1.send(line);
+            self.1.send(line).is_ok()
         }
 
         fn tell_lost(&mut self, lost: u64) {
@@ -169,6 +180,7 @@ mod tests {
         for name in ["a", "b", "c", "d", "lost", "lost", "lost"] {
             log.push(name.to_owned(), MOST / 4);
         }
+        assert_eq!(log.lost(), 3);
         leave.send(()).unwrap();
         assert_eq!(lines.recv().unwrap(), "a");
         // Its octets are free when it is written, a moment later.
@@ -184,6 +196,11 @@ mod tests {
         assert_eq!(said[6], "1 lost");
         log.finish();
         assert!(lines.try_recv().is_err());
+        assert_eq!(log.lost(), 4, "what was told stays counted");
+        drop(lines);
+        log.push("nobody takes it".to_owned(), 1);
+        log.finish();
+        assert_eq!(log.lost(), 5);
     }
 
     #[test]

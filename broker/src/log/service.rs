@@ -1,8 +1,9 @@
 //! The service's own log, on standard error: text for people, JSON, or, where journald reads it, journald's own protocol.
 //!
-//! A standard error that nobody can write to any more loses everything, silently.
+//! A standard error that nobody can write to loses everything; it is counted, and told when it can be written again.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -17,6 +18,14 @@ use super::form;
 use super::journal::{Journal, has_standard_error};
 use super::level;
 use super::queue::{Output, Queue};
+
+/// There is one log of a process.
+static QUEUE: OnceLock<Queue<Vec<u8>>> = OnceLock::new();
+
+/// How many lines of the process's log were lost since the start.
+pub(crate) fn lost() -> u64 {
+    QUEUE.get().map_or(0, Queue::lost)
+}
 
 /// How lines on standard error are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -63,6 +72,7 @@ impl Log {
         let installed = Registry::default().with(level::filter(level)).with(layer).try_init();
         // Whoever runs us inside a process of their own may have one.
         if installed.is_ok() {
+            let _ = QUEUE.set(log.queue.clone());
             std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         }
         Ok(log)
@@ -116,20 +126,20 @@ pub(crate) fn colours_are_wanted() -> bool {
 struct StandardError {
     journal: Option<Journal>,
     form: Option<Form>,
-    /// Records that journald did not take.
+    /// Lines that were not taken, and of which that is not told yet.
     lost: u64,
 }
 
 impl Output for StandardError {
     type Entry = Vec<u8>;
 
-    fn write(&mut self, entry: Vec<u8>) {
+    fn write(&mut self, entry: Vec<u8>) -> bool {
         if self.lost > 0 {
             self.tell_lost(0);
         }
-        if !self.put(&entry) {
-            self.lost += 1;
-        }
+        let written = self.put(&entry);
+        self.lost += u64::from(!written);
+        written
     }
 
     fn tell_lost(&mut self, lost: u64) {
@@ -140,7 +150,7 @@ impl Output for StandardError {
             if self.journal.is_some() {
                 "journald did not take them"
             } else {
-                "standard error was not read fast enough"
+                "standard error did not take them, or not fast enough"
             }
         );
         let line = match self.form {
@@ -154,14 +164,11 @@ impl Output for StandardError {
 }
 
 impl StandardError {
-    /// False if journald does not take it. A standard error whose reader has gone loses it silently.
+    /// False if it is not taken.
     fn put(&self, entry: &[u8]) -> bool {
         match &self.journal {
             Some(journal) => journal.send(entry).is_ok(),
-            None => {
-                let _ = write_all(io::stderr(), entry);
-                true
-            }
+            None => write_all(io::stderr(), entry).is_ok(),
         }
     }
 }
