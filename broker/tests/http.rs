@@ -5,7 +5,7 @@ mod common;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use common::http::{broker_with_http, get, request};
+use common::http::{broker_with_http, exchange, get, request};
 use common::{
     Broker, Worker, address, answer, ask, eventually, fault, free_port, preamble, serve, skip, told,
 };
@@ -43,6 +43,43 @@ fn read_only_and_for_no_other_page_to_use() {
         let answer = request(http, method, "/", "Content-Length: 0\r\n");
         assert_eq!((answer.status, answer.headers["allow"].as_str()), (405, "GET, HEAD"), "{method}");
     }
+    drop(broker);
+}
+
+/// Whatever is asked for, and also by whom it may be.
+#[test]
+fn only_by_its_own_names() {
+    let (broker, http) =
+        broker_with_http(&["--http-hosts", "status.example.com", "--http-hosts", "b.example"]);
+    let status = |request: &str| {
+        let stream = std::net::TcpStream::connect(("127.0.0.1", http)).unwrap();
+        exchange(stream, request).status
+    };
+    let own = String::from_utf8(Command::new("uname").arg("-n").output().unwrap().stdout).unwrap();
+    let port = format!("127.0.0.1:{http}");
+    for host in [&port, "[::1]", "192.0.2.7", "localhost", "B.Example:80", "status.example.com", own.trim()] {
+        assert_eq!(status(&format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n")), 200, "{host}");
+    }
+    for path in ["/", "/metrics", "/status.json", "/healthz", "/readyz", "/none"] {
+        let stream = std::net::TcpStream::connect(("127.0.0.1", http)).unwrap();
+        let refused = exchange(stream, &format!("GET {path} HTTP/1.1\r\nHost: evil.example:{http}\r\n\r\n"));
+        assert_eq!(refused.status, 421, "{path}");
+        let said = format!(
+            "\"evil.example\" is none of the names of this broker: ask for an IP address, localhost or {}, or write \
+             hosts = [\"evil.example\"] into [http] of its configuration\n",
+            own.trim()
+        );
+        assert_eq!(refused.body, said, "{path}");
+        assert_eq!(status(&format!("GET {path} HTTP/1.1\r\n\r\n")), 400, "{path}");
+        assert_eq!(
+            status(&format!("GET {path} HTTP/1.1\r\nHost: b.example\r\nHost: x\r\n\r\n")),
+            400,
+            "{path}"
+        );
+    }
+    // HAProxy's httpchk.
+    assert_eq!(status("OPTIONS / HTTP/1.0\r\n\r\n"), 405);
+    assert_eq!(status("GET /healthz HTTP/1.0\r\n\r\n"), 200);
     drop(broker);
 }
 

@@ -83,7 +83,7 @@ fn who_may_ask() {
     let port = free_port();
     let ask_from_outside = || {
         let stream = TcpStream::connect((own, port)).unwrap();
-        exchange(stream, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        exchange(stream, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     };
     let toml = format!("[http]\nlisten = ['0.0.0.0:{port}']\nallow = ['198.51.100.0/24']\n");
     let broker = Broker::configured(&toml, &[]);
@@ -113,7 +113,16 @@ fn mistakes_are_named() {
         ("", &["--http-listen", "[::]:9808"][..], "[http] listen [::]:9808 is not loopback"),
         ("[http]\nlisten = '9808'\n", &[], ":2:10: error: \"9808\" is no IP address with a port"),
         ("[http]\nallow = ['192.0.2.0/33']\n", &[], ":2:10: error: \"192.0.2.0/33\" is no network"),
-        ("[http]\ninterface = 9808\n", &[], "unknown key `interface` in [http]; there are listen, allow"),
+        (
+            "[http]\ninterface = 9808\n",
+            &[],
+            "unknown key `interface` in [http]; there are listen, allow, hosts",
+        ),
+        (
+            "[http]\nhosts = ['http://x:1/']\n",
+            &[],
+            ":2:10: error: \"http://x:1/\" is no name of a machine; write, for instance, status.example.com",
+        ),
     ] {
         std::fs::write(&file, toml).unwrap();
         let output = run(&[&["check", "--config", file.to_str().unwrap()], options].concat());

@@ -73,7 +73,7 @@ fn answer(mut stream: TcpStream, page: &str, headers: &str) {
 
 fn fetch(port: u16) -> (String, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -129,4 +129,24 @@ fn in_a_browser() {
         assert_eq!(title(&document), format!("2 0 1 {rows} true {background}"), "{options:?}");
     }
     drop((worker, workers));
+}
+
+/// DNS rebinding: whatever its name is, and whoever has made it lead here.
+#[test]
+fn a_page_whose_name_leads_here_reads_nothing() {
+    if !installed("chromium") {
+        return;
+    }
+    let port = free_port();
+    let toml = format!("[http]\nlisten = '127.0.0.1:{port}'\nhosts = ['status.example.com']\n");
+    let broker = Broker::configured(&toml, &[]);
+    let leads_here = ["--host-resolver-rules=MAP * 127.0.0.1"];
+    let seen = |host: &str| dom(&format!("http://{host}:{port}/"), &leads_here);
+    for ours in ["127.0.0.1", "localhost", "status.example.com"] {
+        assert_eq!(title(&seen(ours)), "net.tcp port sharing", "{ours}");
+    }
+    let others = seen("evil.example");
+    assert!(others.contains("\"evil.example\" is none of the names of this broker"), "{others}");
+    assert!(!others.contains("port sharing"), "{others}");
+    drop(broker);
 }

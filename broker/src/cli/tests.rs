@@ -25,6 +25,7 @@ fn another(kind: &Kind) -> (String, Vec<String>) {
         }
         Kind::Sockets(_) => both_in_quotes("127.0.0.1:9809"),
         Kind::Networks(_) => ("['192.0.2.0/25']".to_owned(), vec!["192.0.2.0/25".to_owned()]),
+        Kind::Hosts(_) => ("['status.example.com']".to_owned(), vec!["status.example.com".to_owned()]),
         Kind::LogTo(_) => both_in_quotes("journal"),
         Kind::Names(_, names) => {
             let chosen = [names[0], names[1]];
@@ -36,7 +37,7 @@ fn another(kind: &Kind) -> (String, Vec<String>) {
 
 /// What the option of a key does not take.
 fn unfit(kind: &Kind) -> &'static str {
-    if matches!(kind, Kind::Path(_) | Kind::Text(_)) { "" } else { "neither" }
+    if matches!(kind, Kind::Path(_) | Kind::Text(_) | Kind::Hosts(_)) { "" } else { "neither" }
 }
 
 /// A document with one key, and the line of its value.

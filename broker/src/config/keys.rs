@@ -238,6 +238,19 @@ pub(crate) const KEYS: &[Key] = &[
         on_reload: OnReload::Restart,
     },
     Key {
+        table: "http",
+        name: "hosts",
+        option: "http-hosts",
+        placeholder: "NAME",
+        kind: Kind::Hosts(field!(http.hosts)),
+        required: false,
+        example: "['status.example.com']",
+        default: "IP addresses, localhost and this machine's name",
+        help: "Which names the broker answers to besides its IP addresses, localhost and the machine's own name: what clients put into \
+               Host; may be given several times",
+        on_reload: OnReload::Restart,
+    },
+    Key {
         table: "access_log",
         name: "to",
         option: "access-log",

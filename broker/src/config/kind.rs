@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     /// Addresses with ports; one alone needs no brackets.
     Sockets(Field<Vec<SocketAddr>>),
     Networks(Field<Vec<IpNet>>),
+    /// Names of machines.
+    Hosts(Field<Vec<String>>),
     /// `stderr`, `journal`, or the path of a file.
     LogTo(Field<AccessLogTo>),
     /// Some of these, at least one.
@@ -88,6 +90,7 @@ impl Kind {
                 (field.set)(config, vec![socket(text).map_err(|message| at(Unfit::Entry(message)))?]);
             }
             (Self::Networks(field), DeValue::Array(entries)) => (field.set)(config, each(entries, network)?),
+            (Self::Hosts(field), DeValue::Array(entries)) => (field.set)(config, each(entries, host)?),
             (Self::LogTo(field), DeValue::String(text)) => {
                 (field.set)(config, log_to(text.as_ref().as_ref()).map_err(unfit)?);
             }
@@ -121,6 +124,7 @@ impl Kind {
             Self::Ips(field) => (field.set)(config, each_given(given, ip)?),
             Self::Sockets(field) => (field.set)(config, each_given(given, socket)?),
             Self::Networks(field) => (field.set)(config, each_given(given, network)?),
+            Self::Hosts(field) => (field.set)(config, each_given(given, host)?),
             Self::LogTo(field) => (field.set)(config, log_to(one)?),
             Self::Names(field, names) => {
                 (field.set)(config, each_given(given, |text| name(text, names))?);
@@ -142,6 +146,7 @@ impl Kind {
             Self::Ips(field) => (field.get)(config).map(|ips| list(&ips)),
             Self::Sockets(field) => (field.get)(config).map(|addresses| list(&addresses)),
             Self::Networks(field) => (field.get)(config).map(|networks| list(&networks)),
+            Self::Hosts(field) => (field.get)(config).map(|names| list(&names)),
             Self::LogTo(field) => (field.get)(config).map(|to| in_quotes(&to.shown())),
             Self::Names(field, _) => (field.get)(config).map(|names| list(&names)),
         }
@@ -149,7 +154,7 @@ impl Kind {
 
     /// Whether its option may be given several times.
     pub(crate) fn is_list(&self) -> bool {
-        matches!(self, Self::Ips(_) | Self::Sockets(_) | Self::Networks(_) | Self::Names(..))
+        matches!(self, Self::Ips(_) | Self::Sockets(_) | Self::Networks(_) | Self::Hosts(_) | Self::Names(..))
     }
 
     fn seconds(&self, number: f64) -> Result<Duration, String> {
@@ -273,4 +278,14 @@ fn socket(text: &str) -> Result<SocketAddr, String> {
 fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.map_err(|_| format!("{text:?} is no network; write, for instance, 192.0.2.0/24 or 2001:db8::/32"))
+}
+
+fn host(text: &str) -> Result<String, String> {
+    let is_in_a_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match !text.is_empty() && text.chars().all(is_in_a_name) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} is no name of a machine; write, for instance, status.example.com, without scheme, port or path"
+        )),
+    }
 }

@@ -106,6 +106,8 @@ pub struct Http {
     pub listen: Vec<SocketAddr>,
     /// Who may ask besides this machine itself.
     pub allow: Vec<IpNet>,
+    /// By which names it may be asked besides IP addresses, `localhost` and the machine's own name.
+    pub hosts: Vec<String>,
 }
 
 impl Http {

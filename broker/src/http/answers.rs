@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::page::{self, Sort};
 use super::rates::Rates;
-use super::{metrics, view};
+use super::{host, metrics, view};
 use crate::config::Http;
 use crate::control::registrar::Registrar;
 use crate::control::socket::ControlSocket;
@@ -49,6 +49,9 @@ pub(super) async fn answer<B>(asked: &Asked, peer: IpAddr, request: &Request<B>)
             peer.to_canonical()
         );
         return text(StatusCode::FORBIDDEN, said);
+    }
+    if let Err((status, said)) = host::check(request, &asked.http.hosts) {
+        return text(status, said);
     }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
@@ -156,6 +159,8 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HOST;
+
     use super::*;
     use crate::config::Config;
     use crate::control::ports::Ports;
@@ -186,7 +191,7 @@ mod tests {
     }
 
     async fn said(asked: &Asked, path: &str) -> (u16, String) {
-        let request = Request::builder().uri(path).body(()).unwrap();
+        let request = Request::builder().uri(path).header(HOST, "localhost").body(()).unwrap();
         let answer = answer(asked, IpAddr::from([127, 0, 0, 1]), &request).await;
         let status = answer.status().as_u16();
         let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();

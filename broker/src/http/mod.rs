@@ -1,7 +1,7 @@
 //! HTTP for machines and people, read-only: the status page, metrics, health.
 //!
 //! - [`server`]: the thread, and its bounds: how many connections, how long, how much
-//! - [`answers`]: which path is answered with what, and to whom
+//! - [`answers`]: which path is answered with what, and to whom; [`host`]: by which names it may be asked
 //! - [`view`]: what is shown of a broker at one moment; [`rates`]: of its last minute
 //! - [`metrics`]: for Prometheus; [`page`]: for people, in [`html`]
 //!
@@ -9,6 +9,7 @@
 //! it reads counters that are there anyway.
 
 mod answers;
+mod host;
 mod html;
 mod metrics;
 mod page;

@@ -31,7 +31,7 @@ pub fn exchange(mut stream: TcpStream, request: &str) -> Answer {
 
 pub fn request(port: u16, method: &str, path: &str, headers: &str) -> Answer {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    exchange(stream, &format!("{method} {path} HTTP/1.1\r\nHost: broker\r\n{headers}\r\n"))
+    exchange(stream, &format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"))
 }
 
 pub fn get(port: u16, path: &str) -> Answer {
