@@ -37,6 +37,8 @@ pub(crate) enum Command {
     NotRelayed(Connection, Holder, String),
     /// Connections that a helper accepted and cannot finish.
     Again(Vec<Left>),
+    /// A worker has given this connection back: as if it was just accepted.
+    Returned(OwnedFd),
     /// A queue with connections in it that nobody watches yet.
     Watch(Arc<Queue>),
     /// A registration has ended: dispatch again what its worker left behind.

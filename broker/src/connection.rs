@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     accepted: Stamp,
     /// When it was known for whom it is, if it was not handed over at once.
     known: Stamp,
+    /// A worker had it, and may still have a descriptor of it.
+    was_handed_over: bool,
     unended: Unended,
 }
 
@@ -37,7 +39,8 @@ impl Connection {
     #[inline]
     pub(crate) fn accepted(socket: OwnedFd, counters: &Counters) -> Self {
         counters.accept();
-        Self { socket, accepted: counters.clock().last(), known: 0, unended: Unended }
+        let accepted = counters.clock().last();
+        Self { socket, accepted, known: 0, was_handed_over: false, unended: Unended }
     }
 
     /// It was handed over, and its worker has left it in the accept socket: since its last octets have come, about.
@@ -47,7 +50,19 @@ impl Connection {
             0 => 0,
             now => before(now, since_last_octets(&socket).unwrap_or(0)),
         };
-        Self { socket, accepted: 0, known, unended: Unended }
+        Self { socket, accepted: 0, known, was_handed_over: true, unended: Unended }
+    }
+
+    /// It was handed over, and its worker has given it back for the next session.
+    pub(crate) fn returned(socket: OwnedFd, counters: &Counters) -> Self {
+        counters.give_back();
+        let accepted = counters.clock().last();
+        Self { socket, accepted, known: 0, was_handed_over: true, unended: Unended }
+    }
+
+    /// Whether a worker had it: it may still have a descriptor, and change what of its options it likes at any time.
+    pub(crate) fn was_handed_over(&self) -> bool {
+        self.was_handed_over
     }
 
     /// Its preamble is there, and it waits for its worker, or is relayed.
@@ -73,7 +88,7 @@ impl Connection {
         detail: Option<String>,
         told: Told,
     ) -> OwnedFd {
-        let Self { socket, accepted, known, unended } = self;
+        let Self { socket, accepted, known, unended, .. } = self;
         std::mem::forget(unended);
         counters.note(outcome);
         // What was handed over is known to its queue.

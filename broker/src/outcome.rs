@@ -235,6 +235,7 @@ pub struct Counters {
     accepted: AtomicU64,
     outcomes: [AtomicU64; Outcome::NAMES.len()],
     taken_back: AtomicU64,
+    returned: AtomicU64,
     tally: Arc<Tally>,
     clock: Clock,
 }
@@ -252,6 +253,11 @@ impl Counters {
     /// A connection that was handed over is here again.
     pub(crate) fn take_back(&self) {
         self.taken_back.fetch_add(1, Ordering::Release);
+    }
+
+    /// A connection that was handed over was given back.
+    pub(crate) fn give_back(&self) {
+        self.returned.fetch_add(1, Ordering::Release);
     }
 
     /// What is said of many ends in one line.
@@ -288,18 +294,24 @@ impl Counters {
         self.taken_back.load(Ordering::Acquire)
     }
 
-    /// Connections that are with the broker: accepted or taken back, and not ended. Exact when nothing happens meanwhile.
+    /// How often connections that were handed over were given back by their workers (`return`).
+    #[must_use]
+    pub fn returned(&self) -> u64 {
+        self.returned.load(Ordering::Acquire)
+    }
+
+    /// Connections that are with the broker: accepted, taken back or returned, and not ended. Exact when nothing happens meanwhile.
     #[must_use]
     pub fn here(&self) -> u64 {
         let ended: u64 = self.outcomes().map(|(_, count)| count).sum();
         // Behind the ends: nothing ends that was not here.
-        (self.taken_back() + self.accepted()).saturating_sub(ended)
+        (self.taken_back() + self.returned() + self.accepted()).saturating_sub(ended)
     }
 }
 
 impl fmt::Display for Counters {
-    /// As at the end of the log: `accepted=3 handed_over=3 closed_early=1 taken_back=1 unfinished=0`. What was accepted and what
-    /// was taken back have ended, or are unfinished.
+    /// As at the end of the log: `accepted=3 handed_over=3 closed_early=1 taken_back=1 unfinished=0`. What was accepted, taken
+    /// back and returned has ended, or is unfinished.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "accepted={}", self.accepted())?;
         for (name, count) in self.outcomes().filter(|(_, count)| *count > 0) {
@@ -307,6 +319,9 @@ impl fmt::Display for Counters {
         }
         if self.taken_back() > 0 {
             write!(f, " taken_back={}", self.taken_back())?;
+        }
+        if self.returned() > 0 {
+            write!(f, " returned={}", self.returned())?;
         }
         write!(f, " unfinished={}", self.here())
     }

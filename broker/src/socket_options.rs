@@ -27,6 +27,14 @@ nix::setsockopt_impl!(BindToIfIndex, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, i
 struct TcpInfo;
 nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, libc::tcp_info, GetStruct<libc::tcp_info>);
 
+#[derive(Clone, Copy, Debug)]
+struct ReceiveLowMark;
+nix::setsockopt_impl!(ReceiveLowMark, libc::SOL_SOCKET, libc::SO_RCVLOWAT, i32, SetStruct<'_, i32>);
+
+/// States of a TCP socket, by the kernel's numbers.
+const ESTABLISHED: u8 = 1;
+const CLOSE_WAIT: u8 = 8;
+
 /// How many connections wait to be accepted; `None` if the kernel does not say. An `accept4` that finds nobody costs more
 /// than one that finds somebody, and this a tenth of either.
 pub(crate) fn waiting(listener: impl AsFd) -> Option<usize> {
@@ -37,6 +45,19 @@ pub(crate) fn waiting(listener: impl AsFd) -> Option<usize> {
 /// For how many milliseconds nothing has come.
 pub(crate) fn since_last_octets(socket: impl AsFd) -> Option<u32> {
     Some(getsockopt(&socket, TcpInfo).ok()?.tcpi_last_data_recv)
+}
+
+/// Whether this is a TCP socket that is connected, and whose end on this machine has not been ended.
+pub(crate) fn may_still_be_served(socket: impl AsFd) -> bool {
+    getsockopt(&socket, TcpInfo).is_ok_and(|info| matches!(info.tcpi_state, ESTABLISHED | CLOSE_WAIT))
+}
+
+/// Makes a socket that another program has had be as one that was just accepted, as far as the broker depends on it: no call
+/// on it waits, the first octet makes it readable, and closing it is no reset.
+pub(crate) fn as_accepted(socket: impl AsFd) {
+    let _ = rustix::io::ioctl_fionbio(&socket, true);
+    let _ = setsockopt(&socket, ReceiveLowMark, &1);
+    let _ = rustix::net::sockopt::set_socket_linger(&socket, None);
 }
 
 /// `TCP_DEFER_ACCEPT`: a connection is shown to us when its first octets are there, so that one look is mostly enough.
@@ -85,6 +106,20 @@ mod tests {
         assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         client.write_all(b"\0").unwrap();
         listener.accept().unwrap();
+    }
+
+    #[test]
+    fn a_connection_may_be_served_until_our_end_of_it_is_ended() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(!may_still_be_served(&listener));
+        assert!(!may_still_be_served(std::fs::File::open("/dev/null").unwrap()));
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert!(may_still_be_served(&accepted));
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        accepted.peek(&mut [0]).unwrap();
+        assert!(may_still_be_served(&accepted), "what was sent before may be answered");
+        assert!(!may_still_be_served(&client));
     }
 
     #[test]

@@ -42,10 +42,12 @@ impl Prometheus {
                 *highest = *value;
             }
         }
-        let [accepted, taken_back, here] =
-            ["accepted_total", "taken_back_total", "here"].map(|name| samples[&connections(name)]);
+        let [accepted, taken_back, returned, here] =
+            ["accepted_total", "taken_back_total", "returned_total", "here"]
+                .map(|name| samples[&connections(name)]);
         let ended = samples.iter().filter(|(series, _)| series.starts_with(&connections("ended_total{")));
-        assert_eq!(accepted + taken_back, ended.map(|(_, count)| count).sum::<u64>() + here, "{text}");
+        let ended = ended.map(|(_, count)| count).sum::<u64>();
+        assert_eq!(accepted + taken_back + returned, ended + here, "{text}");
         samples
     }
 

@@ -39,7 +39,10 @@ fn figures_listeners_and_the_file() {
     assert!(status.started > 1_700_000_000 && status.last_reload.is_none(), "{status:?}");
     assert!(status.configuration.as_ref().is_some_and(|file| file.starts_with('/')), "{status:?}");
     assert_eq!((status.here, status.ended("handed_over"), status.ended("relayed")), (1, 1, 0));
-    assert_eq!(status.outcomes.values().sum::<u64>() + status.here, status.accepted + status.taken_back);
+    assert_eq!(
+        status.outcomes.values().sum::<u64>() + status.here,
+        status.accepted + status.taken_back + status.returned
+    );
     assert_eq!(status.holders, 1);
     assert!(status.listeners.iter().any(|listener| listener.address.port() == port), "{status:?}");
     assert_eq!(status.listeners.len() as u64, status.listening);

@@ -34,10 +34,12 @@ pub struct Status {
     pub holders: u64,
     /// Connections that were accepted.
     pub accepted: u64,
-    /// Connections that it has: `accepted` + `taken_back` − the sum of `outcomes`.
+    /// Connections that it has: `accepted` + `taken_back` + `returned` − the sum of `outcomes`.
     pub here: u64,
     /// How often a connection that was handed over was taken back, because its worker had left it behind: it ends once more.
     pub taken_back: u64,
+    /// How often a connection that was handed over was given back by its worker, between two sessions: it ends once more.
+    pub returned: u64,
     /// How often connections ended, by how; each only grows.
     pub outcomes: BTreeMap<String, u64>,
     /// What is in no log.

@@ -29,6 +29,17 @@ pub(crate) fn lookup(
     }
 }
 
+/// The registration whose worker is handed a connection with this Via, if one is.
+pub(crate) fn handed_to(table: &Table, via: &str, local: SocketAddr) -> Option<u64> {
+    let asked = Asked { text: Cow::Borrowed(via), not_utf8: false };
+    match table.choose(&asked.parse().ok()?, local) {
+        Choice::Direct(target, _) if !target.draining && target.holder.is_worker() => {
+            Some(target.holder.id())
+        }
+        _ => None,
+    }
+}
+
 /// What a connection is answered whose Via is none.
 fn no_via(outcome: Outcome, compatibility: Compatibility, message: String) -> Routed {
     match outcome.answer(compatibility) {

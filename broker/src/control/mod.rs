@@ -8,6 +8,7 @@
 //!   does anything; [`nearest`]: what may have been meant;
 //!   [`refusals`]: whose request was refused
 //! - [`ports`]: which ports are open, for how many; [`quota`]: what the workers of one user may hold
+//! - [`given_back`]: a connection that a worker gives back
 //! - [`lookup`]: where a connection would go; [`listing`]: who has which address, and drains
 //!
 //! What this folder may use: `routes` (it alone writes the table), `relay` (for circles), `listening`, `config`, `log` (how much of
@@ -18,6 +19,7 @@ pub(crate) mod administration;
 pub(crate) mod configuration;
 mod denied;
 mod folder_watch;
+mod given_back;
 pub(crate) mod listing;
 pub(crate) mod lookup;
 mod nearest;

@@ -15,7 +15,8 @@ use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
 use rustix::process::getuid;
 
 use super::denied::{Denied, already_registered, refused};
-use super::lookup::lookup;
+use super::given_back::{GivenBack, not_listened_on};
+use super::lookup::{handed_to, lookup};
 use super::ports::Ports;
 use super::quota::Quotas;
 use crate::command::Command;
@@ -129,6 +130,19 @@ impl Registry {
         let peer = registration.and_then(|of| of.peer.as_ref());
         routed.pid = peer.and_then(|peer| seen(peer.credentials().pid));
         routed
+    }
+
+    /// Which registration a session with this Via on a connection that a worker has would belong to.
+    pub(crate) fn validate(&self, validate: &handoff::Validate) -> Option<u64> {
+        handed_to(&self.shared.table.load(), &validate.via, validate.local)
+    }
+
+    /// A worker gives a connection back: it goes to the accept loop.
+    pub(crate) fn take_back(&self, given: GivenBack) -> Result<(), Refused> {
+        let GivenBack { socket, local } = given;
+        let taken =
+            self.ports.listens_on(local) && self.shared.commands.try_send(Command::Returned(socket)).is_ok();
+        if taken { Ok(()) } else { Err(not_listened_on(local)) }
     }
 
     /// Closes a socket that was only kept for stragglers.

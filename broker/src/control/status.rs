@@ -105,9 +105,10 @@ fn fill_in(status: &mut Status, shared: &Shared) {
     status.last_reload = about.last_reload();
     status.outcomes = counters.outcomes().map(|(name, count)| (name.to_owned(), count)).collect();
     // Behind the outcomes: nothing has ended that was not here.
-    status.taken_back = counters.taken_back();
+    (status.taken_back, status.returned) = (counters.taken_back(), counters.returned());
     status.accepted = counters.accepted();
-    status.here = (status.accepted + status.taken_back).saturating_sub(status.outcomes.values().sum());
+    let were_here = status.accepted + status.taken_back + status.returned;
+    status.here = were_here.saturating_sub(status.outcomes.values().sum());
     status.logs.lost = service::lost();
     if let Some(access) = &shared.telling.access {
         (status.logs.access_lost, status.logs.access_suppressed) = (access.lost(), access.suppressed());

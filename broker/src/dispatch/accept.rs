@@ -35,6 +35,7 @@ use crate::listening::{BACKLOG, Listening, TURN};
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
 use crate::shared::Shared;
+use crate::socket_options::peer_address;
 use crate::tally::Kind;
 
 /// How many connections are closed to make room.
@@ -177,6 +178,7 @@ impl Loop {
                     self.refuse(connection, Outcome::DispatchFailed, (&holder).into(), Some(why));
                 }
                 Command::Again(left) => left.into_iter().for_each(|left| self.take_over(left)),
+                Command::Returned(socket) => self.returned(socket),
                 Command::Watch(queue) => self.pending.watch(queue, self.now),
                 // Ended by our own end: its worker lives, and receives what waits there.
                 Command::Ended(_) if self.end == Some(End::Stop) => {}
@@ -325,6 +327,15 @@ impl Loop {
                 self.hand_over(connection, queue);
             }
         }
+    }
+
+    /// Its worker has given it back; the octets of its next session are there, or still come.
+    fn returned(&mut self, socket: OwnedFd) {
+        let peer = peer_address(&socket).map(tracing::field::display);
+        tracing::debug!(peer, "connection returned");
+        let connection = Connection::returned(socket, &self.shared.counters);
+        self.make_way(&connection);
+        self.again(connection);
     }
 
     /// It was looked at before, and is in no batch and no queue.
@@ -537,8 +548,19 @@ mod tests {
         shared.commands.send(Command::NotRelayed(connections.next().unwrap(), holder, String::new()));
         let left = connections.map(|connection| Left::Accepted(connection, ([127, 0, 0, 1], 808).into()));
         shared.commands.send(Command::Again(left.collect()));
+        let (returned, client) = connection(&Counters::default());
+        let ended = returned.end(
+            &Counters::default(),
+            Outcome::HandedOver,
+            Destination::Nobody,
+            None,
+            crate::told::Told::default(),
+        );
+        shared.commands.send(Command::Returned(ended));
+        initiators.push(client);
         accept_loop.leave_all();
-        assert_eq!((shared.counters.of(Outcome::ShutDown), shared.counters.here()), (4, 0));
+        assert_eq!((shared.counters.of(Outcome::ShutDown), shared.counters.here()), (5, 0));
+        assert_eq!((shared.counters.accepted(), shared.counters.returned()), (4, 1));
         for initiator in &mut initiators {
             assert_eq!(initiator.read(&mut [0]).unwrap(), 0, "an orderly end");
         }

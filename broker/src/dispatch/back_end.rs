@@ -131,6 +131,8 @@ fn join_relays(shared: &Shared, mut joined: Joined, splices: bool) {
     joined.initiator.is_known(&shared.counters);
     let _ = sockopt::set_tcp_nodelay(&joined.initiator, true);
     keep_alive(&joined.initiator);
+    // A splice waits if the socket is made to, whatever it is told itself: a worker could stop all relays by its copy.
+    let splices = splices && !joined.initiator.was_handed_over();
     let told = Told::of_relay(&shared.telling, &joined.initiator);
     if let Err((joined, error)) = shared.relays.join(joined, splices, told) {
         not_relayed(shared, joined.initiator, joined.holder.holder().clone(), error);

@@ -71,6 +71,7 @@ pub(crate) fn too_late(shared: &Shared, command: Command) {
         Command::Again(left) => {
             left.into_iter().for_each(|left| shut_down(shared, left.into_connection()));
         }
+        Command::Returned(socket) => shut_down(shared, Connection::returned(socket, &shared.counters)),
         _ => {}
     }
 }

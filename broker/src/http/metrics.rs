@@ -133,9 +133,14 @@ impl Collector for View {
             "How often a connection that was handed over was taken back from a worker that had left it behind",
             alone(status.taken_back),
         )?;
+        families.counter(
+            "connections_returned",
+            "How often a connection that was handed over was given back by its worker, for a session with another",
+            alone(status.returned),
+        )?;
         families.gauge(
             "connections_here",
-            "Connections that the broker has: accepted + taken_back - ended",
+            "Connections that the broker has: accepted + taken_back + returned - ended",
             None,
             alone(status.here),
         )?;

@@ -23,6 +23,9 @@ const PIPES: usize = 16;
 /// When a pipe is tried for again after one could not be had.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// However the socket is set: a worker that had it may have a copy.
+const AT_ONCE: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+
 /// How far a direction came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moved {
@@ -159,7 +162,7 @@ impl Pump {
     /// Sends what was received before.
     fn rest(&mut self, to: BorrowedFd<'_>) -> Result<(), Moved> {
         while let Some(left) = self.left.get(self.sent..).filter(|left| !left.is_empty()) {
-            self.sent += send(to, left, SendFlags::NOSIGNAL).or_else(|error| self.not_sent(error))?;
+            self.sent += send(to, left, AT_ONCE).or_else(|error| self.not_sent(error))?;
         }
         (self.left, self.sent) = (Box::default(), 0);
         while let Some(pipe) = self.pipe.as_ref().filter(|_| self.in_pipe > 0) {
@@ -192,7 +195,7 @@ impl Pump {
                 Some(pipe) => {
                     splice(from, None, &pipe.1, None, PIPE, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)
                 }
-                None => recv(from, &mut pool.buffer[..], RecvFlags::empty()).map(|(octets, _)| octets),
+                None => recv(from, &mut pool.buffer[..], RecvFlags::DONTWAIT).map(|(octets, _)| octets),
             };
             let octets = match received {
                 Ok(0) => {
@@ -223,7 +226,7 @@ impl Pump {
 
     /// Sends a piece, and keeps what cannot be sent now.
     fn piece(&mut self, to: BorrowedFd<'_>, piece: &[u8]) -> Result<(), Moved> {
-        let sent = match send(to, piece, SendFlags::NOSIGNAL) {
+        let sent = match send(to, piece, AT_ONCE) {
             Ok(sent) => sent,
             Err(Errno::AGAIN | Errno::INTR) => 0,
             Err(error) => self.not_sent(error)?,

@@ -207,15 +207,17 @@ pub fn every_connection_has_ended(log: &str) {
     let counts = counts.map(|count| count.split_once('=').unwrap());
     let counts: Vec<(&str, usize)> = counts.map(|(name, count)| (name, count.parse().unwrap())).collect();
     let of = |name| counts.iter().find(|count| count.0 == name).map_or(0, |count| count.1);
-    let outcomes = counts.iter().filter(|(name, _)| !["accepted", "taken_back", "unfinished"].contains(name));
-    let here = of("accepted") + of("taken_back");
+    let outcomes = counts
+        .iter()
+        .filter(|(name, _)| !["accepted", "taken_back", "returned", "unfinished"].contains(name));
+    let here = of("accepted") + of("taken_back") + of("returned");
     assert_eq!((here, of("unfinished")), (outcomes.map(|(_, count)| count).sum(), 0), "{log}");
     // Only if all of it was logged at this level.
     if log.contains(" DEBUG ") && !log.contains(" the log level is ") {
         let lines = |text: &str| log.matches(text).count();
         assert_eq!(
-            (lines("connection ended "), lines("connection taken back ")),
-            (here, of("taken_back")),
+            [lines("connection ended "), lines("connection taken back "), lines("connection returned ")],
+            [here, of("taken_back"), of("returned")],
             "{log}"
         );
     }

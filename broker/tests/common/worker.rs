@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -81,11 +81,17 @@ impl Raw {
     }
 
     pub fn send_with(&mut self, octets: &[u8], descriptor: impl AsFd) {
+        self.send_with_all(octets, &[descriptor.as_fd()]);
+    }
+
+    /// At most four.
+    pub fn send_with_all(&mut self, octets: &[u8], descriptors: &[BorrowedFd<'_>]) {
         use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [descriptor.as_fd()];
-        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        if !descriptors.is_empty() {
+            assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)));
+        }
         sendmsg(&self.socket, &[std::io::IoSlice::new(octets)], &mut control, SendFlags::empty()).unwrap();
     }
 

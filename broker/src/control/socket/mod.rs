@@ -3,7 +3,7 @@
 mod access;
 mod opened;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use super::administration;
 use super::configuration::Configuration;
 use super::denied::{Denied, refused};
 use super::folder_watch::FolderWatch;
+use super::given_back::{self, GivenBack};
 use super::quota::{Connected, Quotas};
 use super::refusals::{REFUSED, log_refusal, note_refusal, to_be_registered};
 use super::registrar::Registrar;
@@ -123,7 +124,11 @@ async fn worker(
     access: Access,
 ) {
     let mut holding = Holding { access: access.clone(), registrar, _connected: connected, ids: Vec::new() };
-    while let Ok(Some(request)) = peer.receive().await {
+    while let Ok(Some(received)) = peer.receive_with_connection().await {
+        let (request, mut connection) = match received {
+            Ok((request, connection)) => (Ok(request), connection),
+            Err(malformed) => (Err(malformed), None),
+        };
         // Whoever asked has given up, maybe long ago, while this process was stopped: nobody expects it to happen any more.
         if peer.is_gone() {
             return;
@@ -156,7 +161,7 @@ async fn worker(
         let asked = to_be_registered(&request);
         let (reply, accept_socket, last) = match request {
             Ok(request) => {
-                let mut answer = holding.answer(&request, &peer).await;
+                let mut answer = holding.answer(&request, &mut connection, &peer).await;
                 for _ in 0..LOOKS {
                     match &answer {
                         Err(denied) if denied.reason() == RefusedReason::ConflictingRegistration => {}
@@ -165,7 +170,7 @@ async fn worker(
                         _ => break,
                     }
                     tokio::time::sleep(LOOK_AGAIN).await;
-                    answer = holding.answer(&request, &peer).await;
+                    answer = holding.answer(&request, &mut connection, &peer).await;
                 }
                 match answer {
                     Ok((reply, socket)) => (reply, socket, false),
@@ -199,7 +204,12 @@ struct Holding {
 type Answer = Result<(Reply, Option<AcceptSocket>), Denied>;
 
 impl Holding {
-    async fn answer(&mut self, request: &Request, peer: &Arc<AsyncControlPeer>) -> Answer {
+    async fn answer(
+        &mut self,
+        request: &Request,
+        connection: &mut Option<OwnedFd>,
+        peer: &Arc<AsyncControlPeer>,
+    ) -> Answer {
         match request {
             Request::Register(register) => {
                 self.access.admits_worker()?;
@@ -210,17 +220,23 @@ impl Holding {
                 self.ids.push(registered.id);
                 Ok((Reply::Registered(registered), Some(accept_socket)))
             }
-            &Request::Unregister { id } => match self.ids.iter().position(|held| *held == id) {
-                Some(place) => {
-                    self.ids.swap_remove(place);
-                    self.registrar.ask(move |registry| registry.unregister(id, "unregistered")).await;
-                    Ok((Reply::Unregistered { id }, None))
-                }
-                None => {
-                    let message = format!("this control connection has no registration {id}");
-                    Err(refused(RefusedReason::InvalidArgument, None, message).into())
-                }
-            },
+            &Request::Unregister { id } => {
+                let place = self.place_of(id)?;
+                self.ids.swap_remove(place);
+                self.registrar.ask(move |registry| registry.unregister(id, "unregistered")).await;
+                Ok((Reply::Unregistered { id }, None))
+            }
+            Request::Validate(validate) => {
+                let validate = validate.clone();
+                let id = self.registrar.ask(move |registry| registry.validate(&validate)).await;
+                Ok((Reply::Validated { id: id.filter(|id| self.ids.contains(id)) }, None))
+            }
+            &Request::Return { id } => {
+                self.place_of(id)?;
+                let given = GivenBack::new(connection.take().ok_or_else(given_back::not_received)?)?;
+                self.registrar.ask(move |registry| registry.take_back(given)).await?;
+                Ok((Reply::Returned, None))
+            }
             Request::Route(route) => {
                 self.access.admits_administrator(peer)?;
                 let route = route.clone();
@@ -231,6 +247,16 @@ impl Holding {
             Request::NotSupported { name } => Err(not_supported(name).into()),
             _ => Err(not_supported("this").into()),
         }
+    }
+}
+
+impl Holding {
+    /// Where a registration of this control connection is among its numbers.
+    fn place_of(&self, id: u64) -> Result<usize, Refused> {
+        self.ids.iter().position(|held| *held == id).ok_or_else(|| {
+            let message = format!("this control connection has no registration {id}");
+            refused(RefusedReason::InvalidArgument, None, message)
+        })
     }
 }
 
@@ -259,7 +285,12 @@ async fn told(denied: Denied) -> Refused {
 fn is_for_administrators(request: &Request) -> bool {
     !matches!(
         request,
-        Request::Register(_) | Request::Unregister { .. } | Request::Route(_) | Request::NotSupported { .. }
+        Request::Register(_)
+            | Request::Unregister { .. }
+            | Request::Validate(_)
+            | Request::Return { .. }
+            | Request::Route(_)
+            | Request::NotSupported { .. }
     )
 }
 
