@@ -125,6 +125,55 @@ fn routes_come_change_and_go_and_relays_stay() {
     assert!(list(&broker).is_empty() && TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
+/// Counts are the address's, and what is relayed still is told with where it goes.
+#[test]
+fn a_changed_route_keeps_its_number_and_its_counts() {
+    let (one, two) = (BackEnd::new(b'1'), BackEnd::new(b'2'));
+    let port = free_port();
+    let legacy = address(port, "legacy");
+    let broker = Broker::configured(&(one.route(&legacy) + &one.route(&address(port, "other"))), &[]);
+    let listed = || list(&broker).into_iter().find(|entry| entry["addresses"][0] == *legacy).unwrap();
+    let counts = |relaying: u64, relayed: u64| {
+        let has = || (&listed()["relaying"], &listed()["relayed"]) == (&relaying.into(), &relayed.into());
+        eventually(has, || listed().to_string());
+    };
+    one.serves(port, "legacy");
+    counts(0, 1);
+    let relayed = ask(port, "legacy");
+    let to_one = one.accept();
+    counts(1, 1);
+    let before = listed();
+
+    // Also its address may be written in another way.
+    let again = address(port, "Legacy");
+    broker.rewrite(&(two.route(&again) + &one.route(&address(port, "other"))));
+    assert_eq!(reload(&broker).len(), 1);
+    let [old, new] = [&one, &two].map(|back_end| back_end.listener.local_addr().unwrap().to_string());
+    let after = list(&broker).into_iter().find(|entry| entry["addresses"][0] == *again).unwrap();
+    assert_eq!((&after["id"], &after["relay"]), (&before["id"], &new.as_str().into()));
+    assert_eq!((&after["relaying"], &after["relayed"]), (&1.into(), &1.into()));
+    let output = run(&broker, &["connections", "--json"]);
+    let connections: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&connections[0]["id"], &connections[0]["relay"]), (&before["id"], &old.as_str().into()));
+    let text = String::from_utf8(run(&broker, &["connections"]).stdout).unwrap();
+    assert!(text.contains(&format!(" {old} ")), "{text}");
+    two.serves(port, "legacy");
+    drop((relayed, to_one));
+    let of_new = || list(&broker).into_iter().find(|entry| entry["addresses"][0] == *again).unwrap();
+    eventually(
+        || (&of_new()["relaying"], &of_new()["relayed"]) == (&0.into(), &3.into()),
+        || of_new().to_string(),
+    );
+    // The port is the address's, too.
+    broker.rewrite(&one.route(&address(port, "other")));
+    reload(&broker);
+    assert_eq!(told(&mut ask(port, "legacy")), fault("EndpointNotFound"));
+    one.serves(port, "other");
+    broker.rewrite("");
+    reload(&broker);
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "{}", broker.log());
+}
+
 #[test]
 fn with_an_error_nothing_changes() {
     let one = BackEnd::new(b'1');
@@ -201,7 +250,7 @@ fn a_route_that_drains_goes_on_draining() {
     serve(worker.accept(), &preamble(&kept), b'w');
     assert_eq!(answer(&mut client), b'w');
     let states: Vec<_> = list(&broker).iter().map(|entry| entry["state"].clone()).collect();
-    assert_eq!(states, ["draining", "up", "draining"], "by their addresses");
+    assert_eq!(states, ["draining", "draining", "up"], "by their addresses and numbers, which they keep");
     assert!(run(&broker, &["undrain", &changed]).status.success());
     two.serves(port, "changed");
 

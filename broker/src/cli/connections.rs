@@ -14,6 +14,9 @@ use super::table::{draw, long_text, number, printable, short_octets, short_time,
 PLACE is where a connection is: preamble (its peer has not yet said where it wants to go), held (its worker's queue is full), relayed \
 (copied to a back-end and back), refused (answered with a fault; its peer has not closed yet).
 
+FOR is the ID in `broker ls` of whoever it is for, and RELAY the back-end that it is copied to: a relay keeps its back-end when the \
+route is changed, and goes on when the route or the registration is gone, whose ID `broker ls` then no longer has.
+
 What was handed over belongs to the workers and is not listed: `ss -tnp` shows those connections with their processes.
 
 Example:

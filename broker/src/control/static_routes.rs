@@ -38,13 +38,15 @@ struct Plan<'c> {
     table: Table,
     /// With the routes that they are made of.
     new: Vec<(Registration, &'c Route)>,
+    /// What these become: they keep their numbers, counts and ports.
+    changed: Vec<(Arc<StaticRoute>, &'c Route)>,
     /// The numbers of those that end, and why.
     ending: Vec<(u64, &'static str)>,
 }
 
 impl Registry {
-    /// Makes these changes, after which the routes are those of `config`. A relay that is established goes on: it keeps the holder
-    /// that it was made for. Nobody finds half of the changes.
+    /// Makes these changes, after which the routes are those of `config`. A relay that is established goes on: it keeps the back-end
+    /// that it was made for. An address that stays keeps its number and its counts. Nobody finds half of the changes.
     ///
     /// # Errors
     /// The first route that cannot be had; nothing has changed.
@@ -57,13 +59,23 @@ impl Registry {
         }
         self.open_ports(&mut plan)?;
 
-        let Plan { mut table, new, ending } = plan;
+        let Plan { mut table, new, changed, ending } = plan;
         let forget = |(id, reason)| Some((self.forget(id, &mut table)?, reason));
         let ended: Vec<_> = ending.into_iter().filter_map(forget).collect();
-        for (registration, route) in new {
+        let say = |route: &Route| {
             let (address, mode) = (route.prefix.address(), route.prefix.mode());
             tracing::info!("static route {address} ({mode}): relayed to {}", route.relay);
+        };
+        for (registration, route) in new {
+            say(route);
             self.registrations.insert(registration.holder.id(), registration);
+        }
+        for (holder, route) in changed {
+            say(route);
+            if let Some(registration) = self.registrations.get_mut(&holder.id) {
+                registration.holder = Holder::Route(holder);
+                registration.prefixes = vec![route.prefix.clone()];
+            }
         }
         self.publish(table);
         // Only now: their ports may be others' as well.
@@ -80,47 +92,51 @@ impl Registry {
             match change {
                 Change::Key { .. } => {}
                 Change::RouteRemoved(route) => {
-                    self.leave_out(&mut plan, route, "it is no longer in the configuration");
+                    if let Some((id, _)) = self.registration_of(route) {
+                        plan.table.remove(&route.prefix, id);
+                        plan.ending.push((id, "it is no longer in the configuration"));
+                    }
                 }
-                Change::RouteChanged { from, to } => {
-                    let drains =
-                        self.leave_out(&mut plan, from, "the configuration has another relay for it");
-                    self.put_in(&mut plan, to, drains);
-                }
+                Change::RouteChanged { from, to } => self.change(&mut plan, from, to),
                 Change::RouteAdded(route) => {
                     let (prefix, user) = (std::slice::from_ref(&route.prefix), getuid().as_raw());
                     let conflicts = self.conflicts(&plan.table, prefix, &Bound::default(), user);
                     let past = conflicts.map_err(|why| RouteDenied::new(route, why))?;
                     plan.ending.extend(past.into_iter().map(|id| (id, "its worker has left")));
-                    self.put_in(&mut plan, route, false);
+                    self.put_in(&mut plan, route);
                 }
             }
         }
         Ok(plan)
     }
 
-    /// Returns whether it drains.
-    fn leave_out(&self, plan: &mut Plan<'_>, route: &Route, reason: &'static str) -> bool {
+    fn registration_of(&self, route: &Route) -> Option<(u64, &Registration)> {
         let is_it = |registration: &Registration| {
             registration.peer.is_none() && registration.prefixes.iter().any(|prefix| route.is_at(prefix))
         };
-        let Some((&id, found)) = self.registrations.iter().find(|(_, registration)| is_it(registration))
-        else {
-            return false;
-        };
-        plan.table.remove(&route.prefix, id);
-        plan.ending.push((id, reason));
-        found.draining
+        let found = self.registrations.iter().find(|(_, registration)| is_it(registration));
+        found.map(|(id, registration)| (*id, registration))
     }
 
-    fn put_in<'c>(&mut self, plan: &mut Plan<'c>, route: &'c Route, draining: bool) {
+    fn change<'c>(&self, plan: &mut Plan<'c>, from: &Route, to: &'c Route) {
+        let Some((id, registration)) = self.registration_of(from) else { return };
+        let Holder::Route(route) = &registration.holder else { return };
+        let changed = Arc::new(route.changed(to.relay.clone()));
+        let holder = Holder::Route(Arc::clone(&changed));
+        let mut target = Target::new(to.prefix.clone(), holder, &registration.bound);
+        target.draining = registration.draining;
+        plan.table.remove(&from.prefix, id);
+        plan.table.insert(target);
+        plan.changed.push((changed, to));
+    }
+
+    fn put_in<'c>(&mut self, plan: &mut Plan<'c>, route: &'c Route) {
         let (prefix, bound) = (route.prefix.clone(), Bound::default());
         let holder = Holder::Route(Arc::new(StaticRoute::new(self.next_id(), route.relay.clone())));
-        let mut target = Target::new(prefix.clone(), holder.clone(), &bound);
-        target.draining = draining;
-        plan.table.insert(target);
+        plan.table.insert(Target::new(prefix.clone(), holder.clone(), &bound));
         let (prefixes, open) = (vec![prefix], Vec::new());
-        plan.new.push((Registration { holder, prefixes, open, bound, peer: None, draining }, route));
+        let registration = Registration { holder, prefixes, open, bound, peer: None, draining: false };
+        plan.new.push((registration, route));
     }
 
     /// What comes waits in the kernel until the table is published.

@@ -21,12 +21,18 @@ pub(crate) struct StaticRoute {
     pub(crate) id: u64,
     /// Its back-end.
     pub(crate) to: RelayTo,
-    pub(crate) figures: Figures,
+    /// Of its address: whatever the route was before.
+    pub(crate) figures: Arc<Figures>,
 }
 
 impl StaticRoute {
     pub(crate) fn new(id: u64, to: RelayTo) -> Self {
-        Self { id, to, figures: Figures::default() }
+        Self { id, to, figures: Arc::default() }
+    }
+
+    /// The same route to another back-end. What is relayed already goes on to the one before, and is counted here as well.
+    pub(crate) fn changed(&self, to: RelayTo) -> Self {
+        Self { id: self.id, to, figures: Arc::clone(&self.figures) }
     }
 }
 
