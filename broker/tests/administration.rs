@@ -5,6 +5,7 @@ mod common;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
+use common::http::{broker_with_http, get};
 use common::{
     Broker, Worker, address, answer, ask, connect, eventually, fault, free_port, preamble, serve, told,
 };
@@ -87,8 +88,16 @@ fn ls_shows_who_has_what_and_how_it_goes() {
         (&orders["queued"], &orders["held"], &orders["state"]),
         (&4.into(), &4.into(), &"full".into())
     );
+    assert_eq!((&orders["max_pending"], &orders["max_held"]), (&4.into(), &4.into()));
     let table = said(&broker, &["ls"]);
-    assert!(table.contains(" full ") && table.contains(" 8/4 "), "{table}");
+    assert!(table.contains(" full ") && table.contains(" 4/4+4/4 "), "{table}");
+    said(&broker, &["drain", &address(port, "orders")]);
+    let (orders, _) = figures(&broker);
+    assert_eq!(
+        (&orders["state"], &orders["states"]),
+        (&"draining".into(), &serde_json::json!(["draining", "full"]))
+    );
+    assert!(said(&broker, &["ls"]).contains(" drain,full "), "{}", said(&broker, &["ls"]));
     drop((waiting, more, relayed, back_end, worker));
     eventually(|| json(&broker, "ls").len() == 1, || broker.log());
     eventually(|| figures_of_relay(&broker) == (0, 1), || broker.log());
@@ -228,12 +237,26 @@ fn who_drains_gets_no_new_connections_and_keeps_its_old() {
 
 #[test]
 fn a_worker_that_takes_nothing_is_stuck_until_it_does() {
-    let broker = Broker::start(&["--receive-timeout-seconds", "0.5"]);
+    let (broker, http) = broker_with_http(&["--receive-timeout-seconds", "0.5"]);
     let port = free_port();
     let mut worker = Worker::register(&broker, &[address(port, "stuck")]);
     let mut client = ask(port, "stuck");
     assert_eq!(told(&mut client), fault("EndpointUnavailable"));
     assert_eq!(states(&broker)[0].1, "stuck");
+    assert!(said(&broker, &["ls"]).contains("\ntaken back: 1 of those handed over"), "{}", broker.log());
+
+    // That it drains does not hide it.
+    said(&broker, &["drain", "1"]);
+    let listed = &json(&broker, "ls")[0];
+    let both = serde_json::json!(["draining", "stuck"]);
+    assert_eq!((&listed["state"], &listed["states"]), (&"draining".into(), &both));
+    let table = said(&broker, &["ls"]);
+    assert!(table.contains(" drain,stuck ") && table.contains("\ndraining: by an administrator"), "{table}");
+    let page = get(http, "/").body;
+    assert!(page.contains(">draining</span> <span class=\"state stuck\">stuck</span>"), "{page}");
+    said(&broker, &["undrain", "1"]);
+    assert_eq!(json(&broker, "ls")[0]["states"], serde_json::json!(["stuck"]));
+
     let mut client = ask(port, "stuck");
     serve(worker.accept(), &preamble(&address(port, "stuck")), b'u');
     assert_eq!(answer(&mut client), b'u');

@@ -113,6 +113,8 @@ fn metrics_in_both_texts() {
         "net_tcp_broker_connections_ended_total{outcome=\"server_too_busy\"} 0",
         &format!("net_tcp_broker_handed_over_total{labels} 2"),
         &format!("net_tcp_broker_queue_limit{labels} 7"),
+        &format!("net_tcp_broker_held_waiting{labels} 0"),
+        &format!("net_tcp_broker_held_limit{labels} 7"),
         &format!("net_tcp_broker_up{labels} 1"),
         &format!("net_tcp_broker_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
         "net_tcp_broker_holders 1",

@@ -49,7 +49,7 @@ pub enum State {
     Draining,
     /// Its worker has taken none of those that wait for as long as a preamble may take, and takes none still.
     Stuck,
-    /// As many wait as may; further ones wait in the broker, or are refused.
+    /// As many are in its queue as may be; further ones wait in the broker, or are refused.
     Full,
     /// A state of a newer broker.
     #[serde(other)]
@@ -89,15 +89,20 @@ pub struct Holder {
     /// The back-end of a static route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relay: Option<String>,
-    /// How it does.
+    /// How it does: the first of `states`.
     pub state: State,
+    /// All that is true of how it does, what an administrator did first: one that drains may be stuck, and full.
+    pub states: Vec<State>,
     /// Connections in the worker's queue.
     pub queued: u64,
-    /// Connections that wait in the broker because that is full.
-    pub held: u64,
-    /// As many may be in the queue, and as many again in the broker.
+    /// How many may be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_pending: Option<u64>,
+    /// Connections that wait in the broker because that is full.
+    pub held: u64,
+    /// How many may do that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_held: Option<u64>,
     /// Connections that are being relayed.
     pub relaying: u64,
     /// How often connections were handed over; it only grows.

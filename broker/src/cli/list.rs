@@ -12,7 +12,8 @@ use crate::log::service::colours_are_wanted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Columns: WAIT is how many connections wait for the worker, and how many may; HANDED how many were handed over; RELAYED how many \
+Columns: WAIT is how many connections are in the worker's queue, and how many may be there, and behind a + the same of those that wait \
+in the broker because it is full; HANDED how often connections were handed over; RELAYED how many \
 were copied to a back-end, or to a worker of the other family of loopback; REFUSED how many got a fault instead.
 
 Example:
@@ -55,13 +56,17 @@ fn drawn(holders: &[Holder], width: Option<usize>) -> String {
         number("AGE"),
     ];
     let table = draw(columns, holders.iter().map(row).collect(), width);
-    let note = holders.iter().any(|holder| holder.state == State::Draining);
-    let note = if note {
-        "draining: by an administrator, not in the file; `broker undrain ID` ends it\n"
-    } else {
-        ""
-    };
-    coloured(&table, holders) + note
+    let mut drawn = coloured(&table, holders);
+    if holders.iter().any(|holder| holder.state == State::Draining) {
+        drawn += "draining: by an administrator, not in the file; `broker undrain ID` ends it\n";
+    }
+    let taken_back: u64 = holders.iter().map(|holder| holder.taken_back).sum();
+    if taken_back > 0 {
+        drawn += &format!(
+            "taken back: {taken_back} of those handed over, which workers had left behind (`taken_back` in --json)\n"
+        );
+    }
+    drawn
 }
 
 fn row(holder: &Holder) -> [String; 12] {
@@ -88,8 +93,8 @@ fn row(holder: &Holder) -> [String; 12] {
         holder.pid.map_or_else(none, |pid| pid.to_string()),
         user,
         program,
-        state(holder.state).to_owned(),
-        holder.max_pending.map_or_else(none, |most| format!("{}/{most}", holder.waiting())),
+        states(holder),
+        waits(holder),
         holder.handed_over.to_string(),
         (holder.relayed + holder.relaying).to_string(),
         holder.refused.to_string(),
@@ -97,13 +102,30 @@ fn row(holder: &Holder) -> [String; 12] {
     ]
 }
 
-pub(super) fn state(state: State) -> &'static str {
-    match state {
+/// All that is true of it: `drain,stuck`.
+pub(super) fn states(holder: &Holder) -> String {
+    let word = |state: &State| match state {
         State::Up => "up",
         State::Draining => "drain",
         State::Stuck => "stuck",
         State::Full => "full",
         _ => "?",
+    };
+    // A broker of another version may say no more than the first.
+    let all = if holder.states.is_empty() { std::slice::from_ref(&holder.state) } else { &holder.states };
+    all.iter().map(word).collect::<Vec<_>>().join(",")
+}
+
+/// What is in its queue, of how many that may be; and what waits in the broker, of how many: `100/100+20/100`.
+pub(super) fn waits(holder: &Holder) -> String {
+    let of = |count: u64, most: Option<u64>| match most {
+        Some(most) => format!("{count}/{most}"),
+        None => count.to_string(),
+    };
+    match holder.max_pending {
+        None => "-".to_owned(),
+        queue if holder.held == 0 => of(holder.queued, queue),
+        queue => format!("{}+{}", of(holder.queued, queue), of(holder.held, holder.max_held)),
     }
 }
 
@@ -115,9 +137,9 @@ fn coloured(table: &str, holders: &[Holder]) -> String {
     let mut lines = table.lines();
     let mut coloured: String = lines.next().map(|head| format!("\x1b[1m{head}\x1b[0m\n")).unwrap_or_default();
     for (line, holder) in lines.zip(holders) {
-        let colour = match holder.state {
-            State::Up => "",
-            State::Draining => "\x1b[33m",
+        let colour = match (holder.state, &*holder.states) {
+            (State::Up, _) => "",
+            (State::Draining, [] | [_]) => "\x1b[33m",
             _ => "\x1b[31m",
         };
         let end = if colour.is_empty() { "" } else { "\x1b[0m" };

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::ask::{self, Which};
-use super::list::state;
+use super::list::{states, waits};
 use super::table::{draw, long_text, number, printable, short_time, text};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -271,8 +271,8 @@ fn holders(seen: &Seen, before: Option<&Seen>, columns: usize, room: usize) -> S
         [
             holder.id.to_string(),
             holder.addresses.first().map(|address| printable(address)).unwrap_or_default(),
-            state(holder.state).to_owned(),
-            holder.max_pending.map_or_else(|| "-".to_owned(), |most| format!("{}/{most}", holder.waiting())),
+            states(holder),
+            waits(holder),
             holder.handed_over.to_string(),
             rate(|holder| holder.handed_over),
             (holder.relayed + holder.relaying).to_string(),

@@ -66,24 +66,23 @@ impl Registry {
             (counted.relaying, counted.relayed, counted.refused);
         (listed.octets_in, listed.octets_out) = (counted.copied.octets_in, counted.copied.octets_out);
         listed.age_seconds = figures.since.elapsed().as_secs();
+        let mut states: Vec<State> = draining.then_some(State::Draining).into_iter().collect();
         match holder {
             Holder::Worker(queue) => {
                 let most = self.shared.bounds.per_queue();
                 let queued = queue.refresh(&self.shared.bounds);
                 (listed.queued, listed.held) = (wide(queued), wide(queue.held()));
-                listed.max_pending = Some(wide(most));
+                (listed.max_pending, listed.max_held) = (Some(wide(most)), Some(wide(most)));
                 (listed.handed_over, listed.taken_back) = (queue.handed_over(), counted.taken_back);
-                if queue.is_stuck() {
-                    listed.state = State::Stuck;
-                } else if queued >= most {
-                    listed.state = State::Full;
-                }
+                states.extend(queue.is_stuck().then_some(State::Stuck));
+                states.extend((queued >= most).then_some(State::Full));
             }
             Holder::Route(route) => listed.relay = Some(route.to.to_string()),
         }
-        if *draining {
-            listed.state = State::Draining;
+        if states.is_empty() {
+            states.push(State::Up);
         }
+        (listed.state, listed.states) = (states[0], states);
         listed
     }
 

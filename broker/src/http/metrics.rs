@@ -229,18 +229,20 @@ impl View {
         )?;
         families.counter("refused", "Connections refused", of_all(|holder| holder.refused))?;
         families.gauge("relaying", "Connections that are relayed", None, of_all(|holder| holder.relaying))?;
-        families.gauge(
-            "queue_waiting",
-            "Connections that wait for the worker",
-            None,
-            of_workers(Holder::waiting),
-        )?;
-        families.gauge(
-            "queue_limit",
-            "How many may wait in its queue, and as many again in the broker",
-            None,
-            of_workers(|holder| holder.max_pending.unwrap_or_default()),
-        )?;
+        for (name, help, of) in [
+            (
+                "queue_waiting",
+                "Connections in the worker's queue",
+                (|holder| holder.queued) as fn(&Holder) -> u64,
+            ),
+            ("queue_limit", "How many may be in it", |holder| holder.max_pending.unwrap_or_default()),
+            ("held_waiting", "Connections that wait in the broker because the queue is full", |holder| {
+                holder.held
+            }),
+            ("held_limit", "How many may do that", |holder| holder.max_held.unwrap_or_default()),
+        ] {
+            families.gauge(name, help, None, of_workers(of))?;
+        }
         let is_up = |holder: &Holder| u64::from(holder.state == State::Up);
         families.gauge("up", "Whether it takes connections", None, of_all(is_up))
     }

@@ -177,17 +177,23 @@ fn holder(page: &mut String, holder: &Holder) -> std::fmt::Result {
     };
     let user = holder.user.clone().or_else(|| holder.uid.map(|uid| uid.to_string()));
     let user = user.map(|user| format!(" · {}", Text(user))).unwrap_or_default();
-    let state = match holder.state {
-        State::Up => "up",
-        State::Draining => "draining",
-        State::Stuck => "stuck",
-        State::Full => "full",
-        _ => "unknown",
+    let state = |state: &State| {
+        let name = match state {
+            State::Up => "up",
+            State::Draining => "draining",
+            State::Stuck => "stuck",
+            State::Full => "full",
+            _ => "unknown",
+        };
+        format!("<span class=\"state {name}\">{name}</span>")
     };
+    let states = holder.states.iter().map(state).collect::<Vec<_>>().join(" ");
     let waiting = match holder.max_pending {
         Some(most) => format!(
-            "{}<meter min=\"0\" max=\"{most}\" high=\"{}\" optimum=\"0\" value=\"{}\">{most} may wait</meter>",
-            number(holder.waiting()),
+            "{} of {}{}<meter min=\"0\" max=\"{most}\" high=\"{}\" optimum=\"0\" value=\"{}\"></meter>",
+            number(holder.queued),
+            number(most),
+            held(holder),
             most * 3 / 4,
             holder.queued.min(most)
         ),
@@ -196,7 +202,7 @@ fn holder(page: &mut String, holder: &Holder) -> std::fmt::Result {
     writeln!(
         page,
         "<tr><td><code>{}</code>{more}<br><span class=\"soft\">{} · {whose}{user}</span></td>\
-         <td data-label=\"State\"><span class=\"state {state}\">{state}</span></td>\
+         <td data-label=\"State\"><span>{states}</span></td>\
          <td class=\"n\" data-label=\"Waiting\"><span>{waiting}</span></td>\
          <td class=\"n\" data-label=\"Handed over\">{}</td><td class=\"n\" data-label=\"Relayed\">{}</td>\
          <td class=\"n\" data-label=\"Refused\">{}</td><td class=\"n\" data-label=\"Since\">{}</td></tr>",
@@ -207,6 +213,15 @@ fn holder(page: &mut String, holder: &Holder) -> std::fmt::Result {
         number(holder.refused),
         span(holder.age_seconds),
     )
+}
+
+/// What waits in the broker because the queue is full.
+fn held(holder: &Holder) -> String {
+    let most = holder.max_held.map(|most| format!(" of {}", number(most))).unwrap_or_default();
+    match holder.held {
+        0 => String::new(),
+        held => format!(" <span class=\"soft\">+ {}{most} held</span>", number(held)),
+    }
 }
 
 fn unmatched(page: &mut String, entries: &[Unmatched], now: u64) -> std::fmt::Result {
