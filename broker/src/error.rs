@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use handoff::HandoffError;
 
-use crate::config::AccessLogTo;
+use crate::config::{About, AccessLogTo, Place, Route, Said};
 
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +30,10 @@ pub enum StartError {
         group: String,
     },
     /// A static route cannot be opened.
-    #[error("line {line}: the route {address}: {message}")]
+    #[error("the route {address}: {message}")]
     Route {
         /// Where it stands in the configuration.
-        line: usize,
+        place: Place,
         /// The route's address.
         address: String,
         /// Why.
@@ -56,6 +56,26 @@ pub enum StartError {
     /// The system refuses what every broker needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+impl StartError {
+    pub(crate) fn of_route(route: &Route, message: String) -> Self {
+        Self::Route { place: route.place, address: route.prefix.address().to_owned(), message }
+    }
+
+    /// What it is about, and all of why.
+    pub(crate) fn said(self) -> Said {
+        let about = match &self {
+            Self::ControlPath(_) | Self::Control { .. } => About::Key("control"),
+            Self::Group { key: "control_group", .. } => About::Key("control-group"),
+            Self::Group { .. } => About::Key("admin-group"),
+            Self::Route { place, .. } => About::At(*place),
+            Self::Http { .. } => About::Key("http-listen"),
+            Self::AccessLog { .. } => About::Key("access-log"),
+            Self::Io(_) => About::Nothing,
+        };
+        Said { about, message: format!("{:#}", anyhow::Error::from(self)) }
+    }
 }
 
 /// What helps.

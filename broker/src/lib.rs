@@ -40,7 +40,7 @@ mod told;
 pub use cli::main_from;
 pub use config::{
     AccessLog, AccessLogFormat, AccessLogTo, Change, Compatibility, Config, ConfigError, Http, Loaded,
-    OnReload, Origin, Quota, RelayTo, Route,
+    Mistake, OnReload, Origin, Place, Quota, RelayTo, Route,
 };
 #[doc(hidden)]
 pub use dispatch::one_turn::OneTurn;

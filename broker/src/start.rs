@@ -20,7 +20,6 @@ use crate::control::registrar::Registrar;
 use crate::control::registry::Registry;
 use crate::control::socket;
 use crate::control::socket::ControlSocket;
-use crate::control::static_routes::RouteDenied;
 use crate::control::threads::{Answer, threads_answer};
 use crate::dispatch::accept_thread::AcceptThread;
 use crate::dispatch::begun::Begun;
@@ -131,7 +130,7 @@ impl Broker {
         // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
         let ((listener, access), administrators) = socket::open(&config)?;
         broker.control = Arc::new(listener);
-        routes.map_err(not_opened)?;
+        routes?;
         let shared = Arc::clone(&broker.shared);
         let part = Part::new(&shared.failures, "the registry's thread");
         let (registrar, thread) = Registrar::start(registry, part)?;
@@ -292,11 +291,6 @@ impl Broker {
         self.help.stop();
         self.shared.relays.stop();
     }
-}
-
-fn not_opened(denied: RouteDenied) -> StartError {
-    let (line, address) = (denied.line, denied.address.clone());
-    StartError::Route { line, address, message: denied.told() }
 }
 
 impl Drop for Broker {

@@ -351,7 +351,8 @@ fn a_place_that_cannot_be_written_is_an_error_at_the_start() {
         let output = command.arg("--access-log").arg(&to).arg("--control").arg(&control).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         let last = said.lines().last().unwrap();
-        let expected = format!("broker: the access log cannot be written to {} (its folder ", to.display());
+        let expected =
+            format!("--access-log: error: the access log cannot be written to {} (its folder ", to.display());
         let end = last.rsplit("): ").next().unwrap();
         assert!(
             last.starts_with(&expected) && last.contains("--access-log") && end.starts_with(why),

@@ -108,7 +108,7 @@ fn mistakes_are_named() {
         (
             "\n[http]\nlisten = '192.0.2.1:9808'\n",
             &[][..],
-            ":3:1: error: [http] listen 192.0.2.1:9808 is not loopback",
+            ":3:10: error: [http] listen 192.0.2.1:9808 is not loopback",
         ),
         ("", &["--http-listen", "[::]:9808"][..], "[http] listen [::]:9808 is not loopback"),
         ("[http]\nlisten = '9808'\n", &[], ":2:10: error: \"9808\" is no IP address with a port"),
@@ -136,7 +136,9 @@ fn mistakes_are_named() {
     let why = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        why.contains(&format!("broker: [http] listen {listen} cannot be opened: Address already in use")),
+        why.contains(&format!(
+            "--http-listen: error: [http] listen {listen} cannot be opened: address already in use: "
+        )),
         "{why}"
     );
 }

@@ -133,7 +133,7 @@ fn why_it_does_not_start_is_said_last() {
     let first = common::Broker::start(&[]);
     let output = broker(&first.control()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.lines().last().unwrap().starts_with("broker: the control socket "), "{said}");
+    assert!(said.lines().last().unwrap().starts_with("--control: error: the control socket "), "{said}");
     assert_eq!(output.status.code(), Some(1));
 }
 
@@ -254,7 +254,7 @@ fn why_it_does_not_start_is_an_object_too() {
     let said = objects(&String::from_utf8(output.stderr).unwrap());
     let last = said.last().unwrap();
     assert_eq!(last["level"], "ERROR");
-    assert!(last["message"].as_str().unwrap().starts_with("broker: the control socket "), "{last}");
+    assert!(last["message"].as_str().unwrap().starts_with("--control: error: the control socket "), "{last}");
 }
 
 /// A broker with standard error in a file of which `JOURNAL_STREAM` says that it is journald's, and a journald of ours.

@@ -22,133 +22,133 @@ fn in_the_configuration() {
     let route = |line: &str| format!("{ROUTE}{line}\n");
     let address = |address: &str| format!("[[route]]\naddress = '{address}'\nrelay = '127.0.0.1:9101'\n");
     for (toml, message) in [
-        ("adress = 1".to_owned(), "line 1: unknown key `adress`; did you mean `address` in [[route]]?"),
+        ("adress = 1".to_owned(), "1:1: error: unknown key `adress`; did you mean `address` in [[route]]?"),
         (
             "[listen]\naddress = []".to_owned(),
-            "line 2: unknown key `address` in [listen]; did you mean `addresses`?",
+            "2:1: error: unknown key `address` in [listen]; did you mean `addresses`?",
         ),
-        (route("relais = 'x'"), "line 3: unknown key `relais` in [[route]]; did you mean `relay`?"),
+        (route("relais = 'x'"), "3:1: error: unknown key `relais` in [[route]]; did you mean `relay`?"),
         (
             route("colour = 'red'"),
-            "line 3: unknown key `colour` in [[route]]; there are address, host_name_comparison, relay",
+            "3:1: error: unknown key `colour` in [[route]]; there are address, host_name_comparison, relay",
         ),
         (
             "compatibility = 'iis'".to_owned(),
-            "line 1: compatibility is \"iis\"; it must be default or smsvchost",
+            "1:17: error: compatibility is \"iis\"; it must be default or smsvchost",
         ),
         (
             "compatibility = true".to_owned(),
-            "line 1: compatibility is a boolean; write compatibility = 'default'",
+            "1:17: error: compatibility is a boolean; write compatibility = 'default'",
         ),
         (
             "\nmax_pending_connections = 'many'".to_owned(),
-            "line 2: max_pending_connections is a string; write max_pending_connections = 100",
+            "2:27: error: max_pending_connections is a string; write max_pending_connections = 100",
         ),
         (
             "max_pending_connections = -1".to_owned(),
-            "line 1: max_pending_connections is -1; it must be from 1 to 100000",
+            "1:27: error: max_pending_connections is -1; it must be from 1 to 100000",
         ),
         (
             "max_pending_connections = 1.5".to_owned(),
-            "line 1: max_pending_connections is a float; write max_pending_connections = 100",
+            "1:27: error: max_pending_connections is a float; write max_pending_connections = 100",
         ),
         (
             "max_listeners_per_user = 99999999999999999999".to_owned(),
-            "line 1: max_listeners_per_user is 99999999999999999999; it must be from 1 to 1048576",
+            "1:26: error: max_listeners_per_user is 99999999999999999999; it must be from 1 to 1048576",
         ),
         (
             "receive_timeout_seconds = '30s'".to_owned(),
-            "line 1: receive_timeout_seconds is a string; write receive_timeout_seconds = 30",
+            "1:27: error: receive_timeout_seconds is a string; write receive_timeout_seconds = 30",
         ),
         (
             "receive_timeout_seconds = -3".to_owned(),
-            "line 1: receive_timeout_seconds is -3; it must be from 0.001 to 86400",
+            "1:27: error: receive_timeout_seconds is -3; it must be from 0.001 to 86400",
         ),
         (
             "control = 5".to_owned(),
-            "line 1: control is an integer; write control = '/run/net-tcp-port-sharing/control'",
+            "1:11: error: control is an integer; write control = '/run/net-tcp-port-sharing/control'",
         ),
         (
             "control_group = 'a'\ncontrol_group = 'b'".to_owned(),
-            "line 2: control_group is there twice; leave one",
+            "2:1: error: control_group is there twice; leave one",
         ),
         (
             "listen = ['127.0.0.1']".to_owned(),
-            "line 1: listen is an array; write [listen] on a line of its own, and addresses = ['127.0.0.1', '::1'] below it",
+            "1:10: error: listen is an array; write [listen] on a line of its own, and addresses = ['127.0.0.1', '::1'] below it",
         ),
         (
             "[listen]".to_owned(),
-            "line 1: addresses is missing in [listen]; write addresses = ['127.0.0.1', '::1']",
+            "1:1: error: addresses is missing in [listen]; write addresses = ['127.0.0.1', '::1']",
         ),
         (
             "[listen]\naddresses = ['localhost']".to_owned(),
-            "line 2: \"localhost\" is no IP address; write one of this machine's, without a port, such as 127.0.0.1 or ::1",
+            "2:14: error: \"localhost\" is no IP address; write one of this machine's, without a port, such as 127.0.0.1 or ::1",
         ),
         (
             "[route]\naddress = 'net.tcp://h/x'".to_owned(),
-            "line 1: route is a table; write [[route]] on a line of its own for each, and address and relay below it",
+            "1:1: error: route is a table; write [[route]] on a line of its own for each, and address and relay below it",
         ),
-        (route(""), "line 1: relay is missing in [[route]]; write relay = '127.0.0.1:9101'"),
-        (route("relay = 9101"), "line 3: relay is an integer; write relay = '127.0.0.1:9101'"),
+        (route(""), "1:1: error: relay is missing in [[route]]; write relay = '127.0.0.1:9101'"),
+        (route("relay = 9101"), "3:9: error: relay is an integer; write relay = '127.0.0.1:9101'"),
         (
             route("relay = '127.0.0.1'"),
-            "line 3: the relay \"127.0.0.1\" is neither IP:PORT, NAME:PORT nor unix:PATH; write, for instance, 127.0.0.1:9101",
+            "3:9: error: the relay \"127.0.0.1\" is neither IP:PORT, NAME:PORT nor unix:PATH; write, for instance, 127.0.0.1:9101",
         ),
-        (route("relay = '/run/x'"), "line 3: the relay \"/run/x\" is a path; write 'unix:/run/x'"),
+        (route("relay = '/run/x'"), "3:9: error: the relay \"/run/x\" is a path; write 'unix:/run/x'"),
         (
             route("relay = '127.0.0.1:0'"),
-            "line 3: the relay \"127.0.0.1:0\" has port 0; write the port that the back-end listens on",
+            "3:9: error: the relay \"127.0.0.1:0\" has port 0; write the port that the back-end listens on",
         ),
         (
             route("relay = '127.0.0.1:9000'"),
-            "line 3: the relay \"127.0.0.1:9000\" leads back to the route's own port; write where the back-end listens",
+            "3:9: error: the relay \"127.0.0.1:9000\" leads back to the route's own port; write where the back-end listens",
         ),
         (
             route("host_name_comparison = 'Exakt'\nrelay = '127.0.0.1:1'"),
-            "line 3: host_name_comparison is \"Exakt\"; it must be strong_wildcard or exact or weak_wildcard",
+            "3:24: error: host_name_comparison is \"Exakt\"; it must be strong_wildcard or exact or weak_wildcard",
         ),
         (
             address("localhost/x"),
-            "line 2: the address \"localhost/x\": the URI has no valid scheme; write net.tcp://HOST:PORT/PATH",
+            "2:11: error: the address \"localhost/x\": the URI has no valid scheme; write net.tcp://HOST:PORT/PATH",
         ),
         (
             address("http://localhost/x"),
-            "line 2: the address \"http://localhost/x\": the scheme is not net.tcp; write net.tcp://HOST:PORT/PATH",
+            "2:11: error: the address \"http://localhost/x\": the scheme is not net.tcp; write net.tcp://HOST:PORT/PATH",
         ),
         (
             address("net.tcp://*:9000/x"),
-            "line 2: the address \"net.tcp://*:9000/x\": write localhost for *, and host_name_comparison = 'weak_wildcard': any name \
+            "2:11: error: the address \"net.tcp://*:9000/x\": write localhost for *, and host_name_comparison = 'weak_wildcard': any name \
              stands for every host then",
         ),
         (
             address("*:9000/x"),
-            "line 2: the address \"*:9000/x\": the URI has no valid scheme; write net.tcp://HOST:PORT/PATH, with localhost for *, and \
+            "2:11: error: the address \"*:9000/x\": the URI has no valid scheme; write net.tcp://HOST:PORT/PATH, with localhost for *, and \
              host_name_comparison = 'weak_wildcard': any name stands for every host then",
         ),
         (
             address("net.tcp://+/x"),
-            "line 2: the address \"net.tcp://+/x\": write localhost for +, and host_name_comparison = 'strong_wildcard' (the \
+            "2:11: error: the address \"net.tcp://+/x\": write localhost for +, and host_name_comparison = 'strong_wildcard' (the \
              default): any name stands for every host then",
         ),
-        ("control = ''".to_owned(), "line 1: control is \"\"; it must not be empty"),
+        ("control = ''".to_owned(), "1:11: error: control is \"\"; it must not be empty"),
         (
             address("net.tcp://h:0/x"),
-            "line 2: the address \"net.tcp://h:0/x\": port 0 is no port that anybody could connect to; an address without a port \
+            "2:11: error: the address \"net.tcp://h:0/x\": port 0 is no port that anybody could connect to; an address without a port \
              has 808",
         ),
         (
             address("net.tcp://h/x") + &address("net.tcp://H/X/"),
-            "line 5: the address \"net.tcp://H/X/\" is that of the route at line 2 already, as \"net.tcp://h/x\"; leave one of them",
+            "5:11: error: the address \"net.tcp://H/X/\" is that of the route at line 2 already, as \"net.tcp://h/x\"; leave one of them",
         ),
-        ("control = ".to_owned(), "line 1: "),
+        ("control = ".to_owned(), "1:11: error: "),
         (
             "control".to_owned(),
-            "line 1: key with no value, expected `=`; write control = '/run/net-tcp-port-sharing/control'",
+            "1:8: error: key with no value, expected `=`; write control = '/run/net-tcp-port-sharing/control'",
         ),
     ] {
         std::fs::write(folder.path().join("broker.toml"), &toml).unwrap();
         let (status, said) = said(folder.path(), &["--config", "broker.toml", "--control", "control"]);
-        let whole = format!("broker: the configuration broker.toml: {message}");
+        let whole = format!("broker.toml:{message}");
         assert!(said.starts_with(&whole) && said.lines().count() == 1, "{toml}\n{whole}\n{said}");
         assert!(message.ends_with(": ") || said.trim_end() == whole, "{said}");
         assert_eq!(status, Some(1));
@@ -174,28 +174,28 @@ fn in_a_configuration_that_cannot_be_had_or_opened() {
         .unwrap();
     std::fs::write(path("group.toml"), "control_group = 'no such group'\n").unwrap();
     for (file, message) in [
-        ("none.toml", "the configuration none.toml cannot be read: No such file or directory (os error 2)".to_owned()),
-        ("folder", "the configuration folder cannot be read: Is a directory (os error 21)".to_owned()),
-        ("latin.toml", "the configuration latin.toml: line 2: what is there is no UTF-8; save the file as UTF-8".to_owned()),
-        ("taken.toml", format!("the configuration taken.toml: line 3: the route net.tcp://h:{port}/x: address already in use: ")),
+        ("none.toml", "broker: the configuration none.toml cannot be read: No such file or directory (os error 2)".to_owned()),
+        ("folder", "broker: the configuration folder cannot be read: Is a directory (os error 21)".to_owned()),
+        ("latin.toml", "latin.toml:2:4: error: what is there is no UTF-8; save the file as UTF-8".to_owned()),
+        ("taken.toml", format!("taken.toml:3:11: error: the route net.tcp://h:{port}/x: address already in use: ")),
         ("taken.toml", format!(" (pid {own}) listens on 127.0.0.1:{port}")),
         (
             "circle.toml",
             format!(
-                "the configuration circle.toml: line 2: the route net.tcp://h:{a}/x: its relay leads back: 127.0.0.1:{b} is the \
+                "circle.toml:2:11: error: the route net.tcp://h:{a}/x: its relay leads back: 127.0.0.1:{b} is the \
                  broker itself, and its route net.tcp://h:{b}/x; write where the back-end listens"
             ),
         ),
         (
             "elsewhere.toml",
-            "line 2: the route net.tcp://203.0.113.7/x: 203.0.113.7 is no address of this machine (`ip address` lists them)"
+            "elsewhere.toml:2:11: error: the route net.tcp://203.0.113.7/x: 203.0.113.7 is no address of this machine (`ip address` lists them)"
                 .to_owned(),
         ),
-        ("group.toml", "control_group: there is no group \"no such group\"; `getent group` lists".to_owned()),
+        ("group.toml", "group.toml:1:17: error: control_group: there is no group \"no such group\"; `getent group` lists".to_owned()),
     ] {
         let (status, said) = said(folder.path(), &["--config", file, "--control", "control"]);
-        let last = said.lines().last().unwrap();
-        assert!(last.starts_with("broker: ") && last.contains(&message), "{file}: {message}\n{said}");
+        let first = said.lines().next().unwrap();
+        assert!(first.contains(&message), "{file}: {message}\n{said}");
         assert_eq!(status, Some(1));
     }
     // `broker route` reads it the same way.
@@ -204,7 +204,7 @@ fn in_a_configuration_that_cannot_be_had_or_opened() {
     assert_eq!(status, Some(2));
     assert_eq!(
         said,
-        "broker route: the configuration route.toml: line 1: compatibility is an integer; write compatibility = 'default'\n"
+        "route.toml:1:17: error: compatibility is an integer; write compatibility = 'default'\n"
     );
 }
 
@@ -214,7 +214,7 @@ fn a_relay_that_cannot_be_resolved() {
     let route =
         format!("[[route]]\naddress = 'net.tcp://h:{}/x'\nrelay = 'no.such.host.invalid:1'\n", free_port());
     let broker = Broker::configured(&route, &[]);
-    let said = "the configuration's line 2: the relay \"no.such.host.invalid:1\" cannot be resolved: ";
+    let said = ":2:11: the relay \"no.such.host.invalid:1\" cannot be resolved: ";
     eventually(|| broker.log().contains(said), || broker.log());
 }
 

@@ -9,7 +9,7 @@ use syn::visit::{self, Visit};
 /// What the modules of a folder may use besides each other, and besides files that are in no folder.
 const ARROWS: [(&str, &[&str]); 10] = [
     ("access", &["config", "log", "routes"]),
-    ("cli", &["config", "control", "listening", "log", "relay", "routes"]),
+    ("cli", &["config", "control", "listening", "log", "routes"]),
     ("config", &[]),
     ("control", &["config", "listening", "log", "relay", "routes"]),
     ("dispatch", &["config", "listening", "relay", "routes"]),

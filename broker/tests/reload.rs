@@ -34,7 +34,8 @@ fn refused(broker: &Broker) -> String {
     let output = run(broker, &["reload"]);
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &b""[..]), "{output:?}");
     let said = String::from_utf8(output.stderr).expect("UTF-8");
-    said.strip_prefix("broker reload: nothing has changed: ").unwrap_or_else(|| panic!("{said}")).to_owned()
+    let said = said.strip_prefix("broker reload: nothing has changed:").unwrap_or_else(|| panic!("{said}"));
+    said.trim_start().to_owned()
 }
 
 fn list(broker: &Broker) -> Vec<Value> {
@@ -196,7 +197,7 @@ fn with_an_error_nothing_changes() {
         one.route(&taken)
     ));
     let said = refused(&broker);
-    assert!(said.starts_with(&format!("{file}:6: error: the route {taken}: ")), "{said}");
+    assert!(said.starts_with(&format!("{file}:6:11: error: the route {taken}: ")), "{said}");
     assert!(said.contains("in use"), "{said}");
     assert!(TcpStream::connect(("127.0.0.1", new)).is_err(), "it was closed again");
 
@@ -205,7 +206,7 @@ fn with_an_error_nothing_changes() {
     broker.rewrite(&(one.route(&kept) + &one.route(&address(port, "Worker"))));
     let said = refused(&broker);
     let expected = format!(
-        "{file}:5: error: the route {0}: {0} is already registered, as {1} by ",
+        "{file}:5:11: error: the route {0}: {0} is already registered, as {1} by ",
         address(port, "Worker"),
         address(port, "worker")
     );
@@ -216,7 +217,7 @@ fn with_an_error_nothing_changes() {
     broker.rewrite(&(back + &one.route(&kept)));
     let said = refused(&broker);
     assert!(
-        said.starts_with(&format!("{file}:2: error: the route ")) && said.contains("leads back"),
+        said.starts_with(&format!("{file}:2:11: error: the route ")) && said.contains("leads back"),
         "{said}"
     );
 
@@ -308,18 +309,27 @@ fn keys_take_effect_or_need_a_restart() {
         "control = '/elsewhere'\nreceive_timeout_seconds = 0.3\nrelay_idle_seconds = 0.3\nmax_pending_connections = 1\n\
          max_addresses_per_registration = 2\nmax_registrations_per_user = 1\ncompatibility = 'smsvchost'\n[listen]\naddresses = ['127.0.0.1']\n{route}"
     ));
+    let output = run(&broker, &["reload"]);
+    let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(
-        reload(&broker),
+        said.lines().collect::<Vec<_>>(),
         [
             "receive_timeout_seconds is 0.3, was 3600",
             "relay_idle_seconds is 0.3, was 3600",
             "max_pending_connections is 1, was 100",
             "max_addresses_per_registration is 2, was not set",
             "compatibility is \"smsvchost\", was \"default\"",
-            "[listen] addresses is [\"127.0.0.1\"], was []; that needs a restart",
+            "[listen] addresses is [\"127.0.0.1\"], was not set; that needs a restart",
         ],
         "options come before the file: control and max_registrations_per_user are what they were"
     );
+    let warned = String::from_utf8(output.stderr).unwrap();
+    let hidden =
+        ["1:11: warning: control = ", "6:30: warning: max_registrations_per_user = 1 has no effect: "];
+    assert_eq!(warned.lines().count(), hidden.len(), "{warned}");
+    for (warned, hidden) in warned.lines().zip(hidden) {
+        assert!(warned.starts_with(&format!("{}:{hidden}", broker.configuration().display())), "{warned}");
+    }
     // Nothing of a preamble, and nothing in a relay, for so long.
     assert_eq!(
         parked.read(&mut [0; 1]).map_err(|error| error.kind()),
@@ -376,10 +386,10 @@ fn sighup_reloads_and_answers_in_the_log() {
     let says = |text: &str| eventually(|| broker.log().contains(text), || broker.log());
     signal(broker.pid(), Signal::HUP);
     says("reload: nothing has changed in the configuration");
-    broker.rewrite(&format!("control_group = 'wcf'\n{}", one.route(&address(port, "x"))));
+    broker.rewrite(&format!("control_group = '0'\n{}", one.route(&address(port, "x"))));
     signal(broker.pid(), Signal::HUP);
     says(&format!("reload: the route {} (strong_wildcard) to ", address(port, "x")));
-    says("reload: control_group is \"wcf\", was not set; that needs a restart");
+    says("reload: control_group is \"0\", was not set; that needs a restart");
     one.serves(port, "x");
     broker.rewrite("\nx");
     signal(broker.pid(), Signal::HUP);
@@ -482,4 +492,122 @@ fn a_reload_under_load_touches_nobody_else() {
     });
     let listed = list(&broker);
     assert_eq!(listed.len(), 3, "{listed:?}");
+}
+
+/// A reload whose file the next broker could not start with is none, and says so as `broker check` does; what was so before it is no
+/// reason to leave the rest undone.
+#[test]
+fn what_the_next_broker_could_not_start_with_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    std::fs::create_dir(path("logs")).unwrap();
+    let log = format!("[access_log]\nto = '{}'\n", path("logs/access"));
+    let [port, http] = [free_port(), free_port()];
+    let broker = Broker::configured(&log, &[]);
+    let file = broker.configuration().display().to_string();
+    for (toml, expected) in [
+        (
+            "control_group = 'no such group'\n".to_owned(),
+            vec!["1:17: error: control_group: there is no group".to_owned()],
+        ),
+        (
+            format!("[http]\nlisten = '{taken}'\n[access_log]\nto = '{}'\n", path("logs")),
+            vec![
+                format!("2:10: error: [http] listen {taken} cannot be opened: address already in use: "),
+                format!("4:6: error: the access log cannot be written to {}", path("logs")),
+            ],
+        ),
+        (
+            format!(
+                "[http]\nlisten = '127.0.0.1:{port}'\n[[route]]\naddress = 'net.tcp://h:{port}/x'\nrelay = '192.0.2.1:1'\n"
+            ),
+            vec![format!(
+                "2:10: error: [http] listen 127.0.0.1:{port} cannot be opened: the route at line 4"
+            )],
+        ),
+        (
+            "adress = 1\n[htp]\n".to_owned(),
+            vec!["1:1: error: unknown key `adress`".to_owned(), "2:2: error: unknown key `htp`".to_owned()],
+        ),
+    ] {
+        broker.rewrite(&toml);
+        let said = refused(&broker);
+        let said: Vec<&str> = said.lines().collect();
+        assert_eq!(said.len(), expected.len(), "{said:#?}");
+        for (said, expected) in said.iter().zip(expected) {
+            assert!(said.starts_with(&format!("{file}:{expected}")), "{expected}\n{said}");
+        }
+    }
+    // What is its own is in nobody's way.
+    broker.rewrite(&format!("{log}[[route]]\naddress = 'net.tcp://h:{port}/x'\nrelay = '192.0.2.1:1'\n"));
+    assert_eq!(reload(&broker).len(), 1);
+    broker.rewrite(&format!("{log}[http]\nlisten = ['127.0.0.1:{http}', '127.0.0.1:{port}']\n"));
+    assert_eq!(
+        reload(&broker),
+        [
+            format!("the route net.tcp://h:{port}/x (strong_wildcard) to 192.0.2.1:1 is gone"),
+            format!(
+                "[http] listen is [\"127.0.0.1:{http}\", \"127.0.0.1:{port}\"], was not set; that needs a restart"
+            ),
+        ]
+    );
+    // The folder has gone since; that is said, and the rest is done.
+    std::fs::remove_dir_all(path("logs")).unwrap();
+    broker.rewrite(&format!("max_pending_connections = 7\n{log}"));
+    let output = run(&broker, &["reload"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let warned = String::from_utf8(output.stderr).unwrap();
+    let expected = format!(
+        "{file}:3:6: warning: the access log cannot be written to {} (its folder",
+        path("logs/access")
+    );
+    assert!(warned.starts_with(&expected) && warned.lines().count() == 1, "{warned}");
+    assert_eq!(output.stdout, b"max_pending_connections is 7, was 100\n");
+}
+
+/// What may be meant otherwise is said, on standard error and in the log.
+#[test]
+fn a_reload_warns() {
+    let broker = Broker::configured("", &["--receive-timeout-seconds", "10"]);
+    let file = broker.configuration().display().to_string();
+    let warned = |toml: &str| {
+        broker.rewrite(toml);
+        let output = run(&broker, &["reload"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let [said, warned] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        (said, warned)
+    };
+    let nothing = "nothing has changed in the configuration\n";
+    let hidden = format!(
+        "{file}:1:27: warning: receive_timeout_seconds = 20 has no effect: the option --receive-timeout-seconds says 10\n"
+    );
+    assert_eq!(warned("receive_timeout_seconds = 20\n"), (nothing.to_owned(), hidden.clone()));
+    let log = hidden.replacen(&file, &format!("reload: {file}"), 1);
+    eventually(|| broker.log().contains(log.trim_end()), || broker.log());
+    // It is said when it is new.
+    assert_eq!(warned("receive_timeout_seconds = 20\n"), (nothing.to_owned(), String::new()));
+    assert_eq!(warned("receive_timeout_seconds = 10\n"), (nothing.to_owned(), String::new()));
+    let idle = format!("{file}:2:9: warning: [http] allow does nothing without [http] listen\n");
+    let changed = "[http] allow is [\"192.0.2.0/24\"], was not set; that needs a restart\n";
+    assert_eq!(warned("[http]\nallow = ['192.0.2.0/24']\n"), (changed.to_owned(), idle));
+}
+
+/// For whoever reads what a reload did, the route is still there.
+#[test]
+fn a_route_with_another_mode_has_changed() {
+    let port = free_port();
+    let route = |mode: &str| {
+        format!(
+            "[[route]]\naddress = 'net.tcp://h:{port}/x'\nhost_name_comparison = '{mode}'\nrelay = '192.0.2.1:1'\n"
+        )
+    };
+    let broker = Broker::configured(&route("exact"), &[]);
+    broker.rewrite(&route("weak_wildcard"));
+    let said = format!(
+        "the route net.tcp://h:{port}/x (weak_wildcard) to 192.0.2.1:1 was the route net.tcp://h:{port}/x (exact) to 192.0.2.1:1"
+    );
+    assert_eq!(reload(&broker), [said]);
+    assert_eq!(list(&broker)[0]["host_name_comparison"], "weak_wildcard");
 }

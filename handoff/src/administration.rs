@@ -210,13 +210,16 @@ impl<T> Page<T> {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Reloaded {
-    /// Why nothing was applied: what is wrong, and where. None: what has changed is applied.
+    /// Why nothing was applied: what is wrong, and where, each in a line. None: what has changed is applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What has changed since the configuration was read last, in sentences. None: nothing has.
     pub changes: Vec<String>,
     /// What the configuration says otherwise than the broker does, and only the next broker will do.
     pub needs_restart: Vec<String>,
+    /// What may be meant otherwise than it is understood, and where it is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Whether another reply follows.
     #[serde(skip_serializing_if = "core::ops::Not::not")]
     pub more: bool,
@@ -227,6 +230,12 @@ impl Reloaded {
     #[must_use]
     pub fn applied(changes: Vec<String>, needs_restart: Vec<String>) -> Self {
         Self { changes, needs_restart, ..Self::default() }
+    }
+
+    /// With these warnings.
+    #[must_use]
+    pub fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
     }
 
     /// Nothing has changed, and why.

@@ -80,31 +80,39 @@ impl ControlListener {
     /// rest, such as a folder that cannot be written.
     pub fn bind(path: &Path, options: &ControlOptions) -> Result<Self, HandoffError> {
         fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new("")))?;
-        static STARTS: AtomicU32 = AtomicU32::new(0);
-        let mut unfinished = OsString::from(path);
-        unfinished.push(format!(".{}.{}", std::process::id(), STARTS.fetch_add(1, Ordering::Relaxed)));
-        let unfinished = Unfinished(unfinished.into());
-        let _ = fs::remove_file(&unfinished.0);
-
-        let socket = seqpacket()?;
-        let longer = unfinished.0.as_os_str().len().saturating_sub(path.as_os_str().len());
-        rustix::net::bind(
-            &socket,
-            &address(&unfinished.0).map_err(|longest| HandoffError::PathTooLong {
-                path: path.to_owned(),
-                longest: longest.saturating_sub(longer),
-            })?,
-        )?;
-        // nobody can connect before `listen`
-        fs::set_permissions(&unfinished.0, fs::Permissions::from_mode(options.mode))?;
-        if options.group.is_some() {
-            std::os::unix::fs::chown(&unfinished.0, None, options.group)?;
-        }
+        let (socket, unfinished) = bind_beside(path, path, options)?;
         rustix::net::listen(&socket, options.backlog)?;
         let file = identity(&unfinished.0)?;
         let _alone = alone_in(path.parent());
         rename_unless_in_use(&unfinished.0, path)?;
         Ok(Self { socket, path: path.to_owned(), file })
+    }
+
+    /// Whether [`ControlListener::bind`] could bind, now and here, as far as that is seen without it; and the process of a broker that
+    /// listens there already, 0 if that cannot be known. A file is made beside the path, or above it where its folder is missing, and
+    /// removed.
+    ///
+    /// # Errors
+    /// As for [`ControlListener::bind`], but for [`HandoffError::AlreadyRunning`].
+    pub fn check(path: &Path, options: &ControlOptions) -> Result<Option<u32>, HandoffError> {
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let folder = folder.ancestors().find(|folder| folder.exists()).unwrap_or_else(|| Path::new("."));
+        if !folder.is_dir() {
+            return Err(io::Error::from(Errno::NOTDIR).into());
+        }
+        bind_beside(path, &folder.join(path.file_name().unwrap_or(path.as_os_str())), options)?;
+        match fs::symlink_metadata(path) {
+            Err(_) => return Ok(None),
+            Ok(there) if there.file_type().is_socket() => {}
+            Ok(_) => return Err(HandoffError::NoSocket { path: path.to_owned() }),
+        }
+        match ControlConnection::connect(path) {
+            Ok(broker) => Ok(Some(PeerCredentials::of(broker.socket.as_fd())?.pid)),
+            Err(HandoffError::NoBroker { .. }) => Ok(None),
+            Err(error @ (HandoffError::Io(_) | HandoffError::OtherSocket { .. })) => Err(error),
+            Err(_) => Ok(Some(0)),
+        }
     }
 
     /// The control socket's path.
@@ -143,6 +151,35 @@ impl AsFd for ControlListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// A socket for this path, under another name in the folder of `there`; nobody can connect before `listen`.
+fn bind_beside(
+    path: &Path,
+    there: &Path,
+    options: &ControlOptions,
+) -> Result<(OwnedFd, Unfinished), HandoffError> {
+    static STARTS: AtomicU32 = AtomicU32::new(0);
+    let own = format!(".{}.{}", std::process::id(), STARTS.fetch_add(1, Ordering::Relaxed));
+    let with_own = |path: &Path| {
+        let mut unfinished = OsString::from(path);
+        unfinished.push(&own);
+        PathBuf::from(unfinished)
+    };
+    let too_long = |longest: usize| HandoffError::PathTooLong {
+        path: path.to_owned(),
+        longest: longest.saturating_sub(own.len()),
+    };
+    address(&with_own(path)).map_err(too_long)?;
+    let unfinished = Unfinished(with_own(there));
+    let _ = fs::remove_file(&unfinished.0);
+    let socket = seqpacket()?;
+    rustix::net::bind(&socket, &address(&unfinished.0).map_err(too_long)?)?;
+    fs::set_permissions(&unfinished.0, fs::Permissions::from_mode(options.mode))?;
+    if options.group.is_some() {
+        std::os::unix::fs::chown(&unfinished.0, None, options.group)?;
+    }
+    Ok((socket, unfinished))
 }
 
 /// A file that is removed unless it was renamed.
@@ -270,7 +307,7 @@ impl ControlConnection {
     ///
     /// # Errors
     /// [`HandoffError::NoBroker`] if nothing listens there, [`HandoffError::OtherSocket`] if another program does,
-    /// [`HandoffError::AccessDenied`] if the file's permissions say so, [`HandoffError::PathTooLong`], else
+    /// [`HandoffError::NoSocket`] if it is another kind of file, [`HandoffError::AccessDenied`] if the file's permissions say so, [`HandoffError::PathTooLong`], else
     /// [`HandoffError::Io`].
     pub fn connect(path: &Path) -> Result<Self, HandoffError> {
         let socket = seqpacket()?;
@@ -281,6 +318,9 @@ impl ControlConnection {
         };
         match rustix::net::connect(&socket, &address) {
             Ok(()) => Ok(Self { socket, path, timeout: None }),
+            Err(Errno::CONNREFUSED) if path.metadata().is_ok_and(|file| !file.file_type().is_socket()) => {
+                Err(HandoffError::NoSocket { path })
+            }
             Err(Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR) => Err(HandoffError::NoBroker { path }),
             Err(Errno::PROTOTYPE) => Err(HandoffError::OtherSocket { path }),
             Err(Errno::ACCESS | Errno::PERM) => Err(HandoffError::AccessDenied { path }),

@@ -31,7 +31,7 @@ pub enum HandoffError {
         path: PathBuf,
     },
     /// Something that is no socket stands at the path.
-    #[error("{} exists and is no socket", path.display())]
+    #[error("{} exists and is no socket: no port sharing broker can be there", path.display())]
     NoSocket {
         /// The file.
         path: PathBuf,

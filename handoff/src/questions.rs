@@ -69,6 +69,7 @@ impl ControlConnection {
                 all.error = all.error.take().or(part.error);
                 all.changes.extend(part.changes);
                 all.needs_restart.extend(part.needs_restart);
+                all.warnings.extend(part.warnings);
                 Ok(part.more)
             }
             other => Err(not_the_answer(other)),

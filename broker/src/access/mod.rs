@@ -49,19 +49,14 @@ impl AccessLog {
     /// # Errors
     /// It cannot be written where it shall be.
     pub(crate) fn open(settings: &Settings) -> Result<Option<Self>, StartError> {
-        let Some(to) = &settings.to else {
-            if *settings != Settings::default() {
-                tracing::warn!("[access_log] has no `to`: there is no access log");
-            }
-            return Ok(None);
-        };
+        let Some(to) = &settings.to else { return Ok(None) };
         let failed = |source| StartError::AccessLog { to: to.clone(), source };
         let output = AccessOutput::open(to, settings.format).map_err(failed)?;
         let is_wanted = |name: &str| settings.outcomes.as_ref().is_none_or(|wanted| wanted.contains(&name));
         Ok(Some(Self {
             wanted: Outcome::NAMES.map(is_wanted),
             queue: Queue::to(output)?,
-            sources: std::sync::Mutex::default(),
+            sources: std::sync::Mutex::new(Sources::new(settings.per_source)),
             suppressed: AtomicU64::new(0),
             begun: Notify::new(),
         }))
@@ -117,6 +112,11 @@ impl AccessLog {
         let suppressed = lock(&self.sources).all();
         self.tell_suppressed(suppressed);
         self.queue.finish();
+    }
+
+    /// How many records of one source there may be in a second from now on; 0: any number.
+    pub(crate) fn set_per_source(&self, records: usize) {
+        lock(&self.sources).set_most(records);
     }
 
     /// What has a name is looked for by that name again: the file may have been given another.

@@ -4,22 +4,24 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// How many records of a source there may be in [`WINDOW`].
-const RECORDS: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// How many sources are told apart at a time; the others are counted together.
 const SOURCES: usize = 4096;
 
 /// See the module. `None` stands for all that are not told apart.
-#[derive(Debug, Default)]
-pub(super) struct Sources(HashMap<Option<IpAddr>, Source>);
+#[derive(Debug)]
+pub(super) struct Sources {
+    known: HashMap<Option<IpAddr>, Source>,
+    /// How many records of a source there may be in [`WINDOW`].
+    most: usize,
+}
 
 #[derive(Debug)]
 struct Source {
     /// When this window began.
     since: Instant,
-    records: u32,
+    records: usize,
     /// Since it was last told.
     suppressed: u64,
     /// So many of those were taken back.
@@ -37,21 +39,33 @@ pub(super) struct Suppressed {
 }
 
 impl Sources {
+    /// With so many records of a source in a second; 0: any number.
+    pub(super) fn new(most: usize) -> Self {
+        let mut sources = Self { known: HashMap::new(), most };
+        sources.set_most(most);
+        sources
+    }
+
+    pub(super) fn set_most(&mut self, most: usize) {
+        self.most = if most == 0 { usize::MAX } else { most };
+    }
+
     /// Whether nobody has connected for a while.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.known.is_empty()
     }
 
     /// Whether there may be a record more; if not, it is counted.
     pub(super) fn admit(&mut self, from: Option<IpAddr>, taken_back: bool, now: Instant) -> bool {
-        let key =
-            from.map(network).filter(|from| self.0.len() < SOURCES || self.0.contains_key(&Some(*from)));
+        let key = from
+            .map(network)
+            .filter(|from| self.known.len() < SOURCES || self.known.contains_key(&Some(*from)));
         let new = Source { since: now, records: 0, suppressed: 0, taken_back: 0 };
-        let source = self.0.entry(key).or_insert(new);
+        let source = self.known.entry(key).or_insert(new);
         if now.saturating_duration_since(source.since) >= WINDOW {
             (source.since, source.records) = (now, 0);
         }
-        if source.records < RECORDS {
+        if source.records < self.most {
             source.records += 1;
             return true;
         }
@@ -63,7 +77,7 @@ impl Sources {
     /// Forgets those whose window is over; how many records there are not, of whom.
     pub(super) fn over(&mut self, now: Instant) -> Vec<Suppressed> {
         let mut suppressed = Vec::new();
-        self.0.retain(|from, source| {
+        self.known.retain(|from, source| {
             let over = now.saturating_duration_since(source.since) >= WINDOW;
             if over {
                 suppressed.extend(source.suppressed(*from));
@@ -75,7 +89,7 @@ impl Sources {
 
     /// The same of all.
     pub(super) fn all(&mut self) -> Vec<Suppressed> {
-        self.0.drain().filter_map(|(from, source)| source.suppressed(from)).collect()
+        self.known.drain().filter_map(|(from, source)| source.suppressed(from)).collect()
     }
 }
 
@@ -109,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_source_has_so_many_records_in_a_second_and_the_rest_is_counted() {
-        let (mut sources, start) = (Sources::default(), Instant::now());
+        let (mut sources, start) = (Sources::new(100), Instant::now());
         let admitted = |sources: &mut Sources, from: &str, now| {
             (0..250).filter(|_| sources.admit(ip(from), false, now)).count()
         };
@@ -130,12 +144,23 @@ mod tests {
     }
 
     #[test]
+    fn how_many_may_be_said_and_0_is_no_limit() {
+        let now = Instant::now();
+        for (most, admitted) in [(7, 7), (0, 250)] {
+            let mut sources = Sources::new(most);
+            assert_eq!((0..250).filter(|_| sources.admit(ip("192.0.2.1"), false, now)).count(), admitted);
+            sources.set_most(20);
+            assert_eq!((0..250).filter(|_| sources.admit(ip("192.0.2.2"), false, now)).count(), 20);
+        }
+    }
+
+    #[test]
     fn however_many_sources_there_are_few_are_told_apart() {
-        let (mut sources, now) = (Sources::default(), Instant::now());
+        let (mut sources, now) = (Sources::new(100), Instant::now());
         let admitted = (0..100_000_u32)
             .filter(|n| sources.admit(Some(IpAddr::V4((*n).into())), n % 2 == 0, now))
             .count();
-        assert_eq!((admitted, sources.0.len()), (SOURCES + 100, SOURCES + 1));
+        assert_eq!((admitted, sources.known.len()), (SOURCES + 100, SOURCES + 1));
         let count = 100_000 - SOURCES as u64 - 100;
         assert_eq!(sources.all(), [Suppressed { source: None, count, taken_back: count / 2 }]);
     }
@@ -144,7 +169,7 @@ mod tests {
         /// None is told twice, and none is forgotten.
         #[test]
         fn each_connection_is_a_record_or_is_counted(steps in prop::collection::vec((0_u8..4, 0_u64..400, 0_usize..150), 0..60)) {
-            let (mut sources, mut now) = (Sources::default(), Instant::now());
+            let (mut sources, mut now) = (Sources::new(100), Instant::now());
             // All, and those that were taken back.
             let (mut connections, mut told) = ([0, 0], [0, 0]);
             let add = |told: &mut [u64; 2], all: Vec<Suppressed>| {

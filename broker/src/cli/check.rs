@@ -5,20 +5,20 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::on_this_machine::{Warning, warnings};
+use super::on_this_machine::warnings;
 use super::options::Run;
-use super::route::Configured;
 use crate::config::keys::KEYS;
 use crate::config::kind::in_quotes;
 use crate::config::{ConfigError, Loaded, Origin};
-use crate::relay::circle::first_circle;
+use crate::control::obstacles::{Obstacles, obstacles};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Prints the configuration that a broker would have, as TOML, with where each value comes from. What only this \
-                  machine can tell, as it is now, are warnings on standard error.\n\n\
+    after_help = "Prints the configuration that a broker would have, as TOML, with where each value comes from. Whatever keeps a \
+                  broker from starting with it, as this user, on this machine, as it is now, is an error; what may be meant is a \
+                  warning on standard error. A broker that runs with the same control socket is in nobody's way.\n\n\
                   Example:\n  broker check --config /etc/broker.toml --listen 192.0.2.1\n\n\
-                  Exit status: 0 if a broker would take the configuration, 1 if not (standard error says why, as \
+                  Exit status: 0 if a broker would start with the configuration, 1 if not (standard error says all of why, as \
                   FILE:LINE:COLUMN), 2 if the command line is wrong."
 )]
 pub(crate) struct CheckArguments {
@@ -28,15 +28,11 @@ pub(crate) struct CheckArguments {
 
 /// The whole command.
 pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
-    let (shown, mut told, mut code) = match checked(arguments) {
-        Ok((loaded, warnings)) => {
-            let told = warnings.iter().map(|Warning { origin, option, message }| {
-                format!("{}: warning: {message}\n", place(&loaded, *origin, option))
-            });
-            (effective(&loaded), told.collect::<String>(), ExitCode::SUCCESS)
-        }
-        Err(message) => (String::new(), format!("{message}\n"), ExitCode::FAILURE),
-    };
+    let Checked { shown, mut told, mut code } = checked(arguments).unwrap_or_else(|error| Checked {
+        shown: String::new(),
+        told: complaint("broker check", &error) + "\n",
+        code: ExitCode::FAILURE,
+    });
     match io::stdout().lock().write_all(shown.as_bytes()) {
         // Whoever reads it may have seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -49,34 +45,41 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
     code
 }
 
-/// What a broker takes; or why it takes nothing.
-fn checked(arguments: &CheckArguments) -> Result<(Loaded, Vec<Warning>), String> {
-    let loaded = arguments.run.load().map_err(|error| complaint(&error))?;
-    let config = loaded.config();
-    if let Some((route, message)) = first_circle(config, &Configured::new(config).table) {
-        let place = place(&loaded, Origin::File { line: route.line }, "");
-        return Err(format!("{place}: error: the route {}: {message}", route.prefix.address()));
+struct Checked {
+    shown: String,
+    told: String,
+    code: ExitCode,
+}
+
+/// What a broker would take and what is in its way, unless it takes nothing.
+fn checked(arguments: &CheckArguments) -> anyhow::Result<Checked> {
+    let loaded = arguments.run.load()?;
+    let Obstacles { found, of_another_broker, .. } = obstacles(loaded.config(), false);
+    let warnings = of_another_broker.into_iter().chain(loaded.idle()).chain(warnings(&loaded)?);
+    let told = found.iter().map(|error| loaded.error(error));
+    let told = told.chain(warnings.map(|warning| loaded.warning(&warning)));
+    let told = told.map(|line| line + "\n").collect();
+    let (shown, code) = match found.is_empty() {
+        true => (effective(&loaded), ExitCode::SUCCESS),
+        false => (String::new(), ExitCode::FAILURE),
+    };
+    Ok(Checked { shown, told, code })
+}
+
+/// Why a command does nothing: mistakes in the file have lines that begin with their places.
+pub(super) fn complaint(command: &str, error: &anyhow::Error) -> String {
+    match error.downcast_ref::<ConfigError>() {
+        Some(error) if error.mistakes().iter().all(|mistake| mistake.place.is_some()) => error.to_string(),
+        _ => format!("{command}: {error:#}"),
     }
-    let warnings = warnings(&loaded).map_err(|error| format!("broker check: {error}"))?;
-    Ok((loaded, warnings))
 }
 
-fn complaint(error: &anyhow::Error) -> String {
-    placed(error).unwrap_or_else(|| format!("broker check: {error:#}"))
-}
-
-/// What is wrong in a file, in the form that editors take for a place.
-pub(super) fn placed(error: &anyhow::Error) -> Option<String> {
-    let error = error.downcast_ref::<ConfigError>()?;
-    let (line, column) = error.place()?;
-    Some(format!("{}:{line}:{column}: error: {}", error.file()?.display(), error.message()))
-}
-
-fn place(loaded: &Loaded, origin: Origin, option: &str) -> String {
+/// Where a value comes from, for people.
+fn origin(loaded: &Loaded, origin: Origin, option: &str) -> String {
     match (origin, loaded.file()) {
         (Origin::Default, _) => "default".to_owned(),
-        (Origin::File { line }, Some(file)) => format!("{}:{line}", file.display()),
-        (Origin::File { line }, None) => format!("line {line}"),
+        (Origin::File(place), Some(file)) => format!("{}:{}", file.display(), place.line),
+        (Origin::File(place), None) => format!("line {}", place.line),
         (Origin::Option, _) => format!("--{option}"),
     }
 }
@@ -103,13 +106,13 @@ pub(crate) fn effective(loaded: &Loaded) -> String {
             };
             let from = match (loaded.origin_of(key), key.default) {
                 (Origin::Default, words) if !words.is_empty() => format!("default: {words}"),
-                (origin, _) => place(loaded, origin, key.option),
+                (from, _) => origin(loaded, from, key.option),
             };
             lines.push((line, from));
         }
     }
     for route in &config.routes {
-        let from = place(loaded, Origin::File { line: route.line }, "");
+        let from = origin(loaded, Origin::File(route.place), "");
         lines.push((String::new(), String::new()));
         lines.push(("[[route]]".to_owned(), String::new()));
         lines.push((format!("address = {}", in_quotes(route.prefix.address())), from));

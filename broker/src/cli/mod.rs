@@ -12,8 +12,8 @@
 //! - [`service_manager`]: what systemd is told
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
-//! What this folder may use: `control` (what `broker route` answers), `routes`, `config`, `log`, for `check` `listening` and `relay`,
-//! and `start`.
+//! What this folder may use: `control` (what `broker route` answers, and what keeps a broker from starting), `routes`, `config`, `log`,
+//! for `check` `listening`, and `start`.
 
 mod ask;
 mod check;
@@ -43,13 +43,14 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::check::placed;
+use self::check::complaint;
 use self::exec::Exec;
 use self::on_this_machine::{each_unresolved, names};
 use self::options::Run;
 use self::service_manager::ServiceManager;
 use self::signals::{Asked, Signals};
-use crate::error::StartError;
+use crate::config::{About, Said};
+use crate::control::obstacles::{Obstacles, obstacles};
 use crate::log::service::Log;
 use crate::start::Broker;
 
@@ -138,13 +139,14 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
 }
 
 fn complain(error: &anyhow::Error) -> ExitCode {
-    let _ = writeln!(std::io::stderr().lock(), "{}", complaint(error));
+    let _ = writeln!(std::io::stderr().lock(), "{}", complaint("broker", error));
     ExitCode::FAILURE
 }
 
-fn complaint(error: &anyhow::Error) -> String {
-    format!("broker: {error:#}")
-}
+/// Why a broker does not start: a line for each reason, which says itself whose it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotStarted(String);
 
 /// The service until a signal ends it. Nothing waits for standard error here, not even what is said last.
 fn run(arguments: Run) -> ExitCode {
@@ -154,7 +156,11 @@ fn run(arguments: Run) -> ExitCode {
     };
     let code = serve(&Arc::new(arguments)).map_or_else(
         |error| {
-            log.last_words(&complaint(&error));
+            let why = match error.downcast_ref::<NotStarted>() {
+                Some(NotStarted(lines)) => lines.clone(),
+                None => complaint("broker", &error),
+            };
+            why.lines().for_each(|line| log.last_words(line));
             ExitCode::FAILURE
         },
         |()| ExitCode::SUCCESS,
@@ -165,24 +171,33 @@ fn run(arguments: Run) -> ExitCode {
 
 fn serve(arguments: &Arc<Run>) -> Result<()> {
     let loaded = arguments.load()?;
+    let not_started = |said: &[Said]| {
+        let lines: Vec<_> = said.iter().map(|error| loaded.error(error)).collect();
+        NotStarted(lines.join("\n"))
+    };
+    let Obstacles { mut found, of_another_broker, running } = obstacles(loaded.config(), false);
+    found.extend(of_another_broker);
+    // What else is in the way may be so because of it.
+    match running {
+        Some(running) => return Err(not_started(&[running]).into()),
+        None if !found.is_empty() => return Err(not_started(&found).into()),
+        None => {}
+    }
+    for warning in loaded.idle() {
+        tracing::warn!("{}", loaded.placed(&warning));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         // Before the socket appears, so that whoever sees it may end us.
         let mut signals = Signals::new()?;
         let names = names(loaded.config());
         let again = Arc::clone(arguments);
-        let read =
-            move || again.load().map_err(|error| placed(&error).unwrap_or_else(|| format!("{error:#}")));
-        let broker = Broker::start_with(loaded.clone(), Arc::new(read)).await.map_err(|error| {
-            match (&error, loaded.file()) {
-                (StartError::Route { .. }, Some(file)) => {
-                    anyhow::Error::from(error).context(format!("the configuration {}", file.display()))
-                }
-                _ => error.into(),
-            }
-        })?;
-        tokio::spawn(each_unresolved(names, |line, message| {
-            tracing::warn!("the configuration's line {line}: {message}");
+        let read = move || again.load().map_err(|error| complaint("broker", &error));
+        let broker = Broker::start_with(loaded.clone(), Arc::new(read)).await;
+        let broker = broker.map_err(|error| not_started(&[error.said()]))?;
+        let told = loaded.clone();
+        tokio::spawn(each_unresolved(names, move |place, message| {
+            tracing::warn!("{}", told.placed(&Said { about: About::At(place), message }));
         }));
         let manager = ServiceManager::default();
         manager.ready(&broker).await;

@@ -40,7 +40,6 @@ impl Run {
                 loaded.set(key, given).map_err(|must| anyhow!("--{}: {must}", key.option))?;
             }
         }
-        loaded.check()?;
         Ok(loaded)
     }
 }

@@ -5,7 +5,6 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,11 +12,12 @@ use clap::Args;
 use handoff::{ControlConnection, Route, Routed};
 use router::Via;
 
+use super::check::complaint;
 use crate::config::{Compatibility, Config, Loaded};
 use crate::control::lookup::{Asked, LONGEST_VIA, lookup};
 use crate::control::ports::{covers, wanted};
-use crate::routes::holder::{Holder, StaticRoute};
-use crate::routes::table::{Bound, Table, Target};
+use crate::control::static_routes::table_of;
+use crate::routes::table::{Bound, Table};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: RouteArguments) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            let _ = writeln!(io::stderr().lock(), "broker route: {error:#}");
+            let _ = writeln!(io::stderr().lock(), "{}", complaint("broker route", &error));
             ExitCode::from(2)
         }
     }
@@ -106,15 +106,12 @@ fn answer(arguments: RouteArguments) -> Result<bool> {
 
 impl Configured {
     pub(crate) fn new(config: &Config) -> Self {
-        let mut table = Table::default();
         let mut open = Vec::new();
-        for (id, route) in (1..).zip(&config.routes) {
-            let holder = Holder::Route(Arc::new(StaticRoute::new(id, route.relay.clone())));
-            table.insert(Target::new(route.prefix.clone(), holder, &Bound::default()));
+        for route in &config.routes {
             let wanted = wanted(&config.listen, &route.prefix, &Bound::default());
             open.extend(wanted.iter().map(|wanted| wanted.address));
         }
-        Self { compatibility: config.compatibility, table, open }
+        Self { compatibility: config.compatibility, table: table_of(config), open }
     }
 }
 

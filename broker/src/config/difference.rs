@@ -1,5 +1,6 @@
 //! What is different between two configurations: what a broker that reads its own again has to do.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::keys::{KEYS, OnReload};
@@ -14,7 +15,7 @@ pub enum Change {
     Key {
         /// The key as messages name it: `control`, `[listen] addresses`.
         key: String,
-        /// The older value in TOML; `None`: it followed from something else.
+        /// The older value in TOML; `None`: there was none, or it followed from something else.
         from: Option<String>,
         /// The newer one.
         to: Option<String>,
@@ -58,7 +59,8 @@ impl Loaded {
         let (old, new) = (&self.config, &new.config);
         let mut changes: Vec<Change> = Vec::new();
         for key in KEYS {
-            let (from, to) = (key.kind.shown(old), key.kind.shown(new));
+            let shown = |config| key.kind.is_set(config).then(|| key.kind.shown(config)).flatten();
+            let (from, to) = (shown(old), shown(new));
             if from != to {
                 changes.push(Change::Key { key: key.to_string(), from, to, on_reload: key.on_reload });
             }
@@ -76,6 +78,38 @@ impl Loaded {
         let added = new.routes.iter().filter(|route| !is_in(&old.routes, route));
         changes.extend(added.cloned().map(Change::RouteAdded));
         changes
+    }
+}
+
+impl Change {
+    /// The changes in sentences. A route that has another mode is one that has changed for whoever reads that, though it is one that
+    /// goes and one that comes for whoever does it.
+    pub(crate) fn sentences(changes: &[Self]) -> Vec<String> {
+        let mut of_address: HashMap<&str, (Vec<&Route>, Vec<&Route>)> = HashMap::new();
+        for change in changes {
+            match change {
+                Self::RouteRemoved(route) => {
+                    of_address.entry(route.prefix.address()).or_default().0.push(route);
+                }
+                Self::RouteAdded(route) => {
+                    of_address.entry(route.prefix.address()).or_default().1.push(route);
+                }
+                _ => {}
+            }
+        }
+        let pair = |route: &Route| match of_address.get(route.prefix.address()) {
+            Some((from, to)) => match (&from[..], &to[..]) {
+                ([from], [to]) => Some(Self::RouteChanged { from: Route::clone(from), to: Route::clone(to) }),
+                _ => None,
+            },
+            None => None,
+        };
+        let sentence = |change: &Self| match change {
+            Self::RouteRemoved(route) => Some(pair(route).as_ref().unwrap_or(change).to_string()),
+            Self::RouteAdded(route) if pair(route).is_some() => None,
+            _ => Some(change.to_string()),
+        };
+        changes.iter().filter_map(sentence).collect()
     }
 }
 
@@ -112,7 +146,7 @@ mod tests {
     }
 
     fn said(old: &str, new: &str) -> Vec<String> {
-        loaded(old).difference(&loaded(new)).iter().map(Change::to_string).collect()
+        Change::sentences(&loaded(old).difference(&loaded(new)))
     }
 
     #[test]
@@ -130,13 +164,14 @@ mod tests {
             [
                 "control is \"/x\", was not set; that needs a restart",
                 "receive_timeout_seconds is 2.5, was 30",
-                "[listen] addresses is [\"::1\"], was []; that needs a restart",
+                "[listen] addresses is [\"::1\"], was not set; that needs a restart",
             ]
         );
         assert_eq!(said(new, "").len(), 3);
     }
 
-    /// A route that leads elsewhere, and one that is written in another way; the mode and an IP literal make another of it.
+    /// A route that leads elsewhere, and one that is written in another way; an IP literal makes another of it, and so does the mode,
+    /// which is told as a change.
     #[test]
     fn a_route_is_its_address_and_mode() {
         let route = |address: &str, mode: &str, relay: &str| {
@@ -154,8 +189,16 @@ mod tests {
             (
                 route("net.tcp://h/x", "exact", "127.0.0.1:1"),
                 &[
+                    "the route net.tcp://h/x (exact) to 127.0.0.1:1 was the route net.tcp://h/x (strong_wildcard) to 127.0.0.1:1",
+                ],
+            ),
+            (
+                route("net.tcp://h/x", "exact", "127.0.0.1:2")
+                    + &route("net.tcp://h/x", "weak_wildcard", "127.0.0.1:1"),
+                &[
                     "the route net.tcp://h/x (strong_wildcard) to 127.0.0.1:1 is gone",
-                    "the route net.tcp://h/x (exact) to 127.0.0.1:1 is new",
+                    "the route net.tcp://h/x (exact) to 127.0.0.1:2 is new",
+                    "the route net.tcp://h/x (weak_wildcard) to 127.0.0.1:1 is new",
                 ],
             ),
             (

@@ -3,32 +3,65 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Why a configuration is refused: which file, the place in it, what is wrong, and what to write instead.
+/// A place in a text: a line, and which character of it, both from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The character of it.
+    pub column: usize,
+}
+
+impl Place {
+    /// Where an octet of a text is; or of what begins with this text.
+    pub(super) fn of(text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        // What some editors put before a text is no character of it.
+        let characters = line.chars().filter(|c| *c != '\u{feff}').count();
+        Self { line: before.matches('\n').count() + 1, column: characters + 1 }
+    }
+}
+
+/// As editors take it, behind the name of a file: `3:9`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// Something that is wrong: the place, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mistake {
+    /// `None` where a file cannot be read.
+    pub place: Option<Place>,
+    /// What is wrong, without the place.
+    pub message: String,
+}
+
+/// Why a configuration is refused: which file, and everything that is wrong in it.
+///
+/// Shown, each mistake is a line: `FILE:LINE:COLUMN: error: MESSAGE`.
 #[derive(Debug)]
 pub struct ConfigError {
     file: Option<PathBuf>,
-    place: Option<(usize, usize)>,
-    message: String,
+    /// At least one, as they stand there.
+    mistakes: Vec<Mistake>,
 }
 
 impl ConfigError {
     pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Self {
-        Self { file: Some(file.to_owned()), place: None, message: format!("cannot be read: {error}") }
+        let mistake = Mistake { place: None, message: format!("cannot be read: {error}") };
+        Self { file: Some(file.to_owned()), mistakes: vec![mistake] }
     }
 
-    /// The place is an octet of this text, or of what begins with it.
-    pub(super) fn at(text: &str, offset: usize, message: String) -> Self {
-        Self { file: None, place: Some(place(text, offset)), message }
-    }
-
-    /// Something about a key that stands on this line.
-    pub(super) fn on_line(line: usize, message: String) -> Self {
-        Self { file: None, place: Some((line, 1)), message }
-    }
-
-    /// Something about an option, or about no key.
-    pub(super) fn nowhere(message: String) -> Self {
-        Self { file: None, place: None, message }
+    /// What is wrong at which octets of this text, or of what begins with it.
+    pub(super) fn at(text: &str, mut wrong: Vec<(usize, String)>) -> Self {
+        wrong.sort_by_key(|(at, _)| *at);
+        let mistake = |(at, message)| Mistake { place: Some(Place::of(text, at)), message };
+        Self { file: None, mistakes: wrong.into_iter().map(mistake).collect() }
     }
 
     pub(super) fn in_file(self, file: &Path) -> Self {
@@ -41,40 +74,26 @@ impl ConfigError {
         self.file.as_deref()
     }
 
-    /// The line, from 1, and which character of it, from 1. `None` where a file cannot be read.
+    /// What is wrong: all that can be told without mending something of it first.
     #[must_use]
-    pub fn place(&self) -> Option<(usize, usize)> {
-        self.place
-    }
-
-    /// What is wrong, without the place.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.mistakes
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, place, message } = self;
-        if let Some(file) = file {
-            let then = if place.is_some() { ":" } else { "" };
-            write!(f, "the configuration {}{then} ", file.display())?;
+        for (at, Mistake { place, message }) in self.mistakes.iter().enumerate() {
+            f.write_str(if at == 0 { "" } else { "\n" })?;
+            match (&self.file, place) {
+                (Some(file), Some(place)) => write!(f, "{}:{place}: error: {message}", file.display())?,
+                (Some(file), None) => write!(f, "the configuration {} {message}", file.display())?,
+                (None, Some(place)) => write!(f, "{place}: error: {message}")?,
+                (None, None) => f.write_str(message)?,
+            }
         }
-        if let Some((line, _)) = place {
-            write!(f, "line {line}: ")?;
-        }
-        f.write_str(message)
+        Ok(())
     }
 }
 
 impl std::error::Error for ConfigError {}
-
-/// A line of a text, and which character of it, both from 1.
-pub(super) fn place(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or_default();
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    // What some editors put before a text is no character of it.
-    let characters = line.chars().filter(|c| *c != '\u{feff}').count();
-    (before.matches('\n').count() + 1, characters + 1)
-}

@@ -7,10 +7,10 @@ use strsim::levenshtein;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, place};
+use super::error::{ConfigError, Place};
 use super::keys::KEYS;
 use super::kind::{CLOSE, Unfit, one_of};
-use super::route::{self, Route};
+use super::route::{self, RelayTo, Route};
 use super::settings::Config;
 
 /// What is wrong, and at which octet of the text.
@@ -81,36 +81,40 @@ fn place_of(table: &str) -> String {
     }
 }
 
-/// The configuration in a text, and the line of each key that is there, by its option.
-pub(super) fn read(text: &str) -> Result<(Config, BTreeMap<&'static str, usize>), ConfigError> {
-    read_keys(text).map_err(|(at, message)| ConfigError::at(text, at, message))
-}
-
-fn read_keys(text: &str) -> Result<(Config, BTreeMap<&'static str, usize>), Wrong> {
-    let document = DeTable::parse(text).map_err(|error| no_toml(text, &error))?;
+/// The configuration in a text, and where the value of each key that is there stands, by its option.
+pub(super) fn read(text: &str) -> Result<(Config, BTreeMap<&'static str, Place>), ConfigError> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut wrong: Vec<Wrong> = errors.iter().map(|error| no_toml(text, error)).collect();
+    // What a text says that is no TOML is a guess; but a second value does not make the others unclear.
+    if errors.iter().any(|error| error.message().trim_end() != TWICE) {
+        return Err(ConfigError::at(text, wrong));
+    }
     let document = document.get_ref();
-    check_names(document, 0, "")?;
-    let (mut config, mut lines) = (Config::default(), BTreeMap::new());
+    check_names(document, 0, "", &mut wrong);
+    let (mut config, mut places) = (Config::default(), BTreeMap::new());
     for table_name in tables() {
-        let Some((table, at)) = table(document, table_name)? else { continue };
+        let Some((table, at)) = table(document, table_name, &mut wrong) else { continue };
         if !table_name.is_empty() {
-            check_names(table, at, table_name)?;
+            check_names(table, at, table_name, &mut wrong);
         }
         for key in KEYS.iter().filter(|key| key.table == table_name) {
             let Some(value) = table.get(key.name) else { continue };
-            let set = key.kind.set_from_file(&mut config, value);
-            set.map_err(|(at, unfit)| (at, unfit_in_words(key.name, key.example, unfit)))?;
-            lines.insert(key.option, place(text, value.span().start).0);
+            let unfit = key.kind.set_from_file(&mut config, value).err().unwrap_or_default().into_iter();
+            wrong.extend(unfit.map(|(at, unfit)| (at, unfit_in_words(key.name, key.example, unfit))));
+            places.insert(key.option, Place::of(text, value.span().start));
         }
     }
-    read_routes(text, document, &mut config)?;
-    Ok((config, lines))
+    read_routes(text, document, &mut config, &mut wrong);
+    if wrong.is_empty() { Ok((config, places)) } else { Err(ConfigError::at(text, wrong)) }
 }
+
+/// What the parser says of a key or table that is there twice.
+const TWICE: &str = "duplicate key";
 
 fn no_toml(text: &str, error: &toml::de::Error) -> Wrong {
     let span = error.span().unwrap_or_default();
     let message = match (error.message().trim_end(), text.get(span.clone())) {
-        ("duplicate key", Some(key)) => {
+        (TWICE, Some(key)) => {
             format!("{} is there twice; leave one", key.trim_matches(['[', ']', ' ']).escape_debug())
         }
         (message, _) => format!("{message}{}", example_at(text, span.start)),
@@ -129,31 +133,39 @@ fn example_at(text: &str, at: usize) -> String {
 }
 
 /// A table of the document, the document itself for "", and where it stands.
-fn table<'t>(document: &'t DeTable<'_>, name: &str) -> Result<Option<(&'t DeTable<'t>, usize)>, Wrong> {
+fn table<'t>(
+    document: &'t DeTable<'_>,
+    name: &str,
+    wrong: &mut Vec<Wrong>,
+) -> Option<(&'t DeTable<'t>, usize)> {
     if name.is_empty() {
-        return Ok(Some((document, 0)));
+        return Some((document, 0));
     }
-    let Some(value) = document.get(name) else { return Ok(None) };
+    let value = document.get(name)?;
     let at = value.span().start;
     match value.get_ref() {
-        DeValue::Table(table) => Ok(Some((table, at))),
-        other => Err((at, wrong_type(name, other.type_str(), &table_example(name)))),
+        DeValue::Table(table) => Some((table, at)),
+        other => {
+            wrong.push((at, wrong_type(name, other.type_str(), &table_example(name))));
+            None
+        }
     }
 }
 
-/// Refuses unknown names, and asks for those that are missing.
-fn check_names(table: &DeTable<'_>, at: usize, place: &str) -> Result<(), Wrong> {
+/// Refuses unknown names, and asks for those that are missing; one that is unknown may be meant for one that is missing.
+fn check_names(table: &DeTable<'_>, at: usize, place: &str, wrong: &mut Vec<Wrong>) {
     let names = names(place);
-    let unknown = table.keys().filter(|key| !names.iter().any(|known| known.name == key.get_ref().as_ref()));
-    if let Some(key) = unknown.min_by_key(|key| key.span().start) {
-        return Err((key.span().start, unknown_key(key.get_ref(), &names, place)));
+    let is_known = |key: &str| names.iter().any(|known| known.name == key);
+    let unknown = table.keys().filter(|key| !is_known(key.get_ref()));
+    let unknown: Vec<Wrong> =
+        unknown.map(|key| (key.span().start, unknown_key(key.get_ref(), &names, place))).collect();
+    let missing = names.iter().filter(|known| known.required && !table.contains_key(known.name));
+    if unknown.is_empty() {
+        wrong.extend(missing.map(|Name { name, example, .. }| {
+            (at, format!("{name} is missing{}; write {example}", place_of(place)))
+        }));
     }
-    match names.iter().find(|known| known.required && !table.contains_key(known.name)) {
-        Some(Name { name, example, .. }) => {
-            Err((at, format!("{name} is missing{}; write {example}", place_of(place))))
-        }
-        None => Ok(()),
-    }
+    wrong.extend(unknown);
 }
 
 fn unknown_key(name: &str, here: &[Name], place: &str) -> String {
@@ -190,50 +202,63 @@ fn wrong_type(name: &str, found: &str, example: &str) -> String {
     format!("{name} is {article} {found}; write {example}")
 }
 
-fn read_routes(text: &str, document: &DeTable<'_>, config: &mut Config) -> Result<(), Wrong> {
-    let Some(value) = document.get("route") else { return Ok(()) };
+fn read_routes(text: &str, document: &DeTable<'_>, config: &mut Config, wrong: &mut Vec<Wrong>) {
+    let Some(value) = document.get("route") else { return };
     let not_tables = |name, value: &Spanned<DeValue<'_>>| {
         (value.span().start, wrong_type(name, value.get_ref().type_str(), &table_example("route")))
     };
-    let DeValue::Array(entries) = value.get_ref() else { return Err(not_tables("route", value)) };
-    let tables = entries.iter().map(|entry| match entry.get_ref() {
-        DeValue::Table(table) => check_names(table, entry.span().start, "route").map(|()| table),
-        _ => Err(not_tables("an entry of route", entry)),
-    });
-    for table in tables.collect::<Result<Vec<_>, _>>()? {
-        let (at, route) = read_route(text, table)?;
-        if let Some(other) = config.routes.iter().find(|other| other.excludes(&route)) {
-            let (address, line, other) = (route.prefix.address(), other.line, other.prefix.address());
-            let message = format!(
-                "the address {address:?} is that of the route at line {line} already, as {other:?}; leave one of them"
-            );
-            return Err((at, message));
+    let DeValue::Array(entries) = value.get_ref() else { return wrong.push(not_tables("route", value)) };
+    for entry in entries {
+        let DeValue::Table(table) = entry.get_ref() else {
+            wrong.push(not_tables("an entry of route", entry));
+            continue;
+        };
+        check_names(table, entry.span().start, "route", wrong);
+        let Some((at, route)) = read_route(text, table, wrong) else { continue };
+        match config.routes.iter().find(|other| other.excludes(&route)) {
+            Some(other) => {
+                let (address, line, other) =
+                    (route.prefix.address(), other.place.line, other.prefix.address());
+                wrong.push((
+                    at,
+                    format!(
+                        "the address {address:?} is that of the route at line {line} already, as {other:?}; leave one of them"
+                    ),
+                ));
+            }
+            None => config.routes.push(route),
         }
-        config.routes.push(route);
     }
-    Ok(())
 }
 
-/// A route, and where its address stands.
-fn read_route(text: &str, table: &DeTable<'_>) -> Result<(usize, Route), Wrong> {
+/// A route, and where its address stands; `None` if something is missing or wrong.
+fn read_route(text: &str, table: &DeTable<'_>, wrong: &mut Vec<Wrong>) -> Option<(usize, Route)> {
+    let mistakes = wrong.len();
     let mut texts = [None; ROUTE.len()];
     for ((name, example, _), read) in ROUTE.iter().zip(&mut texts) {
-        *read = match table.get(*name).map(|value| (value.span().start, value.get_ref())) {
-            None => None,
-            Some((at, DeValue::String(text))) => Some((at, text.as_ref())),
-            Some((at, other)) => {
-                return Err((at, unfit_in_words(name, example, Unfit::Type(other.type_str()))));
-            }
-        };
+        let Some(value) = table.get(*name) else { continue };
+        let at = value.span().start;
+        match value.get_ref() {
+            DeValue::String(text) => *read = Some((at, text.as_ref())),
+            other => wrong.push((at, unfit_in_words(name, example, Unfit::Type(other.type_str())))),
+        }
     }
     let [address, mode, relay] = texts;
     let (mode_at, mode) = mode.unwrap_or((0, MODES[0]));
     let known = one_of(mode, &MODES).and_then(|name| name.parse().map_err(|error| format!("{error}")));
-    let mode: HostNameComparison =
-        known.map_err(|must| (mode_at, format!("host_name_comparison is {mode:?}; {must}")))?;
-    // Both were asked for.
-    let ((at, address), (relay_at, relay)) = (address.unwrap_or_default(), relay.unwrap_or_default());
-    let prefix = route::address(address, mode).map_err(|why| (at, why))?;
-    let relay = route::relay(relay, &prefix).map_err(|why| (relay_at, why))?;
-    Ok((at, Route { prefix, relay, line: place(text, at).0 }))
+    let mode: HostNameComparison = known.unwrap_or_else(|must| {
+        wrong.push((mode_at, format!("host_name_comparison is {mode:?}; {must}")));
+        HostNameComparison::default()
+    });
+    let mut noted = |at, why| wrong.push((at, why));
+    let address = address
+        .and_then(|(at, text)| Some((at, route::address(text, mode).map_err(|why| noted(at, why)).ok()?)));
+    let relay =
+        relay.and_then(|(at, text)| Some((at, text.parse::<RelayTo>().map_err(|why| noted(at, why)).ok()?)));
+    let ((at, prefix), (relay_at, relay)) = (address?, relay?);
+    if let Err(why) = relay.check(&prefix) {
+        noted(relay_at, why);
+    }
+    let place = Place::of(text, at);
+    (wrong.len() == mistakes).then_some((at, Route { prefix, relay, place }))
 }

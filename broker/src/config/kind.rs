@@ -57,13 +57,13 @@ pub(crate) enum Unfit {
 }
 
 impl Kind {
-    /// Sets what the file says; or at which octet it says what.
+    /// Sets what the file says; or at which octets it says what.
     pub(crate) fn set_from_file(
         &self,
         config: &mut Config,
         value: &Spanned<DeValue<'_>>,
-    ) -> Result<(), (usize, Unfit)> {
-        let at = |unfit| (value.span().start, unfit);
+    ) -> Result<(), Vec<(usize, Unfit)>> {
+        let at = |unfit| vec![(value.span().start, unfit)];
         let value = value.get_ref();
         let unfit = |must| at(Unfit::Value(written(value), must));
         match (self, value) {
@@ -152,6 +152,11 @@ impl Kind {
         }
     }
 
+    /// Whether it has a value; an empty list is none.
+    pub(crate) fn is_set(&self, config: &Config) -> bool {
+        self.shown(config).is_some_and(|shown| shown != "[]")
+    }
+
     /// Whether its option may be given several times.
     pub(crate) fn is_list(&self) -> bool {
         matches!(self, Self::Ips(_) | Self::Sockets(_) | Self::Networks(_) | Self::Hosts(_) | Self::Names(..))
@@ -174,12 +179,19 @@ impl Kind {
 fn each<T>(
     entries: &[Spanned<DeValue<'_>>],
     read: impl Fn(&str) -> Result<T, String>,
-) -> Result<Vec<T>, (usize, Unfit)> {
-    let read = entries.iter().map(|entry| match entry.get_ref() {
-        DeValue::String(text) => read(text).map_err(|message| (entry.span().start, Unfit::Entry(message))),
-        other => Err((entry.span().start, Unfit::EntryType(other.type_str()))),
-    });
-    read.collect()
+) -> Result<Vec<T>, Vec<(usize, Unfit)>> {
+    let (mut values, mut unfit) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let read = match entry.get_ref() {
+            DeValue::String(text) => read(text).map_err(Unfit::Entry),
+            other => Err(Unfit::EntryType(other.type_str())),
+        };
+        match read {
+            Ok(value) => values.push(value),
+            Err(why) => unfit.push((entry.span().start, why)),
+        }
+    }
+    if unfit.is_empty() { Ok(values) } else { Err(unfit) }
 }
 
 /// An option that was given several times.

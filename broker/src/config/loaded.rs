@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Place};
 use super::file::read;
 use super::keys::{KEYS, Key};
 use super::settings::Config;
@@ -18,6 +18,8 @@ pub struct Loaded {
     file: Option<PathBuf>,
     /// By the key's option; what is not here is the default.
     origins: BTreeMap<&'static str, Origin>,
+    /// What the file says of a key for which there is an option: where, and the value in TOML.
+    pub(super) hidden: BTreeMap<&'static str, (Place, String)>,
 }
 
 /// Where a value comes from. An option comes before the file, the file before the default.
@@ -27,10 +29,10 @@ pub enum Origin {
     #[default]
     Default,
     /// The file.
-    File {
-        /// The line of the value, from 1.
-        line: usize,
-    },
+    File(
+        /// Where the value begins.
+        Place,
+    ),
     /// The command line.
     Option,
 }
@@ -48,14 +50,14 @@ impl Config {
     /// assert_eq!(config.routes.len(), 1);
     ///
     /// let error = broker::Config::from_toml("[listen]\nadresses = ['127.0.0.1']\n").unwrap_err();
-    /// assert_eq!(error.to_string(), "line 2: unknown key `adresses` in [listen]; did you mean `addresses`?");
+    /// assert_eq!(error.to_string(), "2:1: error: unknown key `adresses` in [listen]; did you mean `addresses`?");
     /// # Ok::<(), broker::ConfigError>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// An unknown key (with its line and the nearest known key), a value of the wrong type, an address or route that
-    /// makes no sense.
+    /// Unknown keys (with their places and the nearest known key), values of the wrong type, addresses and routes that
+    /// make no sense: all of them.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         Ok(read(text)?.0)
     }
@@ -73,7 +75,7 @@ impl Loaded {
             let valid = error.utf8_error().valid_up_to();
             let before = str::from_utf8(&error.as_bytes()[..valid]).unwrap_or_default();
             let message = "what is there is no UTF-8; save the file as UTF-8";
-            ConfigError::at(before, before.len(), message.to_owned())
+            ConfigError::at(before, vec![(before.len(), message.to_owned())])
         });
         let loaded = read.and_then(|text| Self::from_toml(&text)).map_err(|error| error.in_file(file))?;
         Ok(Self { file: Some(file.to_owned()), ..loaded })
@@ -85,7 +87,8 @@ impl Loaded {
     /// use broker::{Loaded, Origin};
     ///
     /// let loaded = Loaded::from_toml("\nrelay_idle_seconds = 0\n")?;
-    /// assert_eq!(loaded.origin("relay_idle_seconds"), Some(Origin::File { line: 2 }));
+    /// let Some(Origin::File(place)) = loaded.origin("relay_idle_seconds") else { panic!("it is in the file") };
+    /// assert_eq!(place.to_string(), "2:22");
     /// assert_eq!(loaded.origin("[listen] addresses"), Some(Origin::Default));
     /// assert_eq!(loaded.origin("relay_idle"), None);
     /// # Ok::<(), broker::ConfigError>(())
@@ -95,9 +98,9 @@ impl Loaded {
     ///
     /// As [`Config::from_toml`].
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        let (config, lines) = read(text)?;
-        let origins = lines.into_iter().map(|(option, line)| (option, Origin::File { line }));
-        Ok(Self { config, file: None, origins: origins.collect() })
+        let (config, places) = read(text)?;
+        let origins = places.into_iter().map(|(option, place)| (option, Origin::File(place)));
+        Ok(Self { config, origins: origins.collect(), ..Self::default() })
     }
 
     /// Sets what an option says, whatever the file does.
@@ -105,22 +108,14 @@ impl Loaded {
     /// # Errors
     /// What the value must be.
     pub(crate) fn set(&mut self, key: &Key, given: &[OsString]) -> Result<(), String> {
+        let in_file = key.kind.shown(&self.config);
         key.kind.set_from_option(&mut self.config, given)?;
-        self.origins.insert(key.option, Origin::Option);
+        if let (Some(Origin::File(place)), Some(value)) =
+            (self.origins.insert(key.option, Origin::Option), in_file)
+        {
+            self.hidden.insert(key.option, (place, value));
+        }
         Ok(())
-    }
-
-    /// Whether the values, each of which makes sense, make sense together.
-    ///
-    /// # Errors
-    /// The place of one of them, and what to write.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let Err(message) = self.config.http.check() else { return Ok(()) };
-        Err(match (self.origins.get("http-listen"), &self.file) {
-            (Some(Origin::File { line }), Some(file)) => ConfigError::on_line(*line, message).in_file(file),
-            (Some(Origin::File { line }), None) => ConfigError::on_line(*line, message),
-            _ => ConfigError::nowhere(message),
-        })
     }
 
     /// The values, for a broker.

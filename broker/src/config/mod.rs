@@ -2,7 +2,8 @@
 //!
 //! - [`settings`]: the values, with their types; [`route`]: a static route
 //! - [`keys`]: each key once, with all that is said of it; [`kind`]: what values may be, and how they are written
-//! - [`file`](mod@file): reads the TOML; [`loaded`]: the values with where each comes from; [`error`]: why none are read
+//! - [`file`](mod@file): reads the TOML; [`loaded`]: the values with where each comes from; [`error`]: why none are read; [`said`]: an obstacle
+//!   or a warning, and what it is about
 //! - [`difference`]: between two configurations
 //!
 //! This folder uses no other.
@@ -14,14 +15,16 @@ pub(crate) mod keys;
 pub(crate) mod kind;
 mod loaded;
 mod route;
+mod said;
 pub(crate) mod settings;
 
 pub use self::difference::Change;
-pub use self::error::ConfigError;
+pub use self::error::{ConfigError, Mistake, Place};
 pub use self::keys::OnReload;
 pub use self::loaded::{Loaded, Origin};
 pub(crate) use self::route::NO_PORT;
 pub use self::route::{RelayTo, Route};
+pub(crate) use self::said::{About, Said};
 pub use self::settings::{AccessLog, AccessLogFormat, AccessLogTo, Compatibility, Config, Http, Quota};
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use router::{Host, HostNameComparison, Prefix, PrefixError, ViaError};
 
+use super::error::Place;
+
 /// A static route to a back-end that cannot take descriptors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,8 +17,8 @@ pub struct Route {
     pub prefix: Prefix,
     /// Where its connections go.
     pub relay: RelayTo,
-    /// At which line of the configuration it stands.
-    pub line: usize,
+    /// Where its address stands in the configuration.
+    pub place: Place,
 }
 
 /// The address of a back-end.
@@ -72,17 +74,6 @@ fn every_host(mode: HostNameComparison) -> String {
     )
 }
 
-/// Where a route goes, unless that is the broker itself.
-pub(super) fn relay(text: &str, prefix: &Prefix) -> Result<RelayTo, String> {
-    let relay: RelayTo = text.parse()?;
-    match relay.leads_to(prefix) {
-        true => Err(format!(
-            "the relay {text:?} leads back to the route's own port; write where the back-end listens"
-        )),
-        false => Ok(relay),
-    }
-}
-
 impl Route {
     /// Whether some connection would belong to both: the address is the same, and so are the local addresses.
     pub(super) fn excludes(&self, other: &Self) -> bool {
@@ -114,6 +105,17 @@ fn literal(prefix: &Prefix) -> Option<IpAddr> {
 }
 
 impl RelayTo {
+    /// Whether a route with this address may go there; else what to write.
+    pub(super) fn check(&self, prefix: &Prefix) -> Result<(), String> {
+        match self.leads_to(prefix) {
+            true => Err(format!(
+                "the relay {:?} leads back to the route's own port; write where the back-end listens",
+                self.to_string()
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Whether the back-end would be the broker itself.
     fn leads_to(&self, prefix: &Prefix) -> bool {
         match self {

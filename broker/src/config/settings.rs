@@ -39,7 +39,7 @@ pub struct Config {
 }
 
 /// What is told of each connection when it has ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AccessLog {
     /// Where it is written; `None`: nowhere.
@@ -48,6 +48,14 @@ pub struct AccessLog {
     pub format: AccessLogFormat,
     /// The outcomes that are told, by their names; `None`: all.
     pub outcomes: Option<Vec<&'static str>>,
+    /// How many records of one source there may be in a second; 0: any number.
+    pub per_source: usize,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self { to: None, format: AccessLogFormat::default(), outcomes: None, per_source: 100 }
+    }
 }
 
 /// Where the access log is written.

@@ -90,22 +90,39 @@ fn set_log_level(wanted: &LogLevel, by: PeerCredentials) -> Result<LogLevel, Ref
 const PART: usize = handoff::MAX_MESSAGE / 8;
 
 async fn reload(peer: &AsyncControlPeer, configuration: &Configuration) -> io::Result<()> {
-    let Reloaded { error, changes, needs_restart, .. } = configuration.reload().await;
+    let Reloaded { error, changes, needs_restart, warnings, .. } = configuration.reload().await;
     let (mut part, mut octets) = (Reloaded::default(), 0);
-    part.error = error.as_deref().map(cut);
-    let changes = changes.iter().map(|change| (change, false));
-    for (change, restart) in changes.chain(needs_restart.iter().map(|change| (change, true))) {
-        let change = cut(change);
-        octets += change.len();
-        if octets > PART && octets > change.len() {
+    part.error = error.as_deref().map(cut_lines);
+    let kind = |kind, said: &[String]| said.iter().map(|said| (kind, cut(said))).collect::<Vec<_>>();
+    let all = [kind(0, &changes), kind(1, &needs_restart), kind(2, &warnings)].concat();
+    for (kind, said) in all {
+        octets += said.len();
+        if octets > PART && octets > said.len() {
             part.more = true;
             peer.send(&Reply::Reloaded(std::mem::take(&mut part)), None).await?;
-            octets = change.len();
+            octets = said.len();
         }
-        let list = if restart { &mut part.needs_restart } else { &mut part.changes };
-        list.push(change);
+        match kind {
+            0 => part.changes.push(said),
+            1 => part.needs_restart.push(said),
+            _ => part.warnings.push(said),
+        }
     }
     peer.send(&Reply::Reloaded(part), None).await
+}
+
+/// As many lines as fit a message, and how many do not.
+fn cut_lines(text: &str) -> String {
+    let (mut shown, mut lines) = (String::new(), text.lines());
+    while let Some(line) = lines.next() {
+        if !shown.is_empty() && shown.len() + line.len() > PART {
+            let more = lines.count() + 1;
+            return format!("{shown}\nand {more} more; `broker check` says all of them");
+        }
+        shown += if shown.is_empty() { "" } else { "\n" };
+        shown += &cut(line);
+    }
+    shown
 }
 
 /// What fits a message, of a text that may repeat what stands in a file.

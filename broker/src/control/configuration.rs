@@ -7,10 +7,12 @@ use handoff::administration::Reloaded;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
+use super::obstacles::{Obstacles, obstacles};
 use super::quota::Quotas;
 use super::registrar::Registrar;
 use crate::command::Command;
-use crate::config::{Change, Config, Loaded, OnReload};
+use crate::config::{About, Change, Config, Loaded, OnReload, Said};
+use crate::error::StartError;
 use crate::shared::Shared;
 
 /// Most of what is kept of the last reload, in characters.
@@ -53,12 +55,14 @@ impl Configuration {
         let reloaded = self.read_and_apply().await.unwrap_or_else(Reloaded::refused);
         self.shared.about.reloaded(reloaded.error.is_none(), message(&reloaded));
         if let Some(error) = &reloaded.error {
-            tracing::error!("reload: nothing has changed: {error}");
+            error.lines().for_each(|line| tracing::error!("reload: nothing has changed: {line}"));
         } else if reloaded.changes.is_empty() && reloaded.needs_restart.is_empty() {
             tracing::info!("reload: nothing has changed in the configuration");
         }
         reloaded.changes.iter().for_each(|change| tracing::info!("reload: {change}"));
-        reloaded.needs_restart.iter().for_each(|change| tracing::warn!("reload: {change}"));
+        for told in reloaded.needs_restart.iter().chain(&reloaded.warnings) {
+            tracing::warn!("reload: {told}");
+        }
         reloaded
     }
 
@@ -69,48 +73,86 @@ impl Configuration {
             .filter(|known| known.started.file().is_some())
             .ok_or("the broker was started without --config: there is no file that it could read again")?;
         let read = Arc::clone(&known.read);
-        let new = spawn_blocking(move || read()).await.map_err(|error| error.to_string())??;
+        let last = known.last.clone();
+        let looked = spawn_blocking(move || looked_at(&last, &read)).await;
+        let (new, warnings) = looked.map_err(|error| error.to_string())??;
 
         let mut needs_restart = known.started.difference(&new);
         needs_restart.retain(needs_a_restart);
         let mut changes = known.last.difference(&new);
         changes.retain(|change| !needs_a_restart(change));
-        let said = |changes: &[Change]| changes.iter().map(Change::to_string).collect();
-        let reloaded = Reloaded::applied(said(&changes), said(&needs_restart));
-        let file = new.file().map(|file| file.display().to_string()).unwrap_or_default();
+        let reloaded = Reloaded::applied(Change::sentences(&changes), Change::sentences(&needs_restart));
+        let reloaded = reloaded.with_warnings(warnings);
         // Which ports are the broker's own is as it was.
         let listen = known.started.config().listen.clone();
         let config = Config { listen, ..new.config().clone() };
-        self.apply(changes, config, &file).await?;
+        self.apply(changes, config).await.map_err(|denied| new.error(&denied))?;
         known.last = new;
         Ok(reloaded)
     }
 
     /// First what can fail.
-    async fn apply(&self, changes: Vec<Change>, config: Config, file: &str) -> Result<(), String> {
-        let Config { receive_timeout, relay_idle, max_pending_connections, compatibility, quota, .. } =
-            config;
+    async fn apply(&self, changes: Vec<Change>, config: Config) -> Result<(), Said> {
+        let Config {
+            receive_timeout,
+            relay_idle,
+            max_pending_connections,
+            compatibility,
+            quota,
+            ref access_log,
+            ..
+        } = config;
+        let per_source = access_log.per_source;
         if let Err(denied) =
             self.registrar.ask(move |registry| registry.change_routes(&changes, &config)).await
         {
-            let place = format!("{file}:{}: error: the route {}", denied.line, denied.address);
-            let why = spawn_blocking(move || denied.told()).await.map_err(|error| error.to_string())?;
-            return Err(format!("{place}: {why}"));
+            let told = spawn_blocking(move || StartError::from(denied).said()).await;
+            return Err(
+                told.unwrap_or_else(|error| Said { about: About::Nothing, message: error.to_string() })
+            );
         }
         self.quotas.set(&quota);
         self.shared.bounds.set_per_queue(max_pending_connections);
         self.shared.set_compatibility(compatibility);
         self.shared.relays.set_idle(relay_idle);
+        if let Some(access) = &self.shared.telling.access {
+            access.set_per_source(per_source);
+        }
         self.shared.commands.send(Command::Reconfigured { receive_timeout });
         Ok(())
     }
 }
 
+/// What the file says now, and warnings; or all that is wrong with it. What would keep a broker from starting with it is wrong, too,
+/// unless that was so before: then it is no reason to leave the rest undone.
+fn looked_at(last: &Loaded, read: &Read) -> Result<(Loaded, Vec<String>), String> {
+    let new = read()?;
+    let Obstacles { found, of_another_broker, .. } = obstacles(new.config(), true);
+    let mut warnings = of_another_broker;
+    if !found.is_empty() {
+        let before = obstacles(last.config(), true).found;
+        let is_old = |obstacle: &Said| before.iter().any(|before| before.message == obstacle.message);
+        let (old, errors): (Vec<_>, Vec<_>) = found.into_iter().partition(is_old);
+        if !errors.is_empty() {
+            return Err(errors.iter().map(|error| new.error(error)).collect::<Vec<_>>().join("\n"));
+        }
+        warnings.extend(old);
+    }
+    warnings.extend(new.idle());
+    warnings.extend(new.newly_hidden(last));
+    let warnings = warnings.iter().map(|warning| new.warning(warning)).collect();
+    Ok((new, warnings))
+}
+
 /// What has changed, or why nothing has, in a few words.
 fn message(reloaded: &Reloaded) -> String {
     const LINES: usize = 20;
-    let lines = reloaded.error.iter().chain(&reloaded.changes).chain(&reloaded.needs_restart);
-    let (count, mut lines) = (lines.clone().count(), lines.take(LINES).cloned().collect::<Vec<_>>());
+    let Reloaded { error, changes, needs_restart, warnings, .. } = reloaded;
+    let errors = error.iter().flat_map(|error| error.lines());
+    let said = changes.iter().chain(needs_restart).chain(warnings).map(String::as_str);
+    let lines = errors.chain(said);
+    let (count, mut lines) =
+        (lines.clone().count(), lines.take(LINES).map(str::to_owned).collect::<Vec<_>>());
     match count {
         0 => lines.push("nothing has changed in the configuration".to_owned()),
         _ if count > LINES => lines.push(format!("and {} more", count - LINES)),

@@ -3,7 +3,8 @@
 //! - [`socket`]: who may speak; a task for each worker, one answer for each request. [`folder_watch`]: whether workers find it
 //! - [`registrar`]: the thread to which the registry belongs; [`registry`]: registrations, their checks and conflicts, and the
 //!   order in which things begin and end; [`denied`]: why not
-//! - [`static_routes`]: those of the configuration, and what a reload changes of them; [`configuration`]: what a reload does
+//! - [`static_routes`]: those of the configuration, and what a reload changes of them; [`configuration`]: what a reload does;
+//!   [`obstacles`]: what keeps a broker from starting
 //! - [`administration`]: what an administrator asks; [`status`]: how the broker does; [`threads`]: whether it
 //!   does anything; [`nearest`]: what may have been meant;
 //!   [`refusals`]: whose request was refused
@@ -12,7 +13,7 @@
 //! - [`lookup`]: where a connection would go; [`listing`]: who has which address, and drains
 //!
 //! What this folder may use: `routes` (it alone writes the table), `relay` (for circles), `listening`, `config`, `log` (how much of
-//! it), and the files in no folder. It tells the
+//! it, and whether it can be written), and the files in no folder. It tells the
 //! accept loop by [`Command`](crate::command::Command).
 
 pub(crate) mod administration;
@@ -23,6 +24,7 @@ mod given_back;
 pub(crate) mod listing;
 pub(crate) mod lookup;
 mod nearest;
+pub(crate) mod obstacles;
 pub(crate) mod ports;
 pub(crate) mod quota;
 mod refusals;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::denied::Denied;
 use super::registry::{Registration, Registry};
-use crate::config::{Change, Config, Route};
-use crate::relay::circle::first_circle;
+use crate::config::{Change, Config, Place, Route};
+use crate::error::StartError;
+use crate::relay::circle::circles;
 use crate::routes::holder::{Holder, StaticRoute};
 use crate::routes::table::{Bound, Table, Target};
 
@@ -16,20 +17,32 @@ use crate::routes::table::{Bound, Table, Target};
 #[derive(Debug)]
 pub(crate) struct RouteDenied {
     /// Where it stands in the configuration.
-    pub(crate) line: usize,
-    pub(crate) address: String,
+    place: Place,
+    address: String,
     why: Box<Denied>,
 }
 
 impl RouteDenied {
     fn new(route: &Route, why: Denied) -> Self {
-        Self { line: route.line, address: route.prefix.address().to_owned(), why: Box::new(why) }
+        Self { place: route.place, address: route.prefix.address().to_owned(), why: Box::new(why) }
     }
+}
 
-    /// Why, for an operator. Looks another program up: that may take long.
-    pub(crate) fn told(self) -> String {
-        self.why.told().message
+/// Looks another program up: that may take long.
+impl From<RouteDenied> for StartError {
+    fn from(RouteDenied { place, address, why }: RouteDenied) -> Self {
+        Self::Route { place, address, message: why.told().message }
     }
+}
+
+/// Who gets what, if there are only the routes of this configuration.
+pub(crate) fn table_of(config: &Config) -> Table {
+    let mut table = Table::default();
+    for (id, route) in (1..).zip(&config.routes) {
+        let holder = Holder::Route(Arc::new(StaticRoute::new(id, route.relay.clone())));
+        table.insert(Target::new(route.prefix.clone(), holder, &Bound::default()));
+    }
+    table
 }
 
 /// What a change comes to, before anything is done.
@@ -52,7 +65,7 @@ impl Registry {
     /// The first route that cannot be had; nothing has changed.
     pub(crate) fn change_routes(&mut self, changes: &[Change], config: &Config) -> Result<(), RouteDenied> {
         let mut plan = self.plan(changes)?;
-        if let Some((route, message)) = first_circle(config, &plan.table) {
+        if let Some((route, message)) = circles(config, &plan.table).next() {
             let address = Some(route.prefix.address());
             let circle = Refused::new(RefusedReason::InvalidArgument, address, message);
             return Err(RouteDenied::new(route, circle.into()));

@@ -11,8 +11,9 @@
 //!   that memory: one of the other family (one of the same family would not, when the first is "all"), from a
 //!   range that no host has.
 //!
-//! [`owner`]: who else listens there. This folder uses no other.
+//! [`owner`]: who else listens there; [`free`]: whether nobody does. This folder uses no other.
 
+pub(crate) mod free;
 pub(crate) mod owner;
 
 use std::io;
@@ -26,7 +27,7 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, accept_with, bind, ipproto, listen, socket_with, sockopt,
 };
 
-use self::owner::{Listener, listeners_on, owner_of};
+use self::owner::{Listener, listeners_on, overlap, owner_of};
 use crate::socket_options::{defer_accept, turn_away, waiting};
 
 /// As many connections as the system lets wait.
@@ -91,6 +92,11 @@ impl ListenError {
     /// The family, or the address, does not exist here.
     pub(crate) fn is_absent(&self) -> bool {
         [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT].contains(&self.errno)
+    }
+
+    /// The number of the socket that has the port, if another program's has.
+    pub(crate) fn holder(&self) -> Option<u64> {
+        self.foreign.map(|listener| listener.inode)
     }
 
     /// There was no descriptor.
@@ -260,14 +266,8 @@ fn with_reuse<'a, T>(
 /// Listening sockets on the port that are not ours, and that overlap with the address.
 fn foreign(address: SocketAddr, ours: &[Listening]) -> Vec<Listener> {
     let own: Vec<u64> = ours.iter().filter_map(|listening| inode(&listening.socket)).collect();
-    let overlaps = |other: IpAddr| {
-        // A dual-stack socket on [::] has the port for IPv4 too.
-        other == address.ip()
-            || (other.is_unspecified() && (other.is_ipv6() || address.is_ipv4()))
-            || (address.ip().is_unspecified() && other.is_ipv4() == address.is_ipv4())
-    };
     let listeners = listeners_on(address.port()).into_iter();
-    listeners.filter(|listener| overlaps(listener.address.ip()) && !own.contains(&listener.inode)).collect()
+    listeners.filter(|other| overlap(other.address, address) && !own.contains(&other.inode)).collect()
 }
 
 fn inode(socket: impl AsFd) -> Option<u64> {

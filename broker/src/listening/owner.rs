@@ -1,10 +1,12 @@
 //! Who else listens on a port, for operators and for us: `/proc/net/tcp` and the descriptors of other processes.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// A listening socket of this network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +45,37 @@ pub fn listeners_on(port: u16) -> Vec<Listener> {
     found
 }
 
+/// Whether an address may not be listened on because somebody listens on the other one.
+pub(crate) fn overlap(other: SocketAddr, address: SocketAddr) -> bool {
+    let (port, other, ip) = (other.port(), other.ip(), address.ip());
+    // A dual-stack socket on [::] has the port for IPv4 too.
+    port == address.port()
+        && (other == ip
+            || (other.is_unspecified() && (other.is_ipv6() || ip.is_ipv4()))
+            || (ip.is_unspecified() && other.is_ipv4() == ip.is_ipv4()))
+}
+
 /// The process that has the socket, if we may see it; of those that have inherited it from each other the first. Such a one may
 /// have it for a moment only, between the two steps in which a process starts another.
 pub(crate) fn owner_of(inode: u64) -> Option<Owner> {
     let mut owners = holders_of(inode).map(|pid| first_holder(pid, inode));
     // It may have let go of it meanwhile.
     owners.find(|pid| holds(*pid, inode)).map(|pid| Owner { pid, program: program_of(pid) })
+}
+
+/// The numbers of the sockets that a process has; `None` if we may not see them.
+pub(crate) fn sockets_of(pid: u32) -> Option<HashSet<u64>> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+    let inode = |link: PathBuf| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    Some(descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok().and_then(inode)).collect())
+}
+
+/// Whether the process that has the socket runs the same program as this one.
+pub(crate) fn runs_this_program(inode: u64) -> bool {
+    let program =
+        |pid: u32| fs::metadata(format!("/proc/{pid}/exe")).ok().map(|file| (file.dev(), file.ino()));
+    let own = program(std::process::id());
+    own.is_some() && owner_of(inode).is_some_and(|owner| program(owner.pid) == own)
 }
 
 /// All the processes that have the socket, of those whose descriptors we may see.

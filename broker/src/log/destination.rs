@@ -3,11 +3,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
 
 /// What its group may do with a file that is made: read it, as logs are.
 const MODE: u32 = 0o640;
@@ -47,6 +47,24 @@ impl LogFile {
         Ok(Self { path: path.to_owned(), file: open(path)?, fails: false })
     }
 
+    /// Whether it could be opened, as far as is seen without making it. A named pipe is not opened: its reader would see it end.
+    ///
+    /// # Errors
+    /// Those of [`LogFile::open`].
+    pub(crate) fn check(path: &Path) -> io::Result<()> {
+        match path.metadata() {
+            Ok(file) if file.file_type().is_fifo() => {
+                Ok(accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS)?)
+            }
+            Ok(_) => options().open(path).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = path.parent().unwrap_or(path);
+                Ok(accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes a line; false if that fails. The service's log is told when it begins to.
     pub(crate) fn write(&mut self, line: &[u8]) -> bool {
         let written = write_all(&self.file, line);
@@ -77,8 +95,14 @@ impl LogFile {
     }
 }
 
-/// A named pipe without a reader is an error: to wait for one would be to wait for ever.
 fn open(path: &Path) -> io::Result<File> {
+    options().create(true).open(path)
+}
+
+/// A named pipe without a reader is an error: to wait for one would be to wait for ever.
+fn options() -> OpenOptions {
     let flags = i32::try_from(OFlags::NONBLOCK.union(OFlags::NOCTTY).bits()).unwrap_or_default();
-    OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(flags).open(path)
+    let mut options = OpenOptions::new();
+    options.append(true).mode(MODE).custom_flags(flags);
+    options
 }

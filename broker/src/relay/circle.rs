@@ -14,10 +14,10 @@ use crate::routes::holder::Holder;
 use crate::routes::table::{Choice, Table, Target};
 use crate::socket_options::{local_address, peer_address};
 
-/// The first route whose relay is found at a port of the broker, and which route it finds there. A back-end with a name, or
+/// The routes whose relays are found at a port of the broker, and which route each finds there. A back-end with a name, or
 /// behind another machine, shows itself only in a connection: [`UnderWay`].
-pub(crate) fn first_circle<'c>(config: &'c Config, table: &Table) -> Option<(&'c Route, String)> {
-    config.routes.iter().find_map(|route| {
+pub(crate) fn circles<'c>(config: &'c Config, table: &Table) -> impl Iterator<Item = (&'c Route, String)> {
+    config.routes.iter().filter_map(|route| {
         let RelayTo::Tcp(to) = &route.relay else { return None };
         let at = with_loopback(*to);
         let listens = config.listen.is_empty() || config.listen.contains(&at.ip());

@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use handoff::ControlOptions;
 use handoff::administration::admin_path;
 use handoff::tokio::AsyncControlPeer;
-use handoff::{Refused, RefusedReason};
+use handoff::{ControlListener, ControlOptions, HandoffError, Refused, RefusedReason};
 use nix::unistd::Group;
 use rustix::process::getuid;
 
@@ -63,14 +62,8 @@ pub(crate) type Opened = (ControlSocket, Access);
 /// Opens the control socket, and that for administrators if there is one; a living broker is never displaced.
 pub(crate) fn open(config: &Config) -> Result<(Opened, Option<Opened>), StartError> {
     let path = path(config)?;
-    let (user, mut options) = (getuid().as_raw(), ControlOptions::default());
-    if let Some(group) = &config.control_group {
-        options = options.with_group(group_id("control_group", group)?);
-    }
-    let of_administrators = match &config.admin_group {
-        Some(group) => Some(ControlOptions::default().with_group(group_id("[admin] group", group)?)),
-        None => None,
-    };
+    let (user, options) = (getuid().as_raw(), of_workers(config)?);
+    let of_administrators = of_administrators(config)?;
     let open = |path: PathBuf, options| {
         let opened = ControlSocket::open(path.clone(), options);
         opened.map_err(|source| StartError::Control { path, source })
@@ -83,6 +76,47 @@ pub(crate) fn open(config: &Config) -> Result<(Opened, Option<Opened>), StartErr
     tracing::info!("control socket for administrators: {}", administrators.path().display());
     let theirs = Access { user, group_only: true, workers: Some(path.into()) };
     Ok(((socket, access), Some((administrators, theirs))))
+}
+
+/// Whether that could be done, now; and the broker that has them already, by its process, with what another that starts says of it.
+pub(crate) fn check(config: &Config) -> (Vec<StartError>, Option<(u32, StartError)>) {
+    let (mut errors, mut running) = (Vec::new(), None);
+    let mut noted = |result: Result<_, _>| result.map_err(|error| errors.push(error)).ok();
+    let workers = noted(of_workers(config).map(Some)).flatten();
+    let administrators = noted(of_administrators(config)).flatten();
+    let path = match path(config) {
+        Ok(path) => path,
+        Err(error) => {
+            errors.push(error);
+            return (errors, running);
+        }
+    };
+    let beside = admin_path(&path);
+    for (path, options) in [(path, workers), (beside, administrators)] {
+        let Some(options) = options else { continue };
+        match ControlListener::check(&path, &options) {
+            Ok(None) => {}
+            Ok(Some(pid)) => {
+                let source = HandoffError::AlreadyRunning { path: path.clone() };
+                running.get_or_insert((pid, StartError::Control { path, source }));
+            }
+            Err(source) => errors.push(StartError::Control { path, source }),
+        }
+    }
+    (errors, running)
+}
+
+fn of_workers(config: &Config) -> Result<ControlOptions, StartError> {
+    let options = ControlOptions::default();
+    Ok(match &config.control_group {
+        Some(group) => options.with_group(group_id("control_group", group)?),
+        None => options,
+    })
+}
+
+fn of_administrators(config: &Config) -> Result<Option<ControlOptions>, StartError> {
+    let Some(group) = &config.admin_group else { return Ok(None) };
+    Ok(Some(ControlOptions::default().with_group(group_id("[admin] group", group)?)))
 }
 
 fn path(config: &Config) -> Result<PathBuf, StartError> {
@@ -99,7 +133,7 @@ fn path(config: &Config) -> Result<PathBuf, StartError> {
 ///
 /// # Errors
 /// There is none of that name.
-pub(crate) fn group_id(key: &'static str, group: &str) -> Result<u32, StartError> {
+fn group_id(key: &'static str, group: &str) -> Result<u32, StartError> {
     if let Ok(id) = group.parse() {
         return Ok(id);
     }

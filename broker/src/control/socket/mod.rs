@@ -1,6 +1,6 @@
 //! The control socket: one task per worker, one answer per request. [`access`]: who may do what; [`opened`]: its file.
 
-mod access;
+pub(super) mod access;
 mod opened;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tracing::Level;
 
 use self::access::Access;
-pub(crate) use self::access::{group_id, open};
+pub(crate) use self::access::open;
 pub(crate) use self::opened::ControlSocket;
 use super::administration;
 use super::configuration::Configuration;
