@@ -29,14 +29,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 
 use crate::accept_socket::{AcceptSocket, LeftOver};
+use crate::administration::{Drained, Which};
 use crate::control::{ControlConnection, ControlListener, PeerCredentials};
 use crate::error::HandoffError;
 use crate::message::Malformed;
 use crate::reply::{Registered, Reply, Routed};
 use crate::request::{Register, Request, RequestWithConnection, Route, Validate};
 use crate::wire::{
-    ReplyWithDescriptor, accept_socket_of, closed_if_broken, receive_reply, receive_request, request_alone,
-    returned_of, routed_of, send_message, unregistered_of, validated_of,
+    ReplyWithDescriptor, accept_socket_of, closed_if_broken, drained_of, receive_reply, receive_request,
+    request_alone, returned_of, routed_of, send_message, unregistered_of, validated_of,
 };
 
 fn stream(socket: OwnedFd) -> io::Result<UnixStream> {
@@ -231,6 +232,29 @@ impl AsyncControlConnection {
         unregistered_of(reply, id)
     }
 
+    /// Gives a registration no new connections, and says what still waits for it. A worker may ask this of a registration of this
+    /// control connection, and may ask again to see how that goes on; of others only an administrator may.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::drain`], but for [`HandoffError::NoAnswer`].
+    ///
+    /// # Cancel safety
+    /// None: close the connection if it is cancelled.
+    pub async fn drain(&mut self, which: &Which) -> Result<Vec<Drained>, HandoffError> {
+        drained_of(self.ask(&Request::Drain(which.clone())).await?)
+    }
+
+    /// Gives it new connections again.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::undrain`], but for [`HandoffError::NoAnswer`].
+    ///
+    /// # Cancel safety
+    /// None: close the connection if it is cancelled.
+    pub async fn undrain(&mut self, which: &Which) -> Result<Vec<Drained>, HandoffError> {
+        drained_of(self.ask(&Request::Undrain(which.clone())).await?)
+    }
+
     /// Asks where a connection would go.
     ///
     /// # Errors
@@ -332,6 +356,11 @@ impl AsyncAcceptSocket {
         let Self { stream, left } = self;
         let next = || left.next(stream.as_fd())?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
         stream.async_io(Interest::READABLE, next).await
+    }
+
+    /// One of those that came in a message with others and were not accepted, if any is left. Receives nothing.
+    pub fn take_received(&mut self) -> Option<OwnedFd> {
+        self.left.0.pop_front()
     }
 
     /// Closes the socket; gives what came in a message with others and was not accepted. What is still queued is the

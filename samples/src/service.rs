@@ -69,6 +69,8 @@ pub async fn run(options: Options, terminate: impl Future<Output = ()>) -> anyho
         () = accept(&mut listener) => {}
         () = terminate => {}
     }
+    // What was not begun here another instance may serve.
+    listener.shutdown().await;
     listener.close().await;
     Ok(())
 }

@@ -4,15 +4,19 @@
 
 use core::time::Duration;
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 
 use framing_core::{Fault, Record};
+use rustix::net::{RecvFlags, recv};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Room for one read, in octets: WCF's connection buffer.
 const READ: usize = 8192;
+/// The most octets that are read to be forgotten.
+const MOST_FORGOTTEN: usize = 65_536;
 /// For so long a peer that was refused may go on sending before it is cut off, however much.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -60,6 +64,42 @@ impl Connection {
         }
         self.input.reserve(READ);
         self.stream.read_buf(&mut self.input).await
+    }
+
+    /// Looks at what has come and was not read, as far as `octets` has room for it, once that is more than `seen`; gives how much it
+    /// is. No more than before: nothing more comes.
+    ///
+    /// Nothing is read, so the socket stays readable: what wakes us is that more comes.
+    pub(crate) async fn peek(&self, octets: &mut [u8], seen: usize) -> io::Result<usize> {
+        loop {
+            let ready = self.stream.ready(Interest::READABLE).await?;
+            let peeked = self.stream.try_io(Interest::READABLE, || {
+                let (_, there) = recv(&self.stream, &mut *octets, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+                if there > seen || there == 0 { Ok(there) } else { Err(io::ErrorKind::WouldBlock.into()) }
+            });
+            match peeked {
+                Ok(there) => return Ok(there.max(seen)),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(_) if ready.is_read_closed() => return Ok(seen),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The socket, in no runtime any more. What was read from it is lost.
+    pub(crate) fn into_socket(self) -> io::Result<OwnedFd> {
+        Ok(self.stream.into_std()?.into())
+    }
+
+    /// Forgets what has come, so that the peer sees an orderly end when the connection is closed.
+    pub(crate) fn forget(&self) {
+        let mut sink = [0; 4096];
+        let mut left = MOST_FORGOTTEN;
+        while left > 0
+            && let Ok((_, octets @ 1..)) = recv(&self.stream, &mut sink, RecvFlags::DONTWAIT)
+        {
+            left = left.saturating_sub(octets);
+        }
     }
 
     /// Frees the buffer of a connection that may stay idle.
@@ -116,13 +156,51 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
+
+    /// A connection, and its peer.
+    async fn connection() -> (Connection, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Connection::new(stream).unwrap(), listener.accept().unwrap().0)
+    }
+
+    /// It is readable all the time.
+    #[tokio::test]
+    async fn whoever_looks_at_what_is_there_sleeps_until_more_comes() {
+        let (connection, mut peer) = connection().await;
+        peer.write_all(b"abc").unwrap();
+        let mut octets = [0; 16];
+        assert_eq!(connection.peek(&mut octets, 0).await.unwrap(), 3);
+        let later = tokio::spawn(async move {
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            peer.write_all(b"d").unwrap();
+            peer
+        });
+        let mut polls = 0;
+        {
+            let mut more = core::pin::pin!(connection.peek(&mut octets, 3));
+            let counted = core::future::poll_fn(|context| {
+                polls += 1;
+                more.as_mut().poll(context)
+            });
+            assert_eq!(counted.await.unwrap(), 4);
+        }
+        let peer = later.await.unwrap();
+        assert!(polls < 10, "{polls}");
+        assert_eq!(&octets[..4], b"abcd");
+        assert_eq!(connection.peek(&mut octets, 2).await.unwrap(), 4, "they are there already");
+        drop(peer);
+        assert_eq!(connection.peek(&mut octets, 4).await.unwrap(), 4, "nothing more comes");
+    }
 
     #[tokio::test]
     async fn a_peer_that_has_vanished_is_noticed() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let connection = Connection::new(stream).unwrap();
+        let (connection, _peer) = connection().await;
         assert!(SockRef::from(connection.stream()).keepalive().unwrap());
     }
 }

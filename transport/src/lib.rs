@@ -9,7 +9,7 @@
 //! | you want to | see |
 //! |---|---|
 //! | listen, share a port, bound what a peer may do | [`ListenOptions`] |
-//! | end a service without losing anybody | [`Listener::stop`], [`Listener::close`] |
+//! | end a service without losing anybody | [`Listener::shutdown`], [`Listener::stop`], [`Listener::close`] |
 //! | know that the broker is gone, and back | [`ListenOptions::on_registration`] |
 //! | call a service | [`connect`], [`ConnectOptions`] |
 //! | know whether to try again | `retry_helps` of [`RegisterError`], [`AcceptError`], [`TransportError`] |
@@ -17,9 +17,10 @@
 //! # Modules
 //!
 //! `listener` takes connections from `own_port` or `shared_port` and gives each to the `receiver`'s side of a preamble;
-//! `initiator` is the other side of that. Both end in a `channel` over a `connection`.
+//! `broker` is asked whose the next session of a connection is. `initiator` is the other side of that. Both end in a `channel` over a `connection`.
 
 mod address;
+mod broker;
 mod channel;
 mod connection;
 mod error;

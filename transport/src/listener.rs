@@ -7,16 +7,17 @@ use std::sync::Arc;
 use handoff::Register;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{RwLock, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::address::Address;
+use crate::broker::{Broker, TakenBack};
 use crate::channel::Channel;
 use crate::connection::Connection;
 use crate::error::{AcceptError, RegisterError};
 use crate::home::{Home, Returned};
 use crate::options::ListenOptions;
-use crate::own_port::OwnPort;
+use crate::own_port::{OwnPort, from_std};
 use crate::receiver::{Rules, Stage, open_session};
 use crate::shared_port::{SharedPort, is_at_limit};
 
@@ -25,8 +26,8 @@ use crate::shared_port::{SharedPort, is_at_limit};
 /// Preambles are read by tasks of their own, so a slow or hostile peer delays nobody. Connections are taken in while
 /// [`accept`](Self::accept) is waited for; otherwise they wait where a TCP listener's do.
 ///
-/// A service that ends [stops](Self::stop) first and accepts what is left, or [closes](Self::close) it. Dropped, a listener
-/// stops at once: initiators whose session was not opened yet are told EndpointUnavailable (as long as the runtime goes on),
+/// A service that ends [shuts down](Self::shutdown), or [stops](Self::stop), and accepts what is left; or [closes](Self::close) it.
+/// Dropped, a listener stops at once: initiators whose session was not opened yet are told EndpointUnavailable (as long as the runtime goes on),
 /// acknowledged sessions that nobody accepted break off, accepted ones go on.
 ///
 /// ```no_run
@@ -60,6 +61,8 @@ pub struct Listener {
     /// Who may be taken in before a preamble is complete.
     pending: Arc<Semaphore>,
     stage: watch::Sender<Stage>,
+    /// Those from which nothing was read have it for reading.
+    untouched: Arc<RwLock<()>>,
     home: Home,
     returned: mpsc::UnboundedReceiver<Returned>,
 }
@@ -89,11 +92,12 @@ impl Listener {
             RegisterError::InvalidAddress { address, reason }
         };
         let mut address = Address::parse(&options.address, options.host_name_comparison).map_err(invalid)?;
+        let broker = Broker::default();
         let port = if options.port_sharing {
             if address.port() == 0 {
                 return Err(invalid("a shared port is one that clients know, 0 is none".into()));
             }
-            Port::Shared(Box::new(register(&address, &options).await?))
+            Port::Shared(Box::new(register(&address, &options, broker.clone()).await?))
         } else {
             let port = OwnPort::bind(&address).map_err(|error| RegisterError::own_port(&address, error))?;
             if let (0, Some(local)) = (address.port(), port.local_addrs().first()) {
@@ -105,6 +109,7 @@ impl Listener {
         let rules = Rules {
             address,
             port_sharing: options.port_sharing,
+            broker,
             modes: options.modes,
             content_types: options.content_types,
             bounds: options.bounds,
@@ -117,6 +122,7 @@ impl Listener {
             preambles: JoinSet::new(),
             pending: Arc::new(Semaphore::new(options.max_pending_connections.min(Semaphore::MAX_PERMITS))),
             stage: watch::Sender::new(Stage::Listening),
+            untouched: Arc::default(),
             home,
             returned,
         })
@@ -178,6 +184,43 @@ impl Listener {
         self.leave(Stage::Stopping);
     }
 
+    /// Stops listening, and gives back to the broker what it was handed and has read nothing from: the rest of a message of the
+    /// accept socket, and connections that wait for another session. Another instance of the service gets them, if one is
+    /// registered or comes meanwhile (on a shared port; an own port is [stopped](Self::stop)). First the broker gives this listener
+    /// no new connections any more; in the end the registration is over. Sessions that were begun are served: [`accept`](Self::accept)
+    /// gives them, then [`Stopped`](AcceptError::Stopped).
+    ///
+    /// With a broker that is gone, or too old to take connections back, it serves them itself, as [`stop`](Self::stop) does. One
+    /// that does not answer is waited for at most 10 s for each of these three.
+    ///
+    /// # Cancel safety
+    /// Cancelled, it may be called again. The one connection that is just being given back is closed if the broker refuses it.
+    pub async fn shutdown(&mut self) {
+        let broker = self.rules.broker.clone();
+        if matches!(self.port, Some(Port::Shared(_))) {
+            broker.drain().await;
+            while let Ok(returned) = self.returned.try_recv() {
+                self.open_again(returned);
+            }
+            self.stage.send_replace(Stage::Returning);
+            while let Some(Port::Shared(port)) = &mut self.port
+                && let Some(socket) = port.take_received()
+            {
+                match broker.take_back(socket).await {
+                    TakenBack::Yes => {}
+                    TakenBack::No(socket) => {
+                        from_std(socket.into()).into_iter().for_each(|stream| self.open(stream))
+                    }
+                    // What else there is has no better chance.
+                    TakenBack::Unknown => break,
+                }
+            }
+            drop(self.untouched.write().await);
+            broker.unregister().await;
+        }
+        self.stop();
+    }
+
     /// Stops at once: as if it was dropped, but waits until initiators whose session was not opened yet have been told
     /// EndpointUnavailable, for 10 s at most. For a program that ends, and its runtime with it.
     ///
@@ -204,8 +247,9 @@ impl Listener {
         // Those that were taken already when it stopped may be more.
         let pending = Arc::clone(&self.pending).try_acquire_owned().ok();
         let (rules, home, stage) = (Arc::clone(&self.rules), self.home.clone(), self.stage.subscribe());
+        let untouched = Arc::clone(&self.untouched).try_read_owned().ok();
         self.preambles.spawn(async move {
-            let channel = open_session(connection, None, &rules, home, stage).await;
+            let channel = open_session(connection, None, &rules, home, stage, untouched).await;
             drop(pending);
             channel
         });
@@ -213,19 +257,24 @@ impl Listener {
 
     fn open_again(&mut self, Returned { connection, via, room }: Returned) {
         let (rules, home, stage) = (Arc::clone(&self.rules), self.home.clone(), self.stage.subscribe());
+        let untouched = Arc::clone(&self.untouched).try_read_owned().ok();
         self.preambles.spawn(async move {
-            let channel = open_session(connection, Some(via), &rules, home, stage).await;
+            let channel = open_session(connection, Some(via), &rules, home, stage, untouched).await;
             drop(room);
             channel
         });
     }
 }
 
-async fn register(address: &Address, options: &ListenOptions) -> Result<SharedPort, RegisterError> {
+async fn register(
+    address: &Address,
+    options: &ListenOptions,
+    broker: Broker,
+) -> Result<SharedPort, RegisterError> {
     let control = options.control.clone().unwrap_or_else(handoff::control_path);
     let mut register = Register::new([&options.address]);
     register.host_name_comparison = Some(options.host_name_comparison.to_string());
-    let shared = SharedPort::register(control, register, options.on_registration.clone()).await;
+    let shared = SharedPort::register(control, register, options.on_registration.clone(), broker).await;
     shared.map_err(|error| RegisterError::shared_port(address, error))
 }
 

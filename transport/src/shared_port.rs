@@ -3,6 +3,7 @@
 use core::mem::{Discriminant, discriminant};
 use core::time::Duration;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use handoff::tokio::{AsyncAcceptSocket, AsyncControlConnection};
@@ -11,11 +12,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::broker::{ANSWER_TIMEOUT, Asking, Broker};
 use crate::own_port::from_std;
 use crate::registration_event::{OnRegistration, RegistrationEvent};
 
-/// The broker answers a registration at once; one that is stopped must not hold up the worker's start for ever.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pauses between attempts to register again grow from this …
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// … to this.
@@ -27,6 +27,7 @@ pub(crate) struct SharedPort {
     control: PathBuf,
     register: Register,
     on_registration: OnRegistration,
+    broker: Broker,
     registration: Option<Registration>,
     /// The one task that registers again. It goes on while nobody calls `accept`, and ends with this value.
     again: JoinSet<Registration>,
@@ -35,8 +36,8 @@ pub(crate) struct SharedPort {
 #[derive(Debug)]
 struct Registration {
     accept_socket: AsyncAcceptSocket,
-    /// Closing it ends the registration.
-    control: AsyncControlConnection,
+    /// Dropped, it ends the registration.
+    asking: Asking,
 }
 
 impl SharedPort {
@@ -44,9 +45,10 @@ impl SharedPort {
         control: PathBuf,
         register: Register,
         on_registration: OnRegistration,
+        broker: Broker,
     ) -> Result<Self, HandoffError> {
-        let registration = Some(Registration::new(&control, &register).await?);
-        Ok(Self { control, register, on_registration, registration, again: JoinSet::new() })
+        let registration = Some(Registration::new(&control, &register, &broker).await?);
+        Ok(Self { control, register, on_registration, broker, registration, again: JoinSet::new() })
     }
 
     /// Waits for a connection. While the broker is gone it waits for that, too.
@@ -70,29 +72,36 @@ impl SharedPort {
         }
     }
 
+    /// One of the connections that came with others in a message and were not accepted.
+    pub(crate) fn take_received(&mut self) -> Option<OwnedFd> {
+        self.registration.as_mut()?.accept_socket.take_received()
+    }
+
     /// Ends the registration; gives the connections that came with others in a message and were not accepted. What is still
     /// queued the broker takes back.
     pub(crate) fn into_taken(self) -> Vec<TcpStream> {
-        let Some(Registration { accept_socket, control }) = self.registration else { return Vec::new() };
-        drop(control);
+        let Some(Registration { accept_socket, asking }) = self.registration else { return Vec::new() };
+        drop(asking);
         accept_socket.into_received().filter_map(|socket| from_std(socket.into()).ok()).collect()
     }
 
     async fn register_again(&mut self) -> Option<Registration> {
         if self.again.is_empty() {
             let (control, register) = (self.control.clone(), self.register.clone());
-            self.again.spawn(register_until_done(control, register, self.on_registration.clone()));
+            let (on_registration, broker) = (self.on_registration.clone(), self.broker.clone());
+            self.again.spawn(register_until_done(control, register, on_registration, broker));
         }
         self.again.join_next().await?.ok()
     }
 }
 
 impl Registration {
-    async fn new(control: &Path, register: &Register) -> Result<Self, HandoffError> {
+    async fn new(control: &Path, register: &Register, broker: &Broker) -> Result<Self, HandoffError> {
         let registered = async {
             let mut control = AsyncControlConnection::connect(control).await?;
-            let (_, accept_socket) = control.register(register).await?;
-            Ok(Self { accept_socket, control })
+            let (registered, accept_socket) = control.register(register).await?;
+            let asking = Asking::start(control, registered.id, broker)?;
+            Ok(Self { accept_socket, asking })
         };
         timeout(ANSWER_TIMEOUT, registered).await.unwrap_or_else(|_| {
             Err(HandoffError::NoAnswer { path: control.to_owned(), waited: ANSWER_TIMEOUT })
@@ -105,12 +114,13 @@ async fn register_until_done(
     control: PathBuf,
     register: Register,
     on_registration: OnRegistration,
+    broker: Broker,
 ) -> Registration {
     let mut pause = FIRST_PAUSE;
     let mut told = Vec::new();
     loop {
         sleep(pause).await;
-        match Registration::new(&control, &register).await {
+        match Registration::new(&control, &register, &broker).await {
             Ok(registration) => {
                 on_registration.tell(RegistrationEvent::Restored);
                 return registration;

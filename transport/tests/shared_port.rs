@@ -2,90 +2,13 @@
 
 mod common;
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use common::{DEADLINE, DUPLEX, Raw, TEXT_END, fault, peer, preamble, serve};
-use handoff::{
-    AcceptSender, ControlListener, ControlOptions, ControlPeer, Refused, RefusedReason, Register, Registered,
-    Reply, Request, accept_pair,
-};
+use common::broker::{ADDRESS, Broker, VIA, bound, bound_with, options};
+use common::{DEADLINE, DUPLEX, TEXT_END, fault, peer, preamble, serve};
+use handoff::{ControlListener, ControlOptions, Refused, RefusedReason, Reply, Request};
 use transport::{
     AcceptError, Fault, HandoffError, HostNameComparison, ListenOptions, Listener, RegisterError,
     RegistrationEvent,
 };
-
-const ADDRESS: &str = "net.tcp://localhost:9000/echo";
-const VIA: &str = "net.tcp://h:9000/Echo/x";
-
-/// Takes one registration and hands connections over.
-struct Broker {
-    _control: ControlListener,
-    _worker: ControlPeer,
-    sender: AcceptSender,
-    port: TcpListener,
-    register: Register,
-}
-
-impl Broker {
-    fn start(path: &Path) -> Self {
-        let control = ControlListener::bind(path, &ControlOptions::default()).unwrap();
-        let worker = control.accept().unwrap();
-        let Some(Ok(Request::Register(register))) = worker.receive().unwrap() else {
-            panic!("no registration")
-        };
-        let (sender, accept_socket) = accept_pair().unwrap();
-        worker.send(&Reply::Registered(Registered::new(1)), Some(accept_socket.as_fd())).unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        Self { _control: control, _worker: worker, sender, port, register }
-    }
-
-    /// New connections, accepted by the broker, that come in one message and have sent their preambles.
-    fn connections(&self, count: usize) -> Vec<Raw> {
-        let connect = |_| {
-            let mut raw = Raw::connect(self.port.local_addr().unwrap());
-            raw.write(&preamble(DUPLEX, VIA, TEXT_END));
-            let (socket, _) = self.port.accept().unwrap();
-            socket.set_nonblocking(true).unwrap();
-            (raw, socket)
-        };
-        let (peers, sockets): (Vec<Raw>, Vec<TcpStream>) = (0..count).map(connect).unzip();
-        self.sender.send(&sockets.iter().map(AsFd::as_fd).collect::<Vec<_>>()).unwrap();
-        peers
-    }
-
-    /// A new connection, accepted by the broker and now the worker's.
-    fn connection(&self) -> Raw {
-        let raw = Raw::connect(self.port.local_addr().unwrap());
-        let (socket, _) = self.port.accept().unwrap();
-        socket.set_nonblocking(true).unwrap();
-        self.sender.send(&[socket.as_fd()]).unwrap();
-        raw
-    }
-}
-
-fn options(control: &Path) -> ListenOptions {
-    ListenOptions::new(ADDRESS).port_sharing(true).control(control)
-}
-
-async fn bound(control: PathBuf) -> (Listener, Broker) {
-    bound_with(control, |options| options).await
-}
-
-async fn bound_with(
-    control: PathBuf,
-    configure: impl FnOnce(ListenOptions) -> ListenOptions,
-) -> (Listener, Broker) {
-    let path = control.clone();
-    let broker = tokio::task::spawn_blocking(move || Broker::start(&path));
-    while !control.exists() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    let listener = Listener::bind(configure(options(&control))).await.unwrap();
-    (listener, broker.await.unwrap())
-}
 
 #[tokio::test]
 async fn connections_are_served_and_reused_for_the_same_via_only() {
@@ -103,8 +26,11 @@ async fn connections_are_served_and_reused_for_the_same_via_only() {
             raw.write(&[6, 1, 42, 7]);
             raw.expect(&[11, 6, 1, 42, 7]);
         }
-        // another worker may own this one
+        // another worker may own this one, and this broker is too old to be asked
         raw.write(&preamble(DUPLEX, "net.tcp://h:9000/echo/x/y", TEXT_END));
+        let (asked, _) = broker.asked();
+        assert!(matches!(asked, Request::Validate(_)), "{asked:?}");
+        broker.answer(&Reply::Refused(Refused::new(RefusedReason::NotSupported, None, "what?")));
         raw.expect_reset();
         // its client dials again and is served, for the broker said so
         let mut raw = broker.connection();
@@ -202,7 +128,7 @@ async fn a_dropped_listener_leaves_and_its_sessions_stay() {
     drop(listener);
     let session = tokio::spawn(common::answer(channel));
     peer(move || {
-        assert!(broker._worker.receive().unwrap().is_none(), "the control connection has ended");
+        assert!(broker.worker.receive().unwrap().is_none(), "the control connection has ended");
         raw.write(&[6, 1, 1, 7]);
         raw.expect(&[11, 6, 1, 1, 7]);
         raw.expect_fin();
@@ -222,7 +148,7 @@ async fn what_came_in_one_message_is_served_by_a_listener_that_stops() {
     .await;
     tokio::spawn(common::answer(listener.accept().await.unwrap()));
     listener.stop();
-    peer(move || assert!(broker._worker.receive().unwrap().is_none(), "the registration has ended")).await;
+    peer(move || assert!(broker.worker.receive().unwrap().is_none(), "the registration has ended")).await;
     for _ in 1..8 {
         tokio::spawn(common::answer(listener.accept().await.unwrap()));
     }
