@@ -253,6 +253,7 @@ fn a_worker_that_takes_nothing_is_stuck_until_it_does() {
     let table = said(&broker, &["ls"]);
     assert!(table.contains(" drain,stuck ") && table.contains("\ndraining: by an administrator"), "{table}");
     let page = get(http, "/").body;
+    assert!(page.contains("<b>1</b><span class=\"soft\">of them taken back</span>"), "{page}");
     assert!(page.contains(">draining</span> <span class=\"state stuck\">stuck</span>"), "{page}");
     said(&broker, &["undrain", "1"]);
     assert_eq!(json(&broker, "ls")[0]["states"], serde_json::json!(["stuck"]));

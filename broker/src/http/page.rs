@@ -97,13 +97,16 @@ fn head(page: &mut String, view: &View) -> std::fmt::Result {
         status.pid,
         span(status.uptime_seconds)
     )?;
+    let taken_back = Some(status.taken_back).filter(|count| *count > 0);
     for (count, what) in [
-        (status.accepted, "accepted"),
-        (status.ended("handed_over"), "handed over"),
-        (status.ended("relayed"), "relayed"),
-        (status.refusals(), "refused"),
-        (status.here, "with the broker now"),
+        (Some(status.accepted), "accepted"),
+        (Some(status.ended("handed_over")), "handed over"),
+        (taken_back, "of them taken back"),
+        (Some(status.ended("relayed")), "relayed"),
+        (Some(status.refusals()), "refused"),
+        (Some(status.here), "with the broker now"),
     ] {
+        let Some(count) = count else { continue };
         write!(page, "<div><b>{}</b><span class=\"soft\">{what}</span></div>", number(count))?;
     }
     writeln!(page, "</section>")
