@@ -36,6 +36,7 @@ mod socket_options;
 mod start;
 mod tally;
 mod told;
+mod visible;
 
 pub use cli::main_from;
 pub use config::{

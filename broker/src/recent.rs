@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use handoff::RefusedReason;
 use handoff::administration::Status;
+use handoff::{RefusedReason, printable};
 
 use crate::lock::lock;
 
@@ -127,17 +127,11 @@ pub(crate) fn cut(octets: &[u8]) -> &[u8] {
     octets.get(..KEPT_OCTETS).unwrap_or(octets)
 }
 
-/// Commands a terminal, or turns the direction of what stands beside it.
-pub(crate) fn misleads(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// A stranger's text for a terminal or a page: U+FFFD stands for what is no UTF-8, or misleads.
 pub(crate) fn cleaned(octets: &[u8]) -> String {
-    let text = String::from_utf8_lossy(octets);
-    let clean = text.chars().map(|c| if misleads(c) { char::REPLACEMENT_CHARACTER } else { c });
+    let clean = printable(&String::from_utf8_lossy(octets));
     let mut cleaned = String::with_capacity(octets.len().min(KEPT_OCTETS));
-    for c in clean {
+    for c in clean.chars() {
         if cleaned.len() + c.len_utf8() > KEPT_OCTETS {
             break;
         }
@@ -195,7 +189,7 @@ mod tests {
         for (octets, expected) in [
             (&b"net.tcp://h/a"[..], "net.tcp://h/a"),
             (b"a\x1b[31m\nb\xFF\xC2\x9b", "a\u{fffd}[31m\u{fffd}b\u{fffd}\u{fffd}"),
-            ("\u{202e}cba\u{2069}ü".as_bytes(), "\u{fffd}cba\u{fffd}ü"),
+            ("\u{202e}cba\u{2069}ü\u{200b}".as_bytes(), "\u{fffd}cba\u{fffd}ü\u{fffd}"),
         ] {
             assert_eq!(cleaned(octets), expected);
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use test_peers::{installed, skip};
+use test_peers::{Terminal, installed, skip, until};
 
 fn generate(what: &str, folder: &Path) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
@@ -62,13 +62,53 @@ fn shells_take_the_completions() {
         let output = run(shell, &["-n"], &folder.path().join(file));
         assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}");
     }
-    if !installed("bash") {
+}
+
+/// Tab is pressed at a terminal, as somebody does who does not know the words.
+#[test]
+fn a_tab_shows_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    generate("completions", folder.path());
+    let here = folder.path().display();
+    let bash = format!("PS1='$ '; bind 'set bell-style none'; . {here}/broker.bash\n");
+    let zsh = format!("PS1='$ '; fpath=({here} $fpath); autoload -Uz compinit; compinit -u -D; unsetopt beep\n");
+    for (shell, arguments, start) in
+        [("bash", &["--norc", "--noprofile", "-i"][..], &bash), ("zsh", &["-f", "-i"], &zsh)]
+    {
+        if !installed(shell) {
+            skip(shell, &format!("apt-get install {shell}"));
+            continue;
+        }
+        for (typed, words) in TABS {
+            let mut command = Command::new(shell);
+            command.args(arguments).current_dir(folder.path()).env("HOME", folder.path()).env("TERM", "dumb");
+            let terminal = Terminal::start(&mut command);
+            terminal.press(start);
+            terminal.press("echo rea''dy\n");
+            until(|| terminal.said().contains("ready"));
+            terminal.press(&format!("{typed}\t\t"));
+            let shown = || terminal.said().rsplit("ready").next().unwrap_or_default().to_owned();
+            until(|| words.iter().all(|word| shown().split_whitespace().any(|shown| shown == *word)));
+        }
+    }
+    if !installed("fish") {
+        skip("fish", "apt-get install fish");
         return;
     }
-    // As bash calls it when a tab is pressed behind `broker p`.
-    let script =
-        ". \"$0\"; COMP_WORDS=(broker p); COMP_CWORD=1; _broker broker p broker; echo \"${COMPREPLY[@]}\"";
-    let file = folder.path().join("broker.bash");
-    let output = Command::new("bash").args(["-c", script]).arg(&file).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "probe", "{output:?}");
+    for (typed, words) in TABS {
+        let script = format!("source {here}/broker.fish; complete -C '{typed}'");
+        let output = Command::new("fish").args(["--no-config", "-c", &script]).env("HOME", folder.path()).output();
+        let shown = String::from_utf8(output.unwrap().stdout).unwrap();
+        for word in words {
+            assert!(shown.lines().any(|line| line.split('\t').next() == Some(word)), "{typed:?}: {word}: {shown}");
+        }
+    }
 }
+
+/// What is typed before the tab, and some of what is shown then.
+const TABS: [(&str, &[&str]); 4] = [
+    ("broker ", &["run", "check", "ls", "drain", "log-level", "reload"]),
+    ("broker log-level ", &["off", "error", "warn", "info", "debug", "trace"]),
+    ("broker run --log-level ", &["off", "error", "warn", "info", "debug", "trace"]),
+    ("broker exec --host-name-comparison ", &["strong_wildcard", "exact", "weak_wildcard"]),
+];

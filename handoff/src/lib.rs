@@ -19,6 +19,7 @@
 //! - [`accept_socket`]: the pair whose messages carry TCP sockets (`SCM_RIGHTS`) from the broker to a worker.
 //! - `tokio` (feature `tokio`): the same two sockets for asynchronous programs.
 //! - [`accept_error`], [`why_not_permitted`]: for whoever also listens on a port of TCP.
+//! - [`misleads`], [`printable`]: what others have written, for a terminal.
 
 pub mod accept_error;
 pub mod accept_socket;
@@ -31,6 +32,7 @@ mod error;
 pub mod message;
 pub mod path;
 mod permission;
+mod printable;
 #[cfg(doc)]
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
@@ -51,5 +53,6 @@ pub use error::HandoffError;
 pub use message::{MAX_MESSAGE, Malformed, PROTOCOL_VERSION};
 pub use path::{CONTROL_VARIABLE, control_path, default_control_path};
 pub use permission::why_not_permitted;
+pub use printable::{misleads, printable};
 pub use reply::{Refused, RefusedReason, Registered, Reply, Routed};
 pub use request::{Register, Request, RequestWithConnection, Route, Validate};

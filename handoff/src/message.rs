@@ -7,6 +7,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::printable::printable;
+
 /// The version this crate speaks: `protocol` of a registration, and each octet on an accept socket.
 pub const PROTOCOL_VERSION: u32 = 1;
 
@@ -23,7 +25,7 @@ const LONGEST_COMPLAINT: usize = 200;
 
 impl Malformed {
     pub(crate) fn new(what: impl core::fmt::Display) -> Self {
-        Self(what.to_string().chars().take(LONGEST_COMPLAINT).collect())
+        Self(printable(&what.to_string()).chars().take(LONGEST_COMPLAINT).collect())
     }
 }
 

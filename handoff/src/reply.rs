@@ -3,11 +3,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::administration::{Drained, HeldConnection, Holder, LogLevel, Page, Reloaded, Status};
 use crate::message::{Malformed, only_known, parse_id, parse_object};
+use crate::printable::printable;
 
 /// The most addresses that go into [`Registered::listening`]: so many fit into a message, however they are written.
 const MOST_LISTENING: usize = 1000;
@@ -147,15 +148,20 @@ pub struct Refused {
     /// Which of the addresses, where one is to blame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Why, for an operator; names the other side of a conflict.
-    #[serde(default)]
+    /// Why, for an operator; names the other side of a conflict. It may have words of strangers in it: when it is made, and when
+    /// it is read, it becomes [`printable`].
+    #[serde(default, deserialize_with = "printable_text")]
     pub message: String,
+}
+
+fn printable_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|text| printable(&text))
 }
 
 impl Refused {
     /// A refusal, with the address that is to blame, if one is.
-    pub fn new(reason: RefusedReason, address: Option<&str>, message: impl Into<String>) -> Self {
-        Self { reason, address: address.map(str::to_owned), message: message.into() }
+    pub fn new(reason: RefusedReason, address: Option<&str>, message: impl AsRef<str>) -> Self {
+        Self { reason, address: address.map(str::to_owned), message: printable(message.as_ref()) }
     }
 }
 
@@ -274,7 +280,7 @@ fn parse_validated(body: Value) -> Result<Option<u64>, Malformed> {
 impl Malformed {
     /// The reply that tells the peer so.
     pub fn reply(&self) -> Reply {
-        Reply::Refused(Refused { reason: RefusedReason::Malformed, address: None, message: self.to_string() })
+        Reply::Refused(Refused::new(RefusedReason::Malformed, None, self.to_string()))
     }
 }
 
@@ -328,6 +334,17 @@ mod tests {
     fn what_the_broker_listens_on_may_be_missing() {
         let reply = Reply::parse(br#"{"registered": {"id": 7}}"#);
         assert_eq!(reply, Ok(Reply::Registered(Registered::new(7))));
+    }
+
+    /// The worker prints it, and the name of another's program may be in it.
+    #[test]
+    fn what_a_refusal_says_can_be_printed() {
+        let hostile = "by \u{202e}x\u{2066}\u{200b}\u{1b}[2J\u{9b}\u{3164}ü (pid 7)";
+        let shown = "by \u{fffd}x\u{fffd}\u{fffd}\u{fffd}[2J\u{fffd}\u{fffd}ü (pid 7)";
+        assert_eq!(Refused::new(RefusedReason::Malformed, None, hostile).to_string(), shown);
+        let sent = serde_json::json!({"refused": {"reason": "malformed", "message": hostile}});
+        let Ok(Reply::Refused(refused)) = Reply::parse(sent.to_string().as_bytes()) else { panic!() };
+        assert_eq!((refused.to_string().as_str(), refused.message.as_str()), (shown, shown));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::log::form::Field;
 use crate::outcome::Outcome;
 use crate::routes::figures::Copied;
 use crate::routes::queue::Worker;
+use crate::visible;
 
 /// A connection that has ended. What is not known, or makes no sense for it, is `None`, and is not told.
 #[derive(Debug)]
@@ -131,7 +132,7 @@ pub(super) fn text(what: &str, fields: &[Field], via: Option<&[u8]>) -> String {
             (_, value, _) => write!(line, " {name}={value}"),
         };
     }
-    line
+    visible::line(&line).into_owned()
 }
 
 fn is_plain(text: &str) -> bool {

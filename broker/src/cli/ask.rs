@@ -11,6 +11,7 @@ use handoff::{ControlConnection, HandoffError};
 use serde::Serialize;
 
 use super::table::width;
+use crate::visible;
 
 /// A broker that lives answers within this time.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -59,8 +60,7 @@ impl Listing {
     ) -> io::Result<()> {
         let mut output = io::stdout().lock();
         if self.json {
-            serde_json::to_writer_pretty(&mut output, entries)?;
-            writeln!(output)?;
+            writeln!(output, "{}", visible::json(&serde_json::to_string_pretty(entries)?))?;
         } else {
             write!(output, "{}", drawn(entries, width(self.wide)))?;
         }

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use handoff::administration::{HeldConnection, Place};
+use handoff::printable;
 
 use super::ask::{self, Listing, Which};
-use super::table::{draw, long_text, number, printable, short_octets, short_time, text};
+use super::table::{draw, long_text, number, short_octets, short_time, text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use handoff::ControlConnection;
 use handoff::administration::{Drained, Which as Holder};
+use handoff::{ControlConnection, printable};
 
 use super::ask::{self, Which};
-use super::table::printable;
 
 /// How often it is asked what still waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

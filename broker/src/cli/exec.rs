@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueHint};
 use handoff::CONTROL_VARIABLE;
 use handoff::environment::{
     ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, INHERITED_SAID_VARIABLE, LIBRARY, QUIET_VARIABLE,
@@ -17,7 +17,7 @@ use handoff::environment::{
 };
 use router::{HostNameComparison, Prefix};
 
-use super::program;
+use super::{program, words};
 
 /// As `env` and shells have it.
 const CANNOT_RUN: u8 = 126;
@@ -39,9 +39,8 @@ pub(crate) struct Exec {
     /// A net.tcp address of the service; its listener on that port becomes a registration. May be given several times.
     #[arg(long, value_name = "ADDRESS", required = true)]
     address: Vec<String>,
-    /// How the host names of the addresses are compared with a Via's: strong_wildcard, exact or weak_wildcard
-    /// [default: strong_wildcard].
-    #[arg(long, value_name = "MODE")]
+    /// How the host names of the addresses are compared with a Via's [default: strong_wildcard].
+    #[arg(long, value_name = "MODE", value_parser = words::mode())]
     host_name_comparison: Option<HostNameComparison>,
     /// The broker's control socket [default: $NET_TCP_PORT_SHARING_CONTROL, else as `broker run`].
     #[arg(long, value_name = "PATH")]
@@ -57,7 +56,7 @@ pub(crate) struct Exec {
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u32>,
     /// The program and its arguments.
-    #[arg(trailing_var_arg = true, required_unless_present = "print_environment", value_name = "PROGRAM")]
+    #[arg(trailing_var_arg = true, required_unless_present = "print_environment", value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
 }
 

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use handoff::administration::{Holder, State};
+use handoff::printable;
 
 use super::ask::{self, Listing, Which};
-use super::table::{draw, long_text, number, printable, short_time, text};
+use super::table::{draw, long_text, number, short_time, text};
 use crate::log::service::colours_are_wanted;
 
 #[derive(Debug, Args)]

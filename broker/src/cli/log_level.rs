@@ -9,6 +9,7 @@ use handoff::administration::LogLevel;
 use tracing::level_filters::LevelFilter;
 
 use super::ask::{self, Which};
+use super::words;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -22,8 +23,8 @@ Exit status: 0, or 2 if there is no answer, or the command line is wrong.")]
 pub(crate) struct LogLevelArguments {
     #[command(flatten)]
     broker: Which,
-    /// off, error, warn, info, debug or trace; at debug there is a line for each connection
-    #[arg(value_name = "LEVEL")]
+    /// At debug there is a line for each connection
+    #[arg(value_name = "LEVEL", value_parser = words::level(), ignore_case = true)]
     level: LevelFilter,
     /// For so long: 10s, 10m, 2h
     #[arg(long = "for", value_name = "TIME", value_parser = time)]

@@ -3,7 +3,7 @@
 //! - [`signals`]: what signals mean
 //! - [`exec`]: `broker exec`, an unmodified program under the preload library; [`program`]: which programs that cannot be
 //! - [`options`]: one for each key of the configuration; [`check`]: `broker check`, what they and the file come to;
-//!   [`on_this_machine`]: what of that is not here
+//!   [`on_this_machine`]: what of that is not here; [`words`]: arguments that are one of a few
 //! - [`list`], [`connections`], [`watch`], [`drain`], [`reload`], [`log_level`]: what an administrator asks a running broker;
 //!   [`ask`], [`table`]: what these share
 //! - [`probe`]: `broker probe`, what a client of an address is told
@@ -34,6 +34,7 @@ mod service_manager;
 mod signals;
 mod table;
 mod watch;
+mod words;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser, ValueParser};
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use tracing::level_filters::LevelFilter;
 
+use super::words;
 use crate::config::keys::{KEYS, Key};
 use crate::config::kind::Kind;
 use crate::config::{Config, Loaded};
@@ -20,8 +21,8 @@ pub(crate) struct Run {
     config: Option<PathBuf>,
     #[command(flatten)]
     keys: Keys,
-    /// What is logged on standard error: off, error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    /// What is logged on standard error
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = words::level(), ignore_case = true)]
     pub(crate) log_level: LevelFilter,
     /// How lines on standard error are written [default: as text, or, where journald reads them, in its own protocol]
     #[arg(long, value_name = "FORMAT")]
@@ -92,6 +93,7 @@ fn option(key: &'static Key) -> Arg {
         .help(format!("{} [default: {default}]", key.help))
         .value_parser(parser)
         .action(action)
+        .value_hint(if key.placeholder == "PATH" { ValueHint::AnyPath } else { ValueHint::Unknown })
         // A negative number is told what it must be.
         .allow_negative_numbers(matches!(
             key.kind,

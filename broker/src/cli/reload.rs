@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
+use handoff::printable;
 
 use super::ask::{self, Which};
-use super::table::printable;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use handoff::{ControlConnection, Route, Routed};
+use handoff::{ControlConnection, Route, Routed, misleads};
 use router::Via;
 
 use super::check::complaint;
@@ -242,7 +242,7 @@ fn who(routed: &Routed) -> Option<String> {
 /// A text without characters that could end a line or command a terminal.
 fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
-        if c.is_control() {
+        if misleads(c) {
             line.extend(c.escape_default());
         } else {
             line.push(c);
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_one_line_whatever_was_registered() {
-        let routed = Routed::to("net.tcp://h/a\nb\u{1b}", "");
-        assert_eq!(line(&routed), r"net.tcp://h/a\nb\u{1b}");
+        let routed = Routed::to("net.tcp://h/a\nb\u{1b}\u{202e}\u{200b}ü", "");
+        assert_eq!(line(&routed), r"net.tcp://h/a\nb\u{1b}\u{202e}\u{200b}ü");
     }
 }

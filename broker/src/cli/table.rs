@@ -6,8 +6,6 @@ use std::io::{self, IsTerminal};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use rustix::termios::tcgetwinsize;
 
-use crate::recent::misleads;
-
 /// How wide a table is at least: that of a narrow terminal, too.
 const WIDTH: usize = 100;
 
@@ -107,11 +105,6 @@ pub(super) fn short_octets(octets: u64) -> String {
         _ if value < 10 => format!("{value}.{tenth}{unit}"),
         _ => format!("{value}{unit}"),
     }
-}
-
-/// What is printed of a text that others have made.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if misleads(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use handoff::ControlConnection;
 use handoff::administration::{Bounded, Holder, Nearest, Status};
+use handoff::{ControlConnection, printable};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
 };
@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::ask::{self, Which};
 use super::list::{states, waits};
-use super::table::{draw, long_text, number, printable, short_time, text};
+use super::table::{draw, long_text, number, short_time, text};
 
 const EVERY: Duration = Duration::from_secs(1);
 

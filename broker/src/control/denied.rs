@@ -82,6 +82,5 @@ const ROOM: usize = handoff::MAX_MESSAGE / 16;
 /// worker in it, its name and its addresses, and this one may print it.
 pub(crate) fn refused(reason: RefusedReason, address: Option<&str>, message: String) -> Refused {
     let address = address.filter(|address| address.len() <= ROOM);
-    let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    Refused::new(reason, address, message.chars().map(printable).take(ROOM).collect::<String>())
+    Refused::new(reason, address, message.chars().take(ROOM).collect::<String>())
 }

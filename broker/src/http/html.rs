@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::recent::misleads;
+use handoff::misleads;
 
 /// Anything, as text or as the value of an attribute in double quotes.
 pub(super) struct Text<T>(pub(super) T);
@@ -77,12 +77,13 @@ mod tests {
             "<!--",
             "]]>",
             "\u{0}<\u{1b}b>",
+            "\u{202e}<\u{200b}b>",
         ] {
             let shown = Text(nasty).to_string();
-            assert!(!shown.contains(['<', '>', '"', '\'', '\u{0}', '\u{1b}']), "{shown}");
+            assert!(!shown.contains(['<', '>', '"', '\'', '\u{0}', '\u{1b}', '\u{202e}', '\u{200b}']), "{shown}");
             let back = shown.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
             let back = back.replace("&#39;", "'").replace("&amp;", "&");
-            assert_eq!(back, nasty.replace(['\u{0}', '\u{1b}'], "\u{fffd}"));
+            assert_eq!(back, nasty.replace(['\u{0}', '\u{1b}', '\u{202e}', '\u{200b}'], "\u{fffd}"));
         }
     }
 

@@ -8,6 +8,7 @@ use crate::control::administration::some_holders;
 use crate::control::registrar::Registrar;
 use crate::control::status::{figures, status};
 use crate::shared::Shared;
+use crate::visible;
 
 /// So many holders are shown, at most.
 pub(super) const HOLDERS: usize = 1000;
@@ -37,6 +38,6 @@ impl View {
     pub(super) fn json(&self) -> String {
         let Self { status, holders, left_out, .. } = self;
         let document = json!({ "status": status, "holders": holders, "holders_left_out": left_out });
-        format!("{document:#}\n")
+        visible::json(&format!("{document:#}\n")).into_owned()
     }
 }

@@ -5,6 +5,8 @@ use tracing::Level;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
+use crate::visible;
+
 /// A part: what it is called, and what it is.
 pub(crate) type Field = (&'static str, Value);
 
@@ -42,7 +44,7 @@ pub(crate) fn json(fields: &[Field]) -> String {
 /// A datagram for journald: <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>.
 pub(crate) fn journal(level: Level, message: &str, fields: &[Field]) -> Vec<u8> {
     let mut octets = Vec::new();
-    put(&mut octets, "MESSAGE", message);
+    put(&mut octets, "MESSAGE", &visible::line(message));
     put(&mut octets, "PRIORITY", priority(level));
     put(&mut octets, "SYSLOG_IDENTIFIER", IDENTIFIER);
     for (name, value) in fields {
@@ -97,7 +99,7 @@ mod tests {
             prop_assert_eq!(&read["text"], &text);
             let read = read_journal(&journal(Level::WARN, &text, &[("text", text.clone().into())]));
             let expected =
-                [("MESSAGE", &*text), ("PRIORITY", "4"), ("SYSLOG_IDENTIFIER", "broker"), ("NET_TCP_TEXT", &text)];
+                [("MESSAGE", &*visible::line(&text)), ("PRIORITY", "4"), ("SYSLOG_IDENTIFIER", "broker"), ("NET_TCP_TEXT", &text)];
             prop_assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
     }

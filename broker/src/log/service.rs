@@ -18,6 +18,7 @@ use super::form;
 use super::journal::{Journal, has_standard_error};
 use super::level;
 use super::queue::{Output, Queue};
+use crate::visible;
 
 /// There is one log of a process.
 static QUEUE: OnceLock<Queue<Vec<u8>>> = OnceLock::new();
@@ -100,7 +101,7 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.push(line.to_owned());
+        self.push(visible::line(&String::from_utf8_lossy(line)).into_owned().into_bytes());
         Ok(line.len())
     }
 

@@ -5,7 +5,7 @@
 
 mod page;
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -81,9 +81,31 @@ fn completions(folder: &Path, root: &Command) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut root = visible(root);
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        generate_to(shell, &mut root, "broker", folder)?;
+        let file = generate_to(shell, &mut root, "broker", folder)?;
+        if shell == Shell::Fish {
+            let mut file = OpenOptions::new().append(true).open(file)?;
+            file.write_all(words_for_fish(&root).as_bytes())?;
+        }
     }
     Ok(())
+}
+
+/// What clap_complete leaves out: arguments of commands, not of options, that are one of a few words.
+fn words_for_fish(root: &Command) -> String {
+    let mut lines = String::new();
+    for command in root.get_subcommands() {
+        for argument in command.get_positionals() {
+            let words = argument.get_possible_values();
+            let words: Vec<&str> = words.iter().map(|word| word.get_name()).collect();
+            if !words.is_empty() {
+                let (name, words) = (command.get_name(), words.join(" "));
+                lines += &format!(
+                    "complete -c broker -n \"__fish_broker_using_subcommand {name}\" -f -a \"{words}\"\n"
+                );
+            }
+        }
+    }
+    lines
 }
 
 /// Without what is hidden, and without `broker help`, which says what `--help` says.

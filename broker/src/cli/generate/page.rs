@@ -2,9 +2,9 @@
 
 use std::io;
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, bold, roman};
+use clap_mangen::roff::{Roff, bold, italic, roman};
 
 /// In roff; `names` are those of all pages.
 pub(super) fn page(command: &Command, names: &[String]) -> io::Result<Vec<u8>> {
@@ -18,7 +18,7 @@ pub(super) fn page(command: &Command, names: &[String]) -> io::Result<Vec<u8>> {
     .into_bytes();
     let man = Man::new(command.clone());
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    synopsis(command).to_writer(&mut text)?;
     man.render_description_section(&mut text)?;
     let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let after = After::of(&help);
@@ -55,6 +55,38 @@ pub(super) fn page(command: &Command, names: &[String]) -> io::Result<Vec<u8>> {
     last.text(others.flat_map(|(name, section)| [bold(name), roman(section)]).collect::<Vec<_>>());
     last.to_writer(&mut text)?;
     Ok(text)
+}
+
+/// As clap_mangen's, which leaves out what an option takes.
+fn synopsis(command: &Command) -> Roff {
+    let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
+    let shown = || command.get_arguments().filter(|argument| !argument.is_hide_set());
+    let (needed, others): (Vec<&Arg>, Vec<&Arg>) =
+        shown().filter(|argument| !argument.is_positional()).partition(|option| option.is_required_set());
+    for argument in needed.into_iter().chain(others).chain(command.get_positionals()) {
+        let (before, after) = if argument.is_required_set() { (" ", "") } else { (" [", "]") };
+        line.push(roman(before));
+        let names = argument.get_short().map(|short| format!("-{short}")).into_iter();
+        let names: Vec<String> = names.chain(argument.get_long().map(|long| format!("--{long}"))).collect();
+        line.push(bold(names.join("|")));
+        if argument.get_action().takes_values() {
+            line.push(roman(if names.is_empty() { "" } else { " " }));
+            let values = argument.get_value_names().unwrap_or_default();
+            line.push(italic(values.iter().map(|value| value.as_str()).collect::<Vec<_>>().join(" ")));
+        }
+        line.push(roman(after));
+        let many = argument.get_num_args().is_some_and(|range| range.max_values() > 1);
+        if many || matches!(argument.get_action(), ArgAction::Append) {
+            line.push(roman("..."));
+        }
+    }
+    if command.has_subcommands() {
+        line.extend([roman(" ["), italic("COMMAND"), roman("]")]);
+    }
+    let mut section = Roff::new();
+    section.control("SH", ["SYNOPSIS"]);
+    section.text(line);
+    section
 }
 
 /// What a command's help says behind the options, by blank lines.

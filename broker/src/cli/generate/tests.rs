@@ -95,9 +95,17 @@ fn each_command_in_the_documents_is_taken() {
     }
 }
 
+fn value_name(argument: &Arg) -> &str {
+    argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str())
+}
+
 /// Long options and possible values, of it and what is below it.
 fn words(command: &Command) -> BTreeSet<String> {
     let arguments: Vec<&Arg> = command.get_arguments().filter(|argument| !argument.is_hide_set()).collect();
+    // What is one of a few words is completed, and named where it is wrong.
+    for argument in arguments.iter().filter(|argument| ["LEVEL", "MODE"].contains(&value_name(argument))) {
+        assert!(!argument.get_possible_values().is_empty(), "{}: {argument}", command.get_name());
+    }
     let options = arguments.iter().filter_map(|argument| Some(format!("--{}", argument.get_long()?)));
     let values = arguments.iter().flat_map(|argument| argument.get_possible_values());
     let values =
@@ -117,6 +125,15 @@ fn each_command_and_option_is_in_the_manual() {
         assert_eq!(file, &format!("{name}.1"));
         for word in words(command) {
             assert!(text.contains(&word), "{file} lacks {word}");
+        }
+        let plain = text.replace("\\fB", "").replace("\\fI", "").replace("\\fR", "");
+        let synopsis = plain.split_once("\n.SH SYNOPSIS\n").unwrap().1.split("\n.SH ").next().unwrap();
+        for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            let value = argument.get_action().takes_values().then(|| value_name(argument));
+            let option = argument.get_long().map(|long| format!("--{long}"));
+            let whole = option.as_deref().into_iter().chain(value).collect::<Vec<_>>().join(" ");
+            let whole = if argument.is_required_set() { format!(" {whole}") } else { format!("{whole}]") };
+            assert!(synopsis.contains(&whole), "{file}: SYNOPSIS lacks {whole:?}: {synopsis}");
         }
         for section in
             ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "\"EXIT STATUS\"", "\"SEE ALSO\""]

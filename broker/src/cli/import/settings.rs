@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use handoff::printable;
 use roxmltree::{Attribute, Document, Node};
 use strsim::levenshtein;
 
@@ -221,11 +222,6 @@ impl<'d, 'x> Import<'d, 'x> {
 
 fn child<'d, 'x>(node: Node<'d, 'x>, name: &str) -> Option<Node<'d, 'x>> {
     node.children().find(|child| child.tag_name().name() == name)
-}
-
-/// A line feed in a value would end a comment.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// The examples of Microsoft's documentation have comments in the middle of a tag, which no parser takes.
