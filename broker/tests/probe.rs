@@ -241,6 +241,24 @@ fn an_upgrade_is_asked_for_and_not_begun() {
     assert_eq!(serving.join().unwrap(), 0, "the end of the stream, nothing before");
 }
 
+/// It has looked at no more than the preamble, and takes the session as it is.
+#[test]
+fn a_service_without_security_is_no_other_program() {
+    for upgrade in ["ssl-tls", "negotiate"] {
+        let (via, serving) = somebody(|mut stream| {
+            read_preamble(&mut stream);
+            assert_eq!(read(&mut stream), 0x09);
+            stream.write_all(&[0x0B]).unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap();
+        });
+        let (status, out, error) = said(&probe(&["--upgrade", upgrade, &via]));
+        assert_eq!((status, &*out), (Some(4), ""), "{error}");
+        let start = format!("broker probe: {via}: acknowledged without application/{upgrade} by 127.0.0.1:");
+        assert!(error.starts_with(&start) && error.contains("\n  The service is there and has no security"), "{error}");
+        serving.join().unwrap();
+    }
+}
+
 /// A session that is acknowledged is a sign of life, whatever comes of its end.
 #[test]
 fn an_end_that_is_not_answered_is_said() {

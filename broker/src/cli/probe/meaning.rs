@@ -27,6 +27,9 @@ pub(super) fn summary(probed: &Probed) -> String {
             format!("{} is no net.tcp service: {error}; it sent \"{shown}\"", by(""))
         }
         Found::Fault(uri) => format!("fault {}{} after {milliseconds}", Fault::new(uri), by(" from ")),
+        Found::WithoutUpgrade(protocol) => {
+            format!("acknowledged without {protocol}{} after {milliseconds}", by(" by "))
+        }
         Found::Upgrades(protocol) => format!("{protocol} accepted{} in {milliseconds}", by(" by ")),
         Found::Acknowledged { ended } => {
             let end = if *ended { "" } else { "; its End did not come" };
@@ -57,6 +60,11 @@ pub(super) fn meaning(probed: &Probed, via: &str) -> Option<String> {
         Found::NotFraming(..) => {
             "Another program has this port, or the address names the wrong one (`ss -ltnp` there says which); or, behind a broker, the \
              worker that registered the address speaks no net.tcp (`broker route` there says who)."
+                .to_owned()
+        }
+        Found::WithoutUpgrade(_) => {
+            "The service is there and has no security: it does not wait for an upgrade. Clients of it need a binding with \
+             SecurityMode.None, and `broker probe` no --upgrade; or else the service one with SecurityMode.Transport."
                 .to_owned()
         }
         Found::Fault(uri) => fault(Fault::new(uri), &via.to_string()),

@@ -30,7 +30,8 @@ Examples:
   broker probe --upgrade negotiate --timeout 2 net.tcp://srv1:808/billing
 
 Exit status: 0 if the session, or the upgrade, is accepted; 1 if somebody was reached and answered otherwise, or not in time; \
-2 if the command line is wrong; 3 if nobody was reached.")]
+2 if the command line is wrong; 3 if nobody was reached; 4 if an upgrade was asked for, and a service without security took the \
+session as it was.")]
 pub(crate) struct ProbeArguments {
     /// For everything: the name, the connection, the answer.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
@@ -81,11 +82,13 @@ pub(crate) fn run(arguments: &ProbeArguments) -> ExitCode {
     ExitCode::from(match probed.found {
         Found::Acknowledged { .. } | Found::Upgrades(_) => 0,
         Found::NoName(_) | Found::NotConnected(_) => NOT_REACHED,
+        Found::WithoutUpgrade(_) => WITHOUT_SECURITY,
         _ => 1,
     })
 }
 
 const NOT_REACHED: u8 = 3;
+const WITHOUT_SECURITY: u8 = 4;
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

@@ -16,6 +16,9 @@ use super::address::Address;
 /// How long the other side may take to leave, too, once everything is said.
 const LEAVING: Duration = Duration::from_secs(1);
 
+/// The type of its record (docs/wire.md §1).
+const PREAMBLE_ACK: u8 = 0x0B;
+
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Probed {
@@ -41,6 +44,8 @@ pub(super) enum Found {
     NotFraming(DecodeError, Vec<u8>),
     /// Its URI.
     Fault(String),
+    /// It was asked for an upgrade, and acknowledges the session instead.
+    WithoutUpgrade(&'static str),
     /// It was asked for this upgrade, and agrees.
     Upgrades(&'static str),
     Acknowledged {
@@ -108,7 +113,12 @@ impl Session {
         loop {
             let step = match self.initiator.step(&self.received) {
                 Ok(step) => step,
-                Err(error) => return Ok(Found::NotFraming(error, self.received.clone())),
+                Err(error) => {
+                    return Ok(match (upgrade, self.received.first()) {
+                        (Some(protocol), Some(&PREAMBLE_ACK)) => Found::WithoutUpgrade(protocol),
+                        _ => Found::NotFraming(error, self.received.clone()),
+                    });
+                }
             };
             match step.event {
                 Event::PreambleAck => {
