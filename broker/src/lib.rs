@@ -27,6 +27,7 @@ mod listening;
 mod live_time;
 mod lock;
 mod log;
+mod notify;
 mod outcome;
 mod recent;
 mod relay;

@@ -87,6 +87,17 @@ fn what_it_does_is_told() {
     manager.next("RELOADING=1");
     manager.next("READY=1");
 
+    // Nor does it matter who asks for it.
+    for (toml, applied) in [(route("z"), true), ("x".to_owned(), false)] {
+        std::fs::write(&file, toml).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+        let status = command.arg("reload").arg("--control").arg(broker.control()).status().unwrap();
+        assert_eq!(status.success(), applied);
+        let reloading = manager.next("RELOADING=1");
+        assert!(reloading[1].starts_with("MONOTONIC_USEC="), "{reloading:?}");
+        manager.next("READY=1");
+    }
+
     signal(broker.pid(), Signal::TERM);
     assert_eq!(manager.next("STOPPING=1"), ["STOPPING=1"]);
     assert!(broker.ends());

@@ -48,7 +48,6 @@ use self::check::complaint;
 use self::exec::Exec;
 use self::on_this_machine::{each_unresolved, names};
 use self::options::Run;
-use self::service_manager::ServiceManager;
 use self::signals::{Asked, Signals};
 use crate::config::{About, Said};
 use crate::control::obstacles::{Obstacles, obstacles};
@@ -200,17 +199,14 @@ fn serve(arguments: &Arc<Run>) -> Result<()> {
         tokio::spawn(each_unresolved(names, move |place, message| {
             tracing::warn!("{}", told.placed(&Said { about: About::At(place), message }));
         }));
-        let manager = ServiceManager::default();
-        manager.ready(&broker).await;
+        service_manager::ready(&broker).await;
         let asked = async {
             loop {
                 match signals.next().await {
                     Asked::End(signal) => return tracing::info!("ending: {signal}"),
                     Asked::Reload => {
-                        manager.reloading().await;
                         broker.reopen_logs();
                         broker.reload().await;
-                        manager.reloaded().await;
                     }
                 }
             }
@@ -218,9 +214,9 @@ fn serve(arguments: &Arc<Run>) -> Result<()> {
         let failed = tokio::select! {
             () = asked => Ok(()),
             failed = broker.failed() => Err(failed.into()),
-            never = manager.watch(&broker) => match never {},
+            never = service_manager::watch(&broker) => match never {},
         };
-        manager.stopping().await;
+        service_manager::stopping().await;
         broker.stop().await;
         failed
     });

@@ -13,6 +13,7 @@ use super::registrar::Registrar;
 use crate::command::Command;
 use crate::config::{About, Change, Config, Loaded, OnReload, Said};
 use crate::error::StartError;
+use crate::notify;
 use crate::shared::Shared;
 
 /// Most of what is kept of the last reload, in characters.
@@ -52,7 +53,17 @@ impl Configuration {
 
     /// Reads it again, does what it says, and says so in the log.
     pub(crate) async fn reload(&self) -> Reloaded {
-        let reloaded = self.read_and_apply().await.unwrap_or_else(Reloaded::refused);
+        let mut known = self.known.lock().await;
+        // Whoever runs a broker in a process of their own has their own words with the service manager.
+        let is_a_service = known.is_some();
+        if is_a_service {
+            notify::reloading().await;
+        }
+        let reloaded = self.read_and_apply(known.as_mut()).await.unwrap_or_else(Reloaded::refused);
+        if is_a_service {
+            notify::reloaded().await;
+        }
+        drop(known);
         self.shared.about.reloaded(reloaded.error.is_none(), message(&reloaded));
         if let Some(error) = &reloaded.error {
             error.lines().for_each(|line| tracing::error!("reload: nothing has changed: {line}"));
@@ -66,10 +77,8 @@ impl Configuration {
         reloaded
     }
 
-    async fn read_and_apply(&self) -> Result<Reloaded, String> {
-        let mut known = self.known.lock().await;
+    async fn read_and_apply(&self, known: Option<&mut Known>) -> Result<Reloaded, String> {
         let known = known
-            .as_mut()
             .filter(|known| known.started.file().is_some())
             .ok_or("the broker was started without --config: there is no file that it could read again")?;
         let read = Arc::clone(&known.read);
