@@ -71,7 +71,8 @@ fn a_tab_shows_what_there_is() {
     generate("completions", folder.path());
     let here = folder.path().display();
     let bash = format!("PS1='$ '; bind 'set bell-style none'; . {here}/broker.bash\n");
-    let zsh = format!("PS1='$ '; fpath=({here} $fpath); autoload -Uz compinit; compinit -u -D; unsetopt beep\n");
+    let zsh =
+        format!("PS1='$ '; fpath=({here} $fpath); autoload -Uz compinit; compinit -u -D; unsetopt beep\n");
     for (shell, arguments, start) in
         [("bash", &["--norc", "--noprofile", "-i"][..], &bash), ("zsh", &["-f", "-i"], &zsh)]
     {
@@ -97,10 +98,14 @@ fn a_tab_shows_what_there_is() {
     }
     for (typed, words) in TABS {
         let script = format!("source {here}/broker.fish; complete -C '{typed}'");
-        let output = Command::new("fish").args(["--no-config", "-c", &script]).env("HOME", folder.path()).output();
+        let output =
+            Command::new("fish").args(["--no-config", "-c", &script]).env("HOME", folder.path()).output();
         let shown = String::from_utf8(output.unwrap().stdout).unwrap();
         for word in words {
-            assert!(shown.lines().any(|line| line.split('\t').next() == Some(word)), "{typed:?}: {word}: {shown}");
+            assert!(
+                shown.lines().any(|line| line.split('\t').next() == Some(word)),
+                "{typed:?}: {word}: {shown}"
+            );
         }
     }
 }

@@ -254,7 +254,10 @@ fn a_service_without_security_is_no_other_program() {
         let (status, out, error) = said(&probe(&["--upgrade", upgrade, &via]));
         assert_eq!((status, &*out), (Some(4), ""), "{error}");
         let start = format!("broker probe: {via}: acknowledged without application/{upgrade} by 127.0.0.1:");
-        assert!(error.starts_with(&start) && error.contains("\n  The service is there and has no security"), "{error}");
+        assert!(
+            error.starts_with(&start) && error.contains("\n  The service is there and has no security"),
+            "{error}"
+        );
         serving.join().unwrap();
     }
 }

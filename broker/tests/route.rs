@@ -160,6 +160,40 @@ fn a_running_broker_says_what_it_answers_to_what_is_no_via() {
     }
 }
 
+/// As the status page says it, of a broker and of a file.
+#[test]
+fn the_likely_mistake_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (control, file) = (folder.path().join("control"), folder.path().join("broker.toml"));
+    let port = test_peers::free_port();
+    let orders = format!("net.tcp://localhost:{port}/orders");
+    std::fs::write(&file, format!("[[route]]\naddress = '{orders}'\nrelay = '127.0.0.1:1'\n"))
+        .expect("written");
+    let _running = run(&control, &[]);
+    let mut worker = ControlConnection::connect(&control).expect("a broker");
+    let (registered, _socket) = worker.register(&Register::new([orders.clone()])).expect("registered");
+    for source in [["--control", control.to_str().unwrap()], ["--config", file.to_str().unwrap()]] {
+        for (via, difference) in [
+            (format!("net.tcp://any:{port}/oders"), "another path: /oders instead of /orders".to_owned()),
+            ("net.tcp://any:9/orders".to_owned(), format!("another port: 9 instead of {port}")),
+            ("orders".to_owned(), "no net.tcp URI".to_owned()),
+        ] {
+            let (explained, found) = route(&[&source[..], &[&via]].concat(), b"");
+            let nearest = format!("\n  nearest: {orders} ({difference})\n");
+            assert!(!found && explained.contains(&nearest), "{nearest}{explained}");
+        }
+        let (explained, found) = route(&[&source[..], &[&orders]].concat(), b"");
+        assert!(found && !explained.contains("nearest"), "{explained}");
+    }
+    // It drains: nothing else was meant.
+    worker.drain(&handoff::administration::Which::Id(registered.id)).expect("it drains");
+    let (explained, found) = route(&["--control", control.to_str().unwrap(), &orders], b"");
+    assert!(
+        !found && explained.starts_with("EndpointUnavailable") && !explained.contains("nearest"),
+        "{explained}"
+    );
+}
+
 #[test]
 fn no_answer_is_neither_yes_nor_no() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::administration::{Drained, HeldConnection, Holder, LogLevel, Page, Reloaded, Status};
+use crate::administration::{Drained, HeldConnection, Holder, LogLevel, Nearest, Page, Reloaded, Status};
 use crate::message::{Malformed, only_known, parse_id, parse_object};
 use crate::printable::printable;
 
@@ -73,6 +73,9 @@ pub struct Routed {
     /// Why, for an operator.
     #[serde(default)]
     pub message: String,
+    /// The registered address that is most like it, if nobody gets it and that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<Nearest>,
 }
 
 impl Routed {

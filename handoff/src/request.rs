@@ -114,12 +114,15 @@ pub struct Route {
     pub not_utf8: bool,
     /// The local address and port it would be accepted on, such as `192.0.2.5:808`.
     pub local: SocketAddr,
+    /// If nobody would get it, the registered address that is most like it is wanted.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub nearest: bool,
 }
 
 impl Route {
     /// A connection with this Via to this local address.
     pub fn new(via: impl Into<String>, local: SocketAddr) -> Self {
-        Self { via: via.into(), not_utf8: false, local }
+        Self { via: via.into(), not_utf8: false, local, nearest: false }
     }
 }
 
@@ -322,13 +325,12 @@ mod tests {
             r#"{"register":{"addresses":["a"],"protocol":1}}"#
         );
         register.bound = Some(vec!["::".parse().unwrap()]);
-        let route =
-            Route { via: "net.tcp://h/\u{7}".into(), not_utf8: false, local: "[::1]:808".parse().unwrap() };
+        let route = Route::new("net.tcp://h/\u{7}", "[::1]:808".parse().unwrap());
         assert_eq!(
             Request::Route(route.clone()).to_json(),
             r#"{"route":{"local":"[::1]:808","via":"net.tcp://h/\u0007"}}"#
         );
-        let not_utf8 = Request::Route(Route { not_utf8: true, ..route.clone() });
+        let not_utf8 = Request::Route(Route { not_utf8: true, nearest: true, ..route.clone() });
         for request in [
             Request::Register(register),
             Request::Unregister { id: u64::MAX },

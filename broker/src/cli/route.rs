@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use handoff::administration::Nearest;
 use handoff::{ControlConnection, Route, Routed, misleads};
-use router::Via;
+use router::{Prefix, Via};
 
 use super::check::complaint;
 use crate::config::{Compatibility, Config, Loaded};
-use crate::control::lookup::{Asked, LONGEST_VIA, lookup};
+use crate::control::lookup::{Asked, LONGEST_VIA, is_unknown, lookup};
+use crate::control::nearest::Registered;
 use crate::control::ports::{covers, wanted};
 use crate::control::static_routes::table_of;
 use crate::routes::table::{Bound, Table};
@@ -62,6 +64,7 @@ pub(crate) struct Configured {
     compatibility: Compatibility,
     pub(crate) table: Table,
     open: Vec<SocketAddr>,
+    prefixes: Vec<Prefix>,
 }
 
 /// The whole command.
@@ -111,7 +114,8 @@ impl Configured {
             let wanted = wanted(&config.listen, &route.prefix, &Bound::default());
             open.extend(wanted.iter().map(|wanted| wanted.address));
         }
-        Self { compatibility: config.compatibility, table: table_of(config), open }
+        let prefixes = config.routes.iter().map(|route| route.prefix.clone()).collect();
+        Self { compatibility: config.compatibility, table: table_of(config), open, prefixes }
     }
 }
 
@@ -122,7 +126,7 @@ fn explain(
     via: &[u8],
     mut output: impl Write,
 ) -> Result<bool> {
-    let (local, routed) = source.route(via, local)?;
+    let (local, routed) = source.route(via, local, true)?;
     writeln!(output, "{}", line(&routed))?;
     let asked = Asked::from(via);
     let is_none = routed.reset || routed.fault.is_some();
@@ -137,6 +141,9 @@ fn explain(
     }
     writeln!(output, "  accepted on: {local}")?;
     writeln!(output, "  because: {}", printable(&routed.message))?;
+    if let Some(Nearest { address, difference, .. }) = &routed.nearest {
+        writeln!(output, "  nearest: {} ({})", printable(address), printable(difference))?;
+    }
     if let Some(who) = who(&routed) {
         writeln!(output, "  {who}")?;
     }
@@ -153,7 +160,7 @@ fn answer_lines(
 ) -> Result<bool> {
     let (mut via, mut all) = (Vec::new(), true);
     while read_line(&mut input, &mut via)? {
-        let (_, routed) = source.route(&via, local)?;
+        let (_, routed) = source.route(&via, local, false)?;
         all &= routed.address.is_some();
         writeln!(output, "{}", line(&routed))?;
         if input.buffer().is_empty() {
@@ -197,17 +204,27 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
 
 impl Source {
     /// The answer, and for which local address it is.
-    fn route(&mut self, via: &[u8], local: Option<SocketAddr>) -> Result<(SocketAddr, Routed)> {
+    fn route(
+        &mut self,
+        via: &[u8],
+        local: Option<SocketAddr>,
+        nearest: bool,
+    ) -> Result<(SocketAddr, Routed)> {
         // More than is needed to see that it is too long would not fit into a request.
         let asked = Asked::from(&via[..via.len().min(LONGEST_VIA + 1)]);
         let usual =
             || asked.parse().map_or_else(|_| (Ipv4Addr::LOCALHOST, 808).into(), |via| usual_local(&via));
         let local = local.unwrap_or_else(usual);
         let mut route = Route::new(asked.text.to_string(), local);
-        route.not_utf8 = asked.not_utf8;
+        (route.not_utf8, route.nearest) = (asked.not_utf8, nearest);
         let routed = match self {
             Self::Configuration(of) => {
-                lookup(&of.table, of.compatibility, &route, |at| covers(of.open.iter(), at))
+                let mut routed =
+                    lookup(&of.table, of.compatibility, &route, |at| covers(of.open.iter(), at));
+                if nearest && is_unknown(&routed) {
+                    routed.nearest = Registered::new(of.prefixes.clone()).nearest(&route.via);
+                }
+                routed
             }
             Self::Broker(broker) => broker.route(&route)?,
         };
@@ -341,12 +358,14 @@ mod tests {
         assert_eq!(
             explained("net.tcp://h/y/z", "192.0.2.9:9000"),
             "EndpointNotFound\n  canonical Via: net.tcp://h:808/y/z\n  accepted on: 192.0.2.9:9000\n  \
-             because: net.tcp://192.0.2.5:9000/y/z (strong_wildcard) matches, but the connection came in on 192.0.2.9\n"
+             because: net.tcp://192.0.2.5:9000/y/z (strong_wildcard) matches, but the connection came in on 192.0.2.9\n  \
+             nearest: net.tcp://192.0.2.5:9000/y/z (another port: 808 instead of 9000)\n"
         );
         assert_eq!(
             explained("calc", "192.0.2.9:9000"),
             "EndpointNotFound: the URI has no valid scheme\n  this is no Via of net.tcp: write net.tcp://HOST:PORT/PATH\n  \
-             accepted on: 192.0.2.9:9000\n  because: the URI has no valid scheme\n"
+             accepted on: 192.0.2.9:9000\n  because: the URI has no valid scheme\n  \
+             nearest: net.tcp://srv1:9000/x (no net.tcp URI)\n"
         );
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use framing_core::{DecodeError, Field, Limits};
+use framing_core::{DecodeError, Fault, Field, Limits};
 use handoff::{Route, Routed};
 use router::{HostNameComparison, Via};
 
@@ -38,6 +38,12 @@ pub(crate) fn handed_to(table: &Table, via: &str, local: SocketAddr) -> Option<u
         }
         _ => None,
     }
+}
+
+/// Nobody has the address: another may have been meant.
+pub(crate) fn is_unknown(routed: &Routed) -> bool {
+    let drains = Fault::ENDPOINT_UNAVAILABLE.to_string();
+    routed.address.is_none() && routed.fault.as_ref() != Some(&drains)
 }
 
 /// What a connection is answered whose Via is none.

@@ -23,7 +23,7 @@ mod folder_watch;
 mod given_back;
 pub(crate) mod listing;
 pub(crate) mod lookup;
-mod nearest;
+pub(crate) mod nearest;
 pub(crate) mod obstacles;
 pub(crate) mod ports;
 pub(crate) mod quota;

@@ -18,16 +18,16 @@ const COMPARED: usize = 96;
 const PAIRS: usize = 1 << 20;
 
 /// Registered addresses, to be compared with many others.
-pub(super) struct Registered(Vec<(Prefix, Letters)>);
+pub(crate) struct Registered(Vec<(Prefix, Letters)>);
 
 impl Registered {
-    pub(super) fn new(prefixes: Vec<Prefix>) -> Self {
+    pub(crate) fn new(prefixes: Vec<Prefix>) -> Self {
         let with_letters = |prefix: Prefix| (prefix.clone(), Letters::of(prefix.path()));
         Self(prefixes.into_iter().map(with_letters).collect())
     }
 
     /// The nearest to a Via, or to an address that was to be registered.
-    pub(super) fn nearest(&self, text: &str) -> Option<Nearest> {
+    pub(crate) fn nearest(&self, text: &str) -> Option<Nearest> {
         let via = Via::parse(text).ok().filter(|_| text.contains("://"));
         let Some(via) = via else {
             let whole = Letters::of(text);

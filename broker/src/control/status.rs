@@ -2,7 +2,7 @@
 
 use handoff::MAX_MESSAGE;
 use handoff::Reply;
-use handoff::administration::{Bounded, Listener, RefusedRegistration, Status, Unmatched};
+use handoff::administration::{Bounded, Listener, Nearest, RefusedRegistration, Status, Unmatched};
 use router::Prefix;
 use std::sync::atomic::Ordering;
 use tokio::sync::Semaphore;
@@ -25,9 +25,18 @@ pub(crate) async fn figures(registrar: &Registrar, shared: &Shared) -> Status {
     status
 }
 
+/// The comparison with all registered addresses, that takes its time.
+static ONE: Semaphore = Semaphore::const_new(1);
+
+/// The registered address that is most like a Via that matches none.
+pub(super) async fn nearest(registrar: &Registrar, via: &str) -> Option<Nearest> {
+    let _turn = ONE.acquire().await;
+    let (via, prefixes) = (cleaned(via.as_bytes()), registrar.ask(|registry| registry.prefixes(COMPARED)).await);
+    tokio::task::spawn_blocking(move || Registered::new(prefixes).nearest(&via)).await.ok().flatten()
+}
+
 /// Everything; what is looked for long is looked for on a thread where that may take its time, for one at a time.
 pub(crate) async fn status(registrar: &Registrar, shared: &Shared) -> Status {
-    static ONE: Semaphore = Semaphore::const_new(1);
     let _turn = ONE.acquire().await;
     let mut status = figures(registrar, shared).await;
     let prefixes = registrar.ask(|registry| registry.prefixes(COMPARED)).await;

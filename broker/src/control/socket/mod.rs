@@ -22,9 +22,11 @@ use super::configuration::Configuration;
 use super::denied::{Denied, refused};
 use super::folder_watch::FolderWatch;
 use super::given_back::{self, GivenBack};
+use super::lookup::is_unknown;
 use super::quota::{Connected, Quotas};
 use super::refusals::{REFUSED, log_refusal, note_refusal, to_be_registered};
 use super::registrar::Registrar;
+use super::status::nearest;
 use crate::command::Command;
 use crate::listening::owner::{process, program_of};
 use crate::shared::Shared;
@@ -129,8 +131,9 @@ async fn worker(
             Ok((request, connection)) => (Ok(request), connection),
             Err(malformed) => (Err(malformed), None),
         };
-        // Whoever asked has given up, maybe long ago, while this process was stopped: nobody expects it to happen any more.
-        if peer.is_gone() {
+        // Whoever asked has given up, maybe long ago, while this process was stopped: nobody expects it to happen any more. But what was
+        // given back is an initiator's.
+        if connection.is_none() && peer.is_gone() {
             return;
         }
         if let Ok(request) = &request
@@ -239,9 +242,12 @@ impl Holding {
             }
             Request::Route(route) => {
                 self.access.admits_administrator(peer)?;
-                let route = route.clone();
-                let mut routed = self.registrar.ask(move |registry| registry.route(&route)).await;
+                let asked = route.clone();
+                let mut routed = self.registrar.ask(move |registry| registry.route(&asked)).await;
                 routed.program = routed.pid.map(program_of);
+                if route.nearest && is_unknown(&routed) {
+                    routed.nearest = nearest(&self.registrar, &route.via).await;
+                }
                 Ok((Reply::Routed(routed), None))
             }
             Request::NotSupported { name } => Err(not_supported(name).into()),
