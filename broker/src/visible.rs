@@ -41,7 +41,10 @@ mod tests {
 
     #[test]
     fn what_hides_is_written_out() {
-        assert_eq!(line("\u{1b}[1mö\u{1b}[0m\t\u{202e}x\u{3164}\n"), "\u{1b}[1mö\u{1b}[0m\t\\u{202e}x\\u{3164}\n");
+        assert_eq!(
+            line("\u{1b}[1mö\u{1b}[0m\t\u{202e}x\u{3164}\n"),
+            "\u{1b}[1mö\u{1b}[0m\t\\u{202e}x\\u{3164}\n"
+        );
         let text = "[\n \"ö\u{202e}\u{9b}\u{7f}\u{e0001}\"\n]\n";
         let shown = json(text);
         assert_eq!(shown, "[\n \"ö\\u202e\\u009b\\u007f\\udb40\\udc01\"\n]\n");

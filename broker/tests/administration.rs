@@ -3,14 +3,14 @@
 mod common;
 
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use common::http::{broker_with_http, get};
 use common::{
-    Broker, Worker, address, answer, ask, connect, eventually, fault, free_port, preamble, serve, told,
+    Broker, Raw, Worker, address, answer, ask, connect, eventually, fault, free_port, preamble, serve, told,
 };
-use handoff::ControlConnection;
-use handoff::Register;
+use handoff::administration::List;
+use handoff::{ControlConnection, Register};
 use serde_json::Value;
 
 /// `broker COMMAND --control …`.
@@ -205,6 +205,8 @@ fn who_drains_gets_no_new_connections_and_keeps_its_old() {
     // What waits for it is not yet served.
     let output = run(&broker, &["drain", "1", "--wait", "1"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let why = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(why, format!("broker drain: {orders} still has 1 in its queue after 1 s\n"));
     serve(old.accept(), &preamble(&orders), b'a');
     assert_eq!(answer(&mut waits), b'a');
     assert!(said(&broker, &["drain", "1", "--wait", "60"]).ends_with("0 wait for it, 0 are relayed\n"));
@@ -233,6 +235,98 @@ fn who_drains_gets_no_new_connections_and_keeps_its_old() {
     let mut client = ask(port, "orders");
     serve(new.accept(), &preamble(&orders), b'n');
     assert_eq!(answer(&mut client), b'n');
+}
+
+/// What `drain --wait` comes to once somebody does this meanwhile.
+fn waits_until(broker: &Broker, id: &str, this: impl FnOnce()) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+    command.args(["drain", id, "--wait", "18446744073709551615", "--control"]).arg(broker.control());
+    let waits = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let drains = || json(broker, "ls").iter().any(|entry| entry["state"] == "draining");
+    eventually(drains, || broker.log());
+    this();
+    let output = waits.wait_with_output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn what_ends_the_wait_is_said() {
+    let broker = Broker::start(&["--max-pending-connections", "2"]);
+    let port = free_port();
+    let orders = address(port, "orders");
+    let old = Worker::register(&broker, std::slice::from_ref(&orders));
+    let waiting: Vec<_> = (0..3).map(|_| ask(port, "orders")).collect();
+    let counts = || {
+        json(&broker, "ls")
+            .iter()
+            .map(|entry| (entry["queued"].clone(), entry["held"].clone()))
+            .collect::<Vec<_>>()
+    };
+    eventually(|| counts() == [(2.into(), 1.into())], || broker.log());
+    let output = run(&broker, &["drain", "1", "--wait", "0"]);
+    let why = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        why,
+        format!("broker drain: {orders} still has 2 in its queue, 1 held in the broker after 0 s\n")
+    );
+    said(&broker, &["undrain", "1"]);
+    // Somebody else's undrain stays.
+    let (status, _, why) = waits_until(&broker, "1", || drop(said(&broker, &["undrain", "1"])));
+    assert_eq!(
+        (status, why),
+        (
+            Some(1),
+            format!("broker drain: {orders} takes connections again: somebody has undrained it meanwhile\n")
+        )
+    );
+    assert_eq!(states(&broker), [(orders.clone(), "full".to_owned())]);
+    // What a worker leaves behind is no success.
+    let (status, out, why) = waits_until(&broker, "1", || drop(old));
+    assert_eq!((status, out.as_str()), (Some(1), ""));
+    assert!(why.starts_with(&format!("broker drain: {orders} has ended with ")), "{why}");
+    assert!(why.ends_with("went to another registration of the address, or was refused\n"), "{why}");
+    drop(waiting);
+    // With nothing that waits it is.
+    let backend = TcpListener::bind("127.0.0.1:0").unwrap();
+    let toml = format!("[[route]]\naddress = '{orders}'\nrelay = '{}'\n", backend.local_addr().unwrap());
+    let broker = Broker::configured(&toml, &[]);
+    let relayed = ask(port, "orders");
+    let (back_end, _) = backend.accept().unwrap();
+    let (status, out, why) = waits_until(&broker, &orders, || drop((relayed, back_end)));
+    assert_eq!(
+        (status, out, why),
+        (Some(0), format!("1 {orders}: drains; 0 wait for it, 0 are relayed\n"), String::new())
+    );
+}
+
+/// Whoever looks ten times a second asks for no more than is needed.
+#[test]
+fn a_part_of_the_list_may_be_asked_for() {
+    let broker = Broker::start(&["--max-registrations-per-user", "1000"]);
+    let port = free_port();
+    let mut control = ControlConnection::connect(&broker.control()).unwrap();
+    let kept: Vec<_> = (0..600)
+        .map(|n| control.register(&Register::new([address(port, &format!("{n}"))])).unwrap())
+        .collect();
+    let mut raw = Raw::connect(&broker.control());
+    let mut listed = |asked: Value| {
+        let (reply, _) = raw.ask(&serde_json::json!({ "list": asked }));
+        let entries = reply["listed"]["entries"].as_array().unwrap();
+        (
+            entries.iter().map(|entry| entry["id"].as_u64().unwrap()).collect::<Vec<_>>(),
+            reply["listed"]["more"] == true,
+        )
+    };
+    assert_eq!(listed(serde_json::json!({"id": 300})), (vec![300], false));
+    assert_eq!(listed(serde_json::json!({"id": 3000})), (vec![], false));
+    assert_eq!(listed(serde_json::json!({"most": 3})), (vec![1, 2, 3], false));
+    assert_eq!(listed(serde_json::json!({"most": 0})), (vec![], false));
+    assert_eq!(control.list_of(List::first(599)).unwrap().len(), 599);
+    assert_eq!(control.list_of(List::first(601)).unwrap().len(), 600);
+    let view = said(&broker, &["watch"]);
+    assert!(view.lines().count() < 520 && view.contains("\nand 100 more: `broker ls`\n"), "{view}");
+    drop(kept);
 }
 
 #[test]

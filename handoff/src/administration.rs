@@ -37,6 +37,42 @@ pub enum Which {
     Address(String),
 }
 
+/// Which holders are listed: all of them, or fewer. A broker that does not know a member lists more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct List {
+    /// Only the holder with this number; none if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// No more than so many, the oldest ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<u64>,
+}
+
+impl List {
+    /// The holder with this number.
+    #[must_use]
+    pub fn holder(id: u64) -> Self {
+        Self { id: Some(id), most: None }
+    }
+
+    /// No more than so many.
+    #[must_use]
+    pub fn first(most: u64) -> Self {
+        Self { id: None, most: Some(most) }
+    }
+
+    fn has(&self, holder: &Holder) -> bool {
+        self.id.is_none_or(|id| id == holder.id)
+    }
+
+    /// These alone, of a list that may have others.
+    pub(crate) fn retain(&self, holders: &mut Vec<Holder>) {
+        holders.retain(|holder| self.has(holder));
+        holders.truncate(self.most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX));
+    }
+}
+
 /// How a holder does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,6 @@
 //! An administrator's questions, asked over a control connection; what is answered is in [`administration`](crate::administration).
 
-use crate::administration::{Drained, HeldConnection, Holder, LogLevel, Reloaded, Status, Which};
+use crate::administration::{Drained, HeldConnection, Holder, List, LogLevel, Reloaded, Status, Which};
 use crate::control::ControlConnection;
 use crate::error::HandoffError;
 use crate::reply::Reply;
@@ -13,14 +13,23 @@ impl ControlConnection {
     /// # Errors
     /// As [`ControlConnection::route`].
     pub fn list(&mut self) -> Result<Vec<Holder>, HandoffError> {
+        self.list_of(List::default())
+    }
+
+    /// The same for some of them.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::route`].
+    pub fn list_of(&mut self, which: List) -> Result<Vec<Holder>, HandoffError> {
         let mut holders: Vec<Holder> = Vec::new();
-        self.ask_for_pages(&Request::List, |reply| match reply {
+        self.ask_for_pages(&Request::List(which), |reply| match reply {
             Reply::Listed(page) => {
                 Holder::join_page(&mut holders, page.entries);
                 Ok(page.more)
             }
             other => Err(not_the_answer(other)),
         })?;
+        which.retain(&mut holders);
         Ok(holders)
     }
 

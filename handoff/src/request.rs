@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::administration::{LogLevel, Which};
+use crate::administration::{List, LogLevel, Which};
 use crate::message::{Malformed, PROTOCOL_VERSION, only_known, parse_id, parse_object};
 
 /// What a worker asks of the broker.
@@ -34,7 +34,7 @@ pub enum Request {
         id: u64,
     },
     /// Who has which address; answered by [`Reply::Listed`](crate::Reply::Listed), in parts, to an administrator.
-    List,
+    List(List),
     /// Which connections the broker still has; answered by [`Reply::Connections`](crate::Reply::Connections), in parts, to an
     /// administrator.
     Connections,
@@ -187,7 +187,9 @@ impl Request {
             "route" => serde_json::from_value(body).map(Self::Route).map_err(Malformed::new),
             "validate" => serde_json::from_value(body).map(Self::Validate).map_err(Malformed::new),
             "return" => parse_id(body).map(|id| Self::Return { id }),
-            "list" => Ok(Self::List),
+            "list" => serde_json::from_value::<Option<List>>(body)
+                .map(|list| Self::List(list.unwrap_or_default()))
+                .map_err(Malformed::new),
             "connections" => Ok(Self::Connections),
             "status" => Ok(Self::Status),
             "drain" => serde_json::from_value(body).map(Self::Drain).map_err(Malformed::new),
@@ -206,7 +208,7 @@ impl Request {
             Self::Route(route) => serde_json::json!({ "route": route }),
             Self::Validate(validate) => serde_json::json!({ "validate": validate }),
             Self::Return { id } => serde_json::json!({ "return": { "id": id } }),
-            Self::List => serde_json::json!({ "list": {} }),
+            Self::List(list) => serde_json::json!({ "list": list }),
             Self::Connections => serde_json::json!({ "connections": {} }),
             Self::Status => serde_json::json!({ "status": {} }),
             Self::Drain(which) => serde_json::json!({ "drain": which }),
@@ -273,6 +275,8 @@ mod tests {
             r#"{"drain": {}}"#,
             r#"{"drain": {"id": 1, "address": "net.tcp://h/a"}}"#,
             r#"{"undrain": {"id": "1"}}"#,
+            r#"{"list": {"id": "1"}}"#,
+            r#"{"list": {"most": -1}}"#,
             r#"{"log_level": {}}"#,
             r#"{"log_level": {"level": "debug", "for_seconds": "10m"}}"#,
         ] {
@@ -338,7 +342,9 @@ mod tests {
             not_utf8,
             Request::Validate(Validate::new("net.tcp://h/ü", "[::1]:808".parse().unwrap())),
             Request::Return { id: 7 },
-            Request::List,
+            Request::List(List::default()),
+            Request::List(List::holder(7)),
+            Request::List(List::first(500)),
             Request::Connections,
             Request::Reload,
             Request::Status,

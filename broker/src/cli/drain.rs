@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use handoff::administration::{Drained, Which as Holder};
+use handoff::administration::{Drained, List, State, Which as Holder};
 use handoff::{ControlConnection, printable};
 
 use super::ask::{self, Which};
@@ -24,7 +24,9 @@ the end of the registration, or of the broker; a reload does not change it.
 Example:
   broker drain net.tcp://localhost:808/orders --wait 30 && systemctl restart orders
 
-Exit status: 0; 1 if connections still wait after that time; 2 if there is no answer, or no such address.")]
+Exit status: 0, with --wait if nothing waits any more, also because its worker has ended; 1 if connections still wait after that \
+time, were left by a worker that ended, or somebody has undrained it meanwhile (standard error says which, and how many); 2 if there \
+is no answer, or no such address.")]
 pub(crate) struct DrainArguments {
     #[command(flatten)]
     broker: Which,
@@ -55,13 +57,27 @@ pub(crate) fn drain(arguments: &DrainArguments) -> ExitCode {
     ask::change("drain", || {
         let mut broker = arguments.broker.connect()?;
         let holder = holder(&arguments.holder);
-        let mut drained = broker.drain(&holder)?;
-        if let Some(seconds) = arguments.wait {
-            drained = wait(&mut broker, drained, Duration::from_secs(seconds))?;
+        let drained = broker.drain(&holder)?;
+        let Some(time) = arguments.wait.map(Duration::from_secs) else {
+            tell(&drained)?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        let waited = wait(&mut broker, drained, time)?;
+        let (ended, others): (Vec<_>, Vec<_>) = waited.iter().partition(|waited| waited.has_ended);
+        tell(&others.iter().map(|waited| waited.drained.clone()).collect::<Vec<_>>())?;
+        for Waited { drained, .. } in ended.iter().filter(|ended| ended.is_empty()) {
+            writeln!(
+                io::stdout().lock(),
+                "{} {}: has ended; nothing waited for it",
+                drained.id,
+                printable(&drained.address)
+            )?;
         }
-        tell(&drained)?;
-        let empty = drained.iter().all(is_empty);
-        Ok(if arguments.wait.is_none() || empty { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let faults: Vec<String> = waited.iter().filter_map(|waited| waited.fault(time)).collect();
+        for fault in &faults {
+            writeln!(io::stderr().lock(), "broker drain: {fault}")?;
+        }
+        Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
@@ -77,22 +93,73 @@ fn holder(text: &str) -> Holder {
     text.parse().map_or_else(|_| Holder::Address(text.to_owned()), Holder::Id)
 }
 
-/// Until nothing waits. One that has ended meanwhile has nothing.
-fn wait(broker: &mut ControlConnection, mut drained: Vec<Drained>, time: Duration) -> Result<Vec<Drained>> {
-    let end = Instant::now() + time;
-    while !drained.iter().all(is_empty) && Instant::now() < end {
-        thread::sleep(LOOK_AGAIN);
-        let still = broker.list()?;
-        for drained in &mut drained {
-            let now = still.iter().find(|holder| holder.id == drained.id);
-            (drained.waiting, drained.relaying) = now.map_or((0, 0), |now| (now.waiting(), now.relaying));
+/// Until nothing waits for any of them, nor can be waited for.
+fn wait(broker: &mut ControlConnection, drained: Vec<Drained>, time: Duration) -> Result<Vec<Waited>> {
+    let end = Instant::now().checked_add(time);
+    let mut waited: Vec<Waited> = drained.into_iter().map(Waited::new).collect();
+    loop {
+        for waited in waited.iter_mut().filter(|waited| !waited.is_over()) {
+            waited.look(broker)?;
         }
+        let left = end.map_or(LOOK_AGAIN, |end| end.saturating_duration_since(Instant::now()));
+        if left.is_zero() || waited.iter().all(Waited::is_over) {
+            return Ok(waited);
+        }
+        thread::sleep(left.min(LOOK_AGAIN));
     }
-    Ok(drained)
 }
 
-fn is_empty(drained: &Drained) -> bool {
-    drained.waiting == 0 && drained.relaying == 0
+/// A holder, as it was seen last.
+struct Waited {
+    drained: Drained,
+    /// Of those that wait: in the broker.
+    held: u64,
+    has_ended: bool,
+}
+
+impl Waited {
+    fn new(drained: Drained) -> Self {
+        Self { drained, held: 0, has_ended: false }
+    }
+
+    fn look(&mut self, broker: &mut ControlConnection) -> Result<()> {
+        match broker.list_of(List::holder(self.drained.id))?.pop() {
+            Some(now) => {
+                (self.drained.waiting, self.drained.relaying) = (now.waiting(), now.relaying);
+                (self.held, self.drained.draining) = (now.held, now.state == State::Draining);
+            }
+            None => self.has_ended = true,
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.drained.waiting == 0 && self.drained.relaying == 0
+    }
+
+    fn is_over(&self) -> bool {
+        self.has_ended || !self.drained.draining || self.is_empty()
+    }
+
+    /// Why it is not as it should be.
+    fn fault(&self, time: Duration) -> Option<String> {
+        let Drained { address, draining, waiting, relaying, .. } = &self.drained;
+        let (address, held) = (printable(address), self.held.min(*waiting));
+        let parts = [(waiting - held, "in its queue"), (held, "held in the broker"), (*relaying, "relayed")];
+        let parts =
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let parts = parts.collect::<Vec<_>>().join(", ");
+        match (self.has_ended, self.is_empty(), draining) {
+            (true, false, _) => Some(format!(
+                "{address} has ended with {parts}: what was not taken went to another registration of the address, or was refused"
+            )),
+            (false, _, false) => {
+                Some(format!("{address} takes connections again: somebody has undrained it meanwhile"))
+            }
+            (false, false, true) => Some(format!("{address} still has {parts} after {} s", time.as_secs())),
+            (_, true, _) => None,
+        }
+    }
 }
 
 fn tell(drained: &[Drained]) -> io::Result<()> {

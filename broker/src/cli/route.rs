@@ -219,8 +219,7 @@ impl Source {
         (route.not_utf8, route.nearest) = (asked.not_utf8, nearest);
         let routed = match self {
             Self::Configuration(of) => {
-                let mut routed =
-                    lookup(&of.table, of.compatibility, &route, |at| covers(of.open.iter(), at));
+                let mut routed = lookup(&of.table, of.compatibility, &route, |at| covers(of.open.iter(), at));
                 if nearest && is_unknown(&routed) {
                     routed.nearest = Registered::new(of.prefixes.clone()).nearest(&route.via);
                 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use handoff::administration::{Bounded, Holder, Nearest, Status};
+use handoff::administration::{Bounded, Holder, List, Nearest, Status};
 use handoff::{ControlConnection, printable};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
@@ -23,6 +23,9 @@ use super::list::{states, waits};
 use super::table::{draw, long_text, number, short_time, text};
 
 const EVERY: Duration = Duration::from_secs(1);
+
+/// So many holders are asked for: a view of more would be a load, and no view.
+const HOLDERS: u64 = 500;
 
 /// How wide and high it is where no terminal says so.
 const SIZE: Size = Size { columns: 100, rows: usize::MAX };
@@ -183,7 +186,7 @@ struct Seen {
 impl Seen {
     fn of(broker: &mut ControlConnection) -> Result<Self> {
         let status = broker.status()?;
-        let holders = broker.list()?;
+        let holders = broker.list_of(List::first(HOLDERS))?;
         Ok(Self { at: Instant::now(), status, holders })
     }
 }
@@ -262,7 +265,12 @@ fn holders(seen: &Seen, before: Option<&Seen>, columns: usize, room: usize) -> S
     let mut sorted: Vec<&Holder> = seen.holders.iter().collect();
     sorted.sort_by(|a, b| (a.addresses.first(), a.id).cmp(&(b.addresses.first(), b.id)));
     // A line for the head, and one for what is left out.
-    let shown = if sorted.len() < room { sorted.len() } else { room.saturating_sub(2).max(1) };
+    let is_whole = seen.status.holders <= HOLDERS;
+    let shown = if sorted.len() < room && is_whole {
+        sorted.len()
+    } else {
+        room.saturating_sub(2).max(1).min(sorted.len())
+    };
     let row = |holder: &&Holder| {
         let rate = |of: fn(&Holder) -> u64| match before.zip(earlier.get(&holder.id)) {
             Some((before, earlier)) => per_second(seen, before, of(holder), of(earlier)).to_string(),
@@ -294,8 +302,9 @@ fn holders(seen: &Seen, before: Option<&Seen>, columns: usize, room: usize) -> S
         number("/s"),
     ];
     let mut table = draw(head, sorted.iter().take(shown).map(row).collect(), Some(columns));
-    if shown < sorted.len() {
-        let _ = writeln!(table, "and {} more: `broker ls`", sorted.len() - shown);
+    let all = usize::try_from(seen.status.holders).unwrap_or(usize::MAX).max(sorted.len());
+    if shown < all {
+        let _ = writeln!(table, "and {} more: `broker ls`", all - shown);
     }
     table
 }

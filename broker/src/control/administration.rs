@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use handoff::administration::{Holder as Listed, LogLevel, Page, Reloaded};
+use handoff::administration::{Holder as Listed, List, LogLevel, Page, Reloaded};
 use handoff::tokio::AsyncControlPeer;
 use handoff::{PeerCredentials, Refused, RefusedReason, Reply, Request};
 use nix::unistd::{Uid, User};
@@ -33,7 +33,7 @@ pub(super) async fn answer(
     configuration: &Configuration,
 ) -> Result<io::Result<()>, Denied> {
     match request {
-        Request::List => Ok(list(peer, registrar).await),
+        Request::List(which) => Ok(list(peer, registrar, *which).await),
         Request::Connections => Ok(connections(peer, shared).await),
         Request::Status => Ok(peer.send(&status::reply(status::status(registrar, shared).await), None).await),
         Request::Reload => Ok(reload(peer, configuration).await),
@@ -130,11 +130,22 @@ fn cut(text: &str) -> String {
     text.chars().take(PART / 4).collect()
 }
 
-async fn list(peer: &AsyncControlPeer, registrar: &Registrar) -> io::Result<()> {
-    let (mut names, mut next) = (Names::default(), Some(Cursor::default()));
+async fn list(peer: &AsyncControlPeer, registrar: &Registrar, which: List) -> io::Result<()> {
+    let first = which.id.map_or_else(Cursor::default, Cursor::at);
+    let last = which.id.unwrap_or(u64::MAX);
+    let (mut names, mut next) = (Names::default(), Some(first));
+    let (mut left, mut is_full) = (which.most.unwrap_or(u64::MAX), false);
     while let Some(from) = next {
-        let page;
-        (page, next) = named_page(registrar, &mut names, from).await?;
+        let mut page;
+        (page, next) = named_page(registrar, &mut names, from, last).await?;
+        page.retain(|listed| {
+            if !listed.continued {
+                is_full = left == 0;
+                left = left.saturating_sub(1);
+            }
+            !is_full
+        });
+        next = next.filter(|_| !is_full);
         peer.send(&Reply::Listed(Page::new(page, next.is_some())), None).await?;
     }
     Ok(())
@@ -149,7 +160,7 @@ pub(crate) async fn some_holders(registrar: &Registrar, most: usize) -> Vec<List
     let mut holders: Vec<Listed> = Vec::new();
     for _ in 0..PAGES {
         let Some(from) = next.filter(|_| holders.len() <= most) else { break };
-        let Ok((page, more)) = named_page(registrar, &mut names, from).await else { break };
+        let Ok((page, more)) = named_page(registrar, &mut names, from, u64::MAX).await else { break };
         next = more;
         Listed::join_page(&mut holders, page);
     }
@@ -157,13 +168,14 @@ pub(crate) async fn some_holders(registrar: &Registrar, most: usize) -> Vec<List
     holders
 }
 
-/// A page of holders, with who they are.
+/// A page of holders up to this number, with who they are.
 async fn named_page(
     registrar: &Registrar,
     names: &mut Names,
     from: Cursor,
+    last: u64,
 ) -> io::Result<(Vec<Listed>, Option<Cursor>)> {
-    let (mut page, more) = registrar.ask(move |registry| registry.list(from)).await;
+    let (mut page, more) = registrar.ask(move |registry| registry.list(from, last)).await;
     let mut known = std::mem::take(names);
     // Names may be far away, and processes are many.
     let named = tokio::task::spawn_blocking(move || {

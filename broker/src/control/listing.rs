@@ -25,11 +25,18 @@ pub(crate) struct Cursor {
     address: usize,
 }
 
+impl Cursor {
+    /// At this holder.
+    pub(crate) fn at(id: u64) -> Self {
+        Self { id, address: 0 }
+    }
+}
+
 impl Registry {
-    /// The next page, and where the one behind it begins, if there is one. Who the workers are is left to whoever asks.
-    pub(crate) fn list(&self, from: Cursor) -> (Vec<Listed>, Option<Cursor>) {
+    /// The next page up to the holder with this number, and where the one behind it begins, if there is one. Who the workers are is left to whoever asks.
+    pub(crate) fn list(&self, from: Cursor, last: u64) -> (Vec<Listed>, Option<Cursor>) {
         let (mut page, mut octets) = (Vec::new(), 0);
-        for (&id, registration) in self.registrations.range(from.id..) {
+        for (&id, registration) in self.registrations.range(from.id..=last) {
             let mut address = if id == from.id { from.address } else { 0 };
             let mut listed = self.listed(id, registration);
             listed.continued = address > 0;

@@ -31,7 +31,8 @@ static ONE: Semaphore = Semaphore::const_new(1);
 /// The registered address that is most like a Via that matches none.
 pub(super) async fn nearest(registrar: &Registrar, via: &str) -> Option<Nearest> {
     let _turn = ONE.acquire().await;
-    let (via, prefixes) = (cleaned(via.as_bytes()), registrar.ask(|registry| registry.prefixes(COMPARED)).await);
+    let (via, prefixes) =
+        (cleaned(via.as_bytes()), registrar.ask(|registry| registry.prefixes(COMPARED)).await);
     tokio::task::spawn_blocking(move || Registered::new(prefixes).nearest(&via)).await.ok().flatten()
 }
 

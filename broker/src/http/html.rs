@@ -80,7 +80,10 @@ mod tests {
             "\u{202e}<\u{200b}b>",
         ] {
             let shown = Text(nasty).to_string();
-            assert!(!shown.contains(['<', '>', '"', '\'', '\u{0}', '\u{1b}', '\u{202e}', '\u{200b}']), "{shown}");
+            assert!(
+                !shown.contains(['<', '>', '"', '\'', '\u{0}', '\u{1b}', '\u{202e}', '\u{200b}']),
+                "{shown}"
+            );
             let back = shown.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
             let back = back.replace("&#39;", "'").replace("&amp;", "&");
             assert_eq!(back, nasty.replace(['\u{0}', '\u{1b}', '\u{202e}', '\u{200b}'], "\u{fffd}"));
