@@ -37,6 +37,7 @@ mod printable;
 #[doc = include_str!("../PROTOCOL.md")]
 pub mod protocol {}
 mod questions;
+mod refused;
 pub mod reply;
 pub mod request;
 mod status;
