@@ -281,6 +281,34 @@ fn in_the_command_line() {
     }
 }
 
+/// Nothing starts a broker at a file that is no socket, and no command says so.
+#[test]
+fn a_control_socket_that_is_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    std::fs::create_dir(folder.path().join("folder")).unwrap();
+    for path in ["file", "folder"] {
+        for (command, status) in [
+            (&["ls"][..], 2),
+            (&["connections"], 2),
+            (&["drain", "1"], 2),
+            (&["reload"], 2),
+            (&["log-level", "info"], 2),
+            (&["route", "net.tcp://h/"], 2),
+        ] {
+            let (code, said) = said(folder.path(), &[command, &["--control", path]].concat());
+            let name = command[0];
+            assert_eq!(
+                said,
+                format!(
+                    "broker {name}: {path} exists and is no socket: no port sharing broker can be there\n"
+                )
+            );
+            assert_eq!(code, Some(status), "{name}");
+        }
+    }
+}
+
 /// Where the files are another's.
 #[test]
 fn without_the_right() {

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use common::access_log::Logging;
 use common::{
     Broker, Worker, address, answer, ask, connect, eventually, fault, free_port, preamble, serve, signal,
     told,
@@ -610,4 +611,37 @@ fn a_route_with_another_mode_has_changed() {
     );
     assert_eq!(reload(&broker), [said]);
     assert_eq!(list(&broker)[0]["host_name_comparison"], "weak_wildcard");
+}
+
+/// How much of one source the access log tells is the operator's, without a restart; 0 is no limit.
+#[test]
+fn what_the_access_log_tells_of_one_source_is_changed() {
+    const CONNECTIONS: usize = 300;
+    let settings = |per_source| format!("format = 'json'\nper_source = {per_source}");
+    let logging = Logging::start(&settings(0), "", &[]);
+    let port = free_port();
+    let _worker = Worker::register(&logging.broker, &[address(port, "x")]);
+    let connect = |path: &str| {
+        common::stop(logging.broker.pid());
+        let initiators: Vec<_> = (0..CONNECTIONS).map(|_| ask(port, path)).collect();
+        signal(logging.broker.pid(), Signal::CONT);
+        for mut initiator in initiators {
+            assert_eq!(told(&mut initiator), fault("EndpointNotFound"));
+        }
+    };
+    connect("before");
+    let file = logging.broker.configuration();
+    let changed = std::fs::read_to_string(file).unwrap().replace(&settings(0), &settings(1));
+    logging.broker.rewrite(&changed);
+    assert_eq!(reload(&logging.broker), ["[access_log] per_source is 1, was 0"]);
+    connect("after");
+    let records = logging.end();
+    let told = |path: &str| {
+        let via = format!("net.tcp://localhost:{port}/{path}");
+        records.iter().filter(|record| record["via"] == via.as_str()).count()
+    };
+    let suppressed: u64 = records.iter().filter_map(|record| record["count"].as_u64()).sum();
+    assert_eq!(told("before"), CONNECTIONS);
+    assert!(told("after") < CONNECTIONS, "{}", told("after"));
+    assert_eq!(told("after") as u64 + suppressed, CONNECTIONS as u64);
 }
