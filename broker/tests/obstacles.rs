@@ -198,6 +198,10 @@ fn whatever_keeps_a_broker_from_starting_is_told_by_check() {
             format!("[access_log]\nto = '{here}/file/log'\n"),
             &[&format!("x:2:6: error: the access log cannot be written to {here}/file/log (its folder")],
         ),
+        case(
+            format!("[access_log]\nto = '{here}/control'\n"),
+            &[&format!("x:2:6: error: the access log cannot be written to {here}/control (its folder")],
+        ),
         // Routes.
         case(
             format!("{}{}", route(taken, "h"), route(port, "203.0.113.7")),

@@ -84,9 +84,11 @@ fn place_of(table: &str) -> String {
 /// The configuration in a text, and where the value of each key that is there stands, by its option.
 pub(super) fn read(text: &str) -> Result<(Config, BTreeMap<&'static str, Place>), ConfigError> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut wrong: Vec<Wrong> = errors.iter().map(|error| no_toml(text, error)).collect();
-    // What a text says that is no TOML is a guess; but a second value does not make the others unclear.
-    if errors.iter().any(|error| error.message().trim_end() != TWICE) {
+    let is_twice = |error: &toml::de::Error| error.message().trim_end() == TWICE;
+    // What a text says behind what is no TOML is a guess; but a second value does not make the others unclear.
+    let told = errors.iter().position(|error| !is_twice(error)).map_or(errors.len(), |at| at + 1);
+    let mut wrong: Vec<Wrong> = errors.iter().take(told).map(|error| no_toml(text, error)).collect();
+    if errors.iter().any(|error| !is_twice(error)) {
         return Err(ConfigError::at(text, wrong));
     }
     let document = document.get_ref();

@@ -155,7 +155,8 @@ fn what_is_no_toml_comes_first() {
     for (text, expected) in [
         ("adress = 1\ncontrol = \n", "2:11"),
         ("control_group = 'a'\ncontrol_group = 'b'\nadress = 1\n[http]\n[http]\n", "2:1 3:1 5:2"),
-        ("control = 'a\ncontrol_group = x\n", "1:13 2:17"),
+        ("control = 'a'\ncontrol = 'b'\n[listen]\naddresses = [\n'::1'\n[http]\nlisten = '1'\n", "6:1"),
+        ("control = 'a\ncontrol_group = x\n", "1:13"),
     ] {
         let error = Config::from_toml(text).unwrap_err();
         let places: Vec<_> =

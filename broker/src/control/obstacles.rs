@@ -2,7 +2,11 @@
 //! that starts looks here first, `broker check` instead, and a reload for the start that comes after it.
 
 use std::collections::{BTreeSet, HashSet};
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
+
+use handoff::administration::admin_path;
 
 use super::ports::{Wanted, wanted};
 use super::socket::access;
@@ -115,6 +119,10 @@ impl Obstacles {
         let can_be = match to {
             AccessLogTo::Stderr => Ok(()),
             AccessLogTo::Journal => Journal::open().map(drop),
+            // Which of the two is opened first would be in the way of the other.
+            AccessLogTo::File(path) if is_control_socket(config, path) => {
+                Err(io::Error::other("that is where the control socket is"))
+            }
             AccessLogTo::File(path) => LogFile::check(path),
         };
         if let Err(source) = can_be {
@@ -157,6 +165,13 @@ fn first_not_free(wanted: &[Wanted], held: &Held, fine: &mut BTreeSet<SocketAddr
         }
     }
     absent.filter(|_| !present)
+}
+
+fn is_control_socket(config: &Config, file: &Path) -> bool {
+    let Ok(control) = access::path(config).and_then(|path| Ok(std::path::absolute(path)?)) else {
+        return false;
+    };
+    file == control || (config.admin_group.is_some() && file == admin_path(&control))
 }
 
 /// The first route that would listen where HTTP does, and on what.

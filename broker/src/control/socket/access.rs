@@ -119,7 +119,11 @@ fn of_administrators(config: &Config) -> Result<Option<ControlOptions>, StartErr
     Ok(Some(ControlOptions::default().with_group(group_id("[admin] group", group)?)))
 }
 
-fn path(config: &Config) -> Result<PathBuf, StartError> {
+/// Where workers register.
+///
+/// # Errors
+/// No path is known.
+pub(crate) fn path(config: &Config) -> Result<PathBuf, StartError> {
     if let Some(path) = &config.control {
         return Ok(path.clone());
     }
