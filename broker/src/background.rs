@@ -77,9 +77,8 @@ pub(crate) async fn run(mut inbox: Inbox, registrar: Registrar) {
         };
         match job {
             Job::Gone(id) => {
-                registrar.tell(move |registry| {
-                    registry.unregister(id, "its worker has shut the accept socket down")
-                });
+                registrar
+                    .tell(move |registry| registry.leave(id, "its worker has shut the accept socket down"));
             }
             Job::CloseLater(left) => {
                 let registrar = registrar.clone();

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Watch(Arc<Queue>),
     /// A registration has ended: dispatch again what its worker left behind.
     Ended(Arc<Queue>),
+    /// So has this one, whose worker has left and was waited for: nobody takes what waits.
+    Unclaimed(Arc<Queue>),
     /// Descriptors ran out elsewhere: close some connections that have waited longest for their preamble.
     MakeRoom,
     /// Tell which connections are in the loop.

@@ -163,8 +163,7 @@ impl Outcome {
                 "descriptors run short, connections that have waited longest for their preamble are closed"
             }
             Self::EndpointUnavailable => {
-                "no connection could be handed over for receive_timeout_seconds, those that waited are refused \
-                 (EndpointUnavailable): the worker does not accept, or the system has no memory"
+                "nobody takes them, connections that waited are refused (EndpointUnavailable)"
             }
             Self::DispatchFailed => "connections cannot be passed on (ConnectionDispatchFailed)",
             Self::HandedOver

@@ -194,7 +194,7 @@ fn who_drains_gets_no_new_connections_and_keeps_its_old() {
     assert_eq!(drained, format!("1 {orders}: drains; 1 wait for it, 0 are relayed\n"));
     assert_eq!(states(&broker), [(orders.clone(), "draining".to_owned())]);
     assert!(
-        said(&broker, &["ls"]).contains("draining: by an administrator, not in the file"),
+        said(&broker, &["ls"]).contains("draining: by an administrator or its worker, not in the file"),
         "{}",
         said(&broker, &["ls"])
     );

@@ -99,7 +99,7 @@ fn every_reason() {
     }
     // Unknown members of a known request are ignored; the connection took no harm.
     let body = json!({"protocol": 1, "addresses": [good], "host_name_comparison": "exact", "sockets_per_message": 1000,
-                      "grace_seconds": 3});
+                      "hops": 3});
     assert!(control.ask(&json!({"register": body})).0["registered"]["id"].is_u64());
 }
 

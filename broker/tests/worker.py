@@ -6,9 +6,10 @@ import socket
 import sys
 
 path, name, address = sys.argv[1:4]
+more = json.loads(sys.argv[4]) if sys.argv[4:] else {}
 control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 control.connect(path)
-control.send(json.dumps({"register": {"protocol": 1, "addresses": [address]}}).encode())
+control.send(json.dumps({"register": {"protocol": 1, "addresses": [address]} | more}).encode())
 reply, descriptors, _, _ = socket.recv_fds(control, 65536, 1)
 print(reply.decode(), flush=True)
 if not descriptors:

@@ -87,6 +87,8 @@ pub enum State {
     Stuck,
     /// As many are in its queue as may be; further ones wait in the broker, or are refused.
     Full,
+    /// Its worker has left, and connections wait for the next: [`Register::with_grace`](crate::Register::with_grace).
+    Absent,
     /// A state of a newer broker.
     #[serde(other)]
     Unknown,
@@ -129,6 +131,12 @@ pub struct Holder {
     pub state: State,
     /// All that is true of how it does, what an administrator did first: one that drains may be stuck, and full.
     pub states: Vec<State>,
+    /// Others may have its addresses as well: [`Register::with_share`](crate::Register::with_share).
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub share: bool,
+    /// Its worker has left: so many seconds, rounded up, its addresses still stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace_left_seconds: Option<u64>,
     /// Connections in the worker's queue.
     pub queued: u64,
     /// How many may be there.

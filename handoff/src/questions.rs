@@ -50,7 +50,7 @@ impl ControlConnection {
     }
 
     /// Gives holders no new connections, and says which they are and what still waits for them. May be asked again to see how
-    /// that goes on.
+    /// that goes on. A worker may ask this, too, of a registration of this control connection, by its number.
     ///
     /// # Errors
     /// As [`ControlConnection::route`]; [`InvalidArgument`](crate::RefusedReason::InvalidArgument) if there is no such holder.

@@ -1,6 +1,7 @@
 //! What a worker asks of the broker.
 
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
@@ -38,8 +39,8 @@ pub enum Request {
     /// Which connections the broker still has; answered by [`Reply::Connections`](crate::Reply::Connections), in parts, to an
     /// administrator.
     Connections,
-    /// Give a holder no new connections; answered by [`Reply::Drained`](crate::Reply::Drained), to an administrator. To ask again
-    /// is to ask what still waits.
+    /// Give a holder no new connections; answered by [`Reply::Drained`](crate::Reply::Drained), to an administrator, and to the
+    /// worker of a registration on its own control connection. To ask again is to ask what still waits.
     Drain(Which),
     /// Give it new ones again; answered likewise.
     Undrain(Which),
@@ -80,9 +81,23 @@ pub struct Register {
     /// How many sockets one message of the accept socket may carry; see [`Register::sockets_per_message`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets_per_message: Option<u32>,
+    /// When this worker leaves without [`Unregister`](Request::Unregister), its addresses stay for so many seconds, up to
+    /// [`Register::LONGEST_GRACE`]: see [`Register::with_grace`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub grace_seconds: u64,
+    /// Others of the same user may have the addresses as well: see [`Register::with_share`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub share: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Register {
+    /// The longest grace: an hour.
+    pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);
+
     /// A registration of these addresses with every default.
     pub fn new(addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
@@ -91,7 +106,34 @@ impl Register {
             host_name_comparison: None,
             bound: None,
             sockets_per_message: None,
+            grace_seconds: 0,
+            share: false,
         }
+    }
+
+    /// When this worker leaves without unregistering, by a crash or because it is started again, its addresses stay for so long
+    /// (whole seconds, rounded up): connections wait in the broker, and the next registration of an address by the same user gets
+    /// them in their order. If nobody comes they are told EndpointUnavailable, and the address goes. A broker that is older than
+    /// this member knows no grace.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use handoff::Register;
+    ///
+    /// let register = Register::new(["net.tcp://localhost:9000/calc"]).with_grace(Duration::from_millis(1500));
+    /// assert_eq!(register.grace_seconds, 2);
+    /// ```
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        let grace_seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
+        Self { grace_seconds, ..self }
+    }
+
+    /// Shares the addresses with other registrations of the same user that ask for it, too: each new connection goes to the one for
+    /// which the fewest wait, in turn where as many wait for several.
+    #[must_use]
+    pub fn with_share(self, share: bool) -> Self {
+        Self { share, ..self }
     }
 
     /// How many sockets to put into one message at most: what was asked for, within 1 and
@@ -239,11 +281,13 @@ mod tests {
     #[test]
     fn the_message_of_the_design_is_read() {
         let text = br#"{"register": {"protocol": 1, "addresses": ["net.tcp://localhost:9000/calc"],
-            "host_name_comparison": "strong_wildcard", "bound": ["127.0.0.1", "::1"],  "sockets_per_message": 32}}"#;
+            "host_name_comparison": "strong_wildcard", "bound": ["127.0.0.1", "::1"],  "sockets_per_message": 32,
+            "grace_seconds": 30, "share": true}}"#;
         let mut register = Register::new(["net.tcp://localhost:9000/calc"]);
         register.host_name_comparison = Some("strong_wildcard".into());
         register.bound = Some(vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()]);
         register.sockets_per_message = Some(32);
+        let register = register.with_grace(Duration::from_secs(30)).with_share(true);
         assert_eq!(Request::parse(text), Ok(Request::Register(register)));
     }
 
@@ -263,6 +307,8 @@ mod tests {
             r#"{"register": {"protocol": 1, "addresses": "a"}}"#,
             r#"{"register": {"protocol": 1, "addresses": ["a"], "bound": ["nowhere"]}}"#,
             r#"{"register": {"protocol": 1, "addresses": ["a"], "sockets_per_message": -1}}"#,
+            r#"{"register": {"protocol": 1, "addresses": ["a"], "grace_seconds": -1}}"#,
+            r#"{"register": {"protocol": 1, "addresses": ["a"], "share": 1}}"#,
             r#"{"register": {"protocol": 1, "addresses": ["a"]}, "unregister": {"id": 1}}"#,
             r#"{"unregister": {"id": "1"}}"#,
             r#"{"unregister": {}}"#,
@@ -296,7 +342,7 @@ mod tests {
     #[test]
     fn what_a_newer_peer_adds_is_ignored_or_named() {
         let more =
-            br#"{"register": {"protocol": 1, "addresses": ["a"], "grace": 30, "bound": null}, "trace": 1}"#;
+            br#"{"register": {"protocol": 1, "addresses": ["a"], "hops": 30, "bound": null}, "trace": 1}"#;
         assert_eq!(Request::parse(more), Ok(Request::Register(Register::new(["a"]))));
         let other = Request::parse(br#"{"register": {"protocol": 2, "addresses": {"new": "form"}}}"#);
         assert!(matches!(other, Ok(Request::Register(Register { protocol: 2, .. }))), "{other:?}");

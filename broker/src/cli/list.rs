@@ -59,7 +59,8 @@ fn drawn(holders: &[Holder], width: Option<usize>) -> String {
     let table = draw(columns, holders.iter().map(row).collect(), width);
     let mut drawn = coloured(&table, holders);
     if holders.iter().any(|holder| holder.state == State::Draining) {
-        drawn += "draining: by an administrator, not in the file; `broker undrain ID` ends it\n";
+        drawn +=
+            "draining: by an administrator or its worker, not in the file; `broker undrain ID` ends it\n";
     }
     let taken_back: u64 = holders.iter().map(|holder| holder.taken_back).sum();
     if taken_back > 0 {
@@ -67,7 +68,17 @@ fn drawn(holders: &[Holder], width: Option<usize>) -> String {
             "taken back: {taken_back} of those handed over, which workers had left behind (`taken_back` in --json)\n"
         );
     }
-    drawn
+    drawn + &away(holders)
+}
+
+/// For how long the addresses of workers that have left stay.
+fn away(holders: &[Holder]) -> String {
+    let away = holders.iter().filter_map(|holder| Some((holder.id, holder.grace_left_seconds?)));
+    let each: Vec<String> = away.map(|(id, left)| format!("{id} for {left} s more")).collect();
+    match each.is_empty() {
+        true => String::new(),
+        false => format!("away: its worker has left, connections wait for the next; {}\n", each.join(", ")),
+    }
 }
 
 fn row(holder: &Holder) -> [String; 12] {
@@ -110,6 +121,7 @@ pub(super) fn states(holder: &Holder) -> String {
         State::Draining => "drain",
         State::Stuck => "stuck",
         State::Full => "full",
+        State::Absent => "away",
         _ => "?",
     };
     // A broker of another version may say no more than the first.
@@ -140,7 +152,7 @@ fn coloured(table: &str, holders: &[Holder]) -> String {
     for (line, holder) in lines.zip(holders) {
         let colour = match (holder.state, &*holder.states) {
             (State::Up, _) => "",
-            (State::Draining, [] | [_]) => "\x1b[33m",
+            (State::Draining | State::Absent, [] | [_]) => "\x1b[33m",
             _ => "\x1b[31m",
         };
         let end = if colour.is_empty() { "" } else { "\x1b[0m" };

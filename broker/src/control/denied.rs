@@ -16,8 +16,8 @@ pub(crate) enum Denied {
     Known(Refused),
     /// A registered address whose port cannot be opened.
     NotOpened(String, ListenError),
-    /// An address that somebody has: which of the registered ones it is, and its worker's process.
-    Registered { address: String, existing: String, pid: u32 },
+    /// An address that somebody has: which of the registered ones it is, its worker's process, and what else stands in the way.
+    Registered { address: String, existing: String, pid: u32, note: &'static str },
     /// There is no descriptor for the accept socket.
     NoDescriptor(io::Error),
 }
@@ -51,8 +51,8 @@ impl Denied {
         match self {
             Self::Known(refused) => refused,
             Self::NotOpened(address, error) => refused(reason, Some(&address), error.explained()),
-            Self::Registered { address, existing, pid } => {
-                let message = already_registered(&address, &existing, &process(pid));
+            Self::Registered { address, existing, pid, note } => {
+                let message = already_registered(&address, &existing, &process(pid)) + note;
                 refused(reason, Some(&address), message)
             }
             Self::NoDescriptor(error) => {

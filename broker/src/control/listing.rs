@@ -4,8 +4,10 @@ use handoff::administration::{Drained, Holder as Listed, State, Which};
 use handoff::{Refused, RefusedReason};
 use router::{HostNameComparison, Prefix};
 
+use super::conflicts::{Asking, Way, conflicts};
 use super::denied::{Denied, refused};
-use super::registry::{Registration, Registry, seen};
+use super::registration::Registration;
+use super::registry::{Registry, seen};
 use crate::routes::holder::Holder;
 use crate::routes::table::Table;
 
@@ -58,13 +60,13 @@ impl Registry {
     }
 
     fn listed(&self, id: u64, registration: &Registration) -> Listed {
-        let Registration { holder, prefixes, bound, peer, draining, .. } = registration;
+        let Registration { holder, prefixes, bound, owner, draining, share, .. } = registration;
         let mut listed = Listed::default();
         listed.id = id;
         listed.host_name_comparison =
             prefixes.first().map(|prefix| prefix.mode().to_string()).unwrap_or_default();
         listed.bound = bound.0.as_ref().map(|bound| bound.iter().copied().take(BOUND).collect());
-        let credentials = peer.as_ref().map(|peer| peer.credentials());
+        let credentials = owner.credentials();
         listed.pid = credentials.and_then(|peer| seen(peer.pid));
         listed.uid = credentials.map(|peer| peer.uid);
         let figures = holder.figures();
@@ -74,6 +76,8 @@ impl Registry {
         (listed.octets_in, listed.octets_out) = (counted.copied.octets_in, counted.copied.octets_out);
         listed.age_seconds = figures.since.elapsed().as_secs();
         let mut states: Vec<State> = draining.then_some(State::Draining).into_iter().collect();
+        let is_absent = owner.until().is_some();
+        states.extend(is_absent.then_some(State::Absent));
         match holder {
             Holder::Worker(queue) => {
                 let most = self.shared.bounds.per_queue();
@@ -81,11 +85,13 @@ impl Registry {
                 (listed.queued, listed.held) = (wide(queued), wide(queue.held()));
                 (listed.max_pending, listed.max_held) = (Some(wide(most)), Some(wide(most)));
                 (listed.handed_over, listed.taken_back) = (queue.handed_over(), counted.taken_back);
-                states.extend(queue.is_stuck().then_some(State::Stuck));
+                states.extend((queue.is_stuck() && !is_absent).then_some(State::Stuck));
                 states.extend((queued >= most).then_some(State::Full));
             }
             Holder::Route(route) => listed.relay = Some(route.to.to_string()),
         }
+        listed.share = *share;
+        listed.grace_left_seconds = owner.seconds_left();
         if states.is_empty() {
             states.push(State::Up);
         }
@@ -97,28 +103,37 @@ impl Registry {
     pub(crate) fn drain(&mut self, which: &Which, draining: bool) -> Result<Vec<Drained>, Denied> {
         let ids = self.holders_of(which)?;
         let mut table = Table::clone(&self.shared.table.load());
-        let mut changed = false;
+        let (mut changed, mut way) = (false, Way::default());
         for id in &ids {
             let Some(registration) = self.registrations.get(id).filter(|other| other.draining != draining)
             else {
                 continue;
             };
+            let Registration { prefixes, bound, .. } = registration;
             if !draining {
-                self.conflicts(&table, &registration.prefixes, &registration.bound, registration.user())
-                    .map(drop)?;
+                way.join(conflicts(
+                    &self.registrations,
+                    &table,
+                    prefixes,
+                    bound,
+                    Asking::again(*id, registration),
+                )?);
             }
-            for prefix in &registration.prefixes {
+            for prefix in prefixes {
                 table.set_draining(prefix, *id, draining);
             }
             changed = true;
         }
+        let handed = self.prepare(way.taken).map_err(Denied::NoDescriptor)?;
         if changed {
             for id in &ids {
                 if let Some(registration) = self.registrations.get_mut(id) {
                     registration.draining = draining;
                 }
             }
+            let ended = self.make_way(handed, &mut table);
             self.publish(table);
+            self.end_all(ended);
         }
         Ok(ids.into_iter().filter_map(|id| self.drained(id)).collect())
     }

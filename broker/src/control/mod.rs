@@ -1,8 +1,9 @@
 //! The control socket, and who has registered what.
 //!
 //! - [`socket`]: who may speak; a task for each worker, one answer for each request. [`folder_watch`]: whether workers find it
-//! - [`registrar`]: the thread to which the registry belongs; [`registry`]: registrations, their checks and conflicts, and the
-//!   order in which things begin and end; [`denied`]: why not
+//! - [`registrar`]: the thread to which the registry belongs; [`registry`]: registrations, their checks, and the order in which
+//!   things begin and end; [`registration`]: one of them; [`conflicts`]: who has an address already, and makes way or not;
+//!   [`succession`]: whose worker leaves, and who gets its addresses; [`absent`]: those that wait; [`denied`]: why not
 //! - [`static_routes`]: those of the configuration, and what a reload changes of them; [`configuration`]: what a reload does;
 //!   [`obstacles`]: what keeps a broker from starting
 //! - [`administration`]: what an administrator asks; [`status`]: how the broker does; [`threads`]: whether it
@@ -16,8 +17,10 @@
 //! it, and whether it can be written), and the files in no folder. It tells the
 //! accept loop by [`Command`](crate::command::Command).
 
+mod absent;
 pub(crate) mod administration;
 pub(crate) mod configuration;
+mod conflicts;
 mod denied;
 mod folder_watch;
 mod given_back;
@@ -29,8 +32,10 @@ pub(crate) mod ports;
 pub(crate) mod quota;
 mod refusals;
 pub(crate) mod registrar;
+mod registration;
 pub(crate) mod registry;
 pub(crate) mod socket;
 pub(crate) mod static_routes;
 pub(crate) mod status;
+mod succession;
 pub(crate) mod threads;

@@ -101,7 +101,7 @@ impl Quotas {
         Ok(Connected { quotas: Arc::clone(self), uid })
     }
 
-    /// Whether this user may have one registration more, which listens on these addresses.
+    /// Whether this user may have one registration more, which listens on these addresses, in place of so many.
     ///
     /// # Errors
     /// Why not.
@@ -109,6 +109,7 @@ impl Quotas {
         &self,
         uid: u32,
         listeners: impl IntoIterator<Item = SocketAddr>,
+        instead_of: usize,
     ) -> Result<(), String> {
         let most = self.most();
         let held = lock(&self.held);
@@ -117,9 +118,10 @@ impl Quotas {
         let new = listeners.into_iter().filter(new).count();
         let (registrations, listening) =
             user.map_or((0, 0), |user| (user.registrations, user.listeners.len()));
-        self.within(uid, "registrations", registrations, 1, most.registrations)?;
+        let others = registrations.saturating_sub(instead_of);
+        self.within(uid, "registrations", others, 1, most.registrations)?;
         self.within(uid, "listeners", listening, new, most.listeners)?;
-        self.leaves_room(&held, uid, 2 + new)
+        self.leaves_room(&held, uid, (2 + new).saturating_sub(2 * instead_of))
     }
 
     /// Counts a registration.
@@ -167,7 +169,7 @@ impl Quotas {
     fn leaves_room(&self, held: &HashMap<u32, Held>, uid: u32, more: usize) -> Result<(), String> {
         let taken = held.values().map(Held::descriptors).sum();
         let has = held.get(&uid).map_or(0, Held::descriptors);
-        if has + more <= share(usize::MAX, self.descriptors, taken) {
+        if more == 0 || has + more <= share(usize::MAX, self.descriptors, taken) {
             return Ok(());
         }
         Err(format!(
@@ -201,7 +203,7 @@ mod tests {
         let mut connections = Vec::new();
         for port in 1.. {
             let admitted = quotas.connect(uid).and_then(|connected| {
-                quotas.admits(uid, at(port))?;
+                quotas.admits(uid, at(port), 0)?;
                 quotas.begin(uid, &at(port));
                 Ok(connected)
             });
@@ -233,7 +235,7 @@ mod tests {
         let quotas = quotas(1024, &Quota::default());
         let services: Vec<_> = (0..40)
             .map(|_| {
-                quotas.admits(0, at(808)).unwrap();
+                quotas.admits(0, at(808), 0).unwrap();
                 quotas.begin(0, &at(808));
                 quotas.connect(0).unwrap()
             })
@@ -263,12 +265,12 @@ mod tests {
         drop(connected);
         quotas.connect(7).unwrap();
         quotas.begin(7, &at(1));
-        assert!(quotas.admits(7, at(2)).unwrap_err().contains("max_listeners_per_user is 3"));
-        assert_eq!(quotas.admits(7, at(1)), Ok(()), "it has those already");
+        assert!(quotas.admits(7, at(2), 0).unwrap_err().contains("max_listeners_per_user is 3"));
+        assert_eq!(quotas.admits(7, at(1), 0), Ok(()), "it has those already");
         quotas.begin(7, &at(1));
-        assert!(quotas.admits(7, at(1)).unwrap_err().contains("max_registrations_per_user is 2"));
+        assert!(quotas.admits(7, at(1), 0).unwrap_err().contains("max_registrations_per_user is 2"));
         quotas.end(7, &at(1));
-        assert_eq!(quotas.admits(7, at(1)), Ok(()));
+        assert_eq!(quotas.admits(7, at(1), 0), Ok(()));
     }
 
     #[test]
@@ -280,10 +282,10 @@ mod tests {
         }
         for _ in 0..2 {
             quotas.end(7, &at(1));
-            assert!(quotas.admits(7, at(2)).is_err(), "somebody still listens");
+            assert!(quotas.admits(7, at(2), 0).is_err(), "somebody still listens");
         }
         quotas.end(7, &at(1));
-        assert_eq!(quotas.admits(7, at(2)), Ok(()));
+        assert_eq!(quotas.admits(7, at(2), 0), Ok(()));
     }
 
     /// A registration takes two descriptors, and each new listener one.
@@ -303,7 +305,7 @@ mod tests {
             connections.push(quotas.connect(7).unwrap());
         }
         let ports = |count| (1..=count).map(|port| SocketAddr::new("::".parse().unwrap(), port));
-        let admitted: Vec<bool> = (0..6).map(|count| quotas.admits(7, ports(count)).is_ok()).collect();
+        let admitted: Vec<bool> = (0..6).map(|count| quotas.admits(7, ports(count), 0).is_ok()).collect();
         let room = free(connections.len()) - connections.len();
         let expected: Vec<bool> = (0..6).map(|count| 2 + count <= room).collect();
         assert!((2..4).contains(&room), "{room}");

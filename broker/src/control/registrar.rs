@@ -2,6 +2,7 @@
 //! takes longer is done by whoever asks: others wait behind each request.
 
 use std::sync::mpsc;
+use std::time::Instant;
 use std::{io, thread};
 
 use tokio::sync::oneshot;
@@ -10,6 +11,16 @@ use super::registry::Registry;
 use crate::failure::Part;
 
 type Work = Box<dyn FnOnce(&mut Registry) + Send>;
+
+/// What is to be done, or nothing until the deadline; `None` when nobody can ask any more.
+fn next(work: &mpsc::Receiver<Work>, deadline: Option<Instant>) -> Option<Option<Work>> {
+    let Some(deadline) = deadline else { return work.recv().ok().map(Some) };
+    match work.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok(work) => Some(Some(work)),
+        Err(mpsc::RecvTimeoutError::Timeout) => Some(None),
+        Err(mpsc::RecvTimeoutError::Disconnected) => None,
+    }
+}
 
 /// Has things done by the registry, one after the other. The thread ends with the last of these.
 #[derive(Clone, Debug)]
@@ -20,7 +31,14 @@ impl Registrar {
         let (registrar, work) = mpsc::channel::<Work>();
         let thread = thread::Builder::new().name("registry".to_owned()).spawn(move || {
             let _part = part;
-            work.iter().for_each(|work| work(&mut registry));
+            while let Some(next) = next(&work, registry.next_deadline()) {
+                if let Some(work) = next {
+                    work(&mut registry);
+                }
+                if registry.next_deadline().is_some() {
+                    registry.end_graces(Instant::now());
+                }
+            }
         })?;
         Ok((Self(registrar), thread))
     }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use handoff::tokio::AsyncControlPeer;
 use handoff::{
@@ -12,13 +14,15 @@ use handoff::{
     Registered, accept_pair,
 };
 use router::{HostNameComparison, Prefix, PrefixError, RouteTable};
-use rustix::process::getuid;
 
-use super::denied::{Denied, already_registered, refused};
+use super::absent::Absent;
+use super::conflicts::{Asking, Way, conflicts};
+use super::denied::{Denied, refused};
 use super::given_back::{GivenBack, not_listened_on};
 use super::lookup::{handed_to, lookup};
 use super::ports::Ports;
 use super::quota::Quotas;
+use super::registration::{Owner, Registration};
 use crate::command::Command;
 use crate::config::NO_PORT;
 use crate::routes::holder::Holder;
@@ -33,26 +37,14 @@ const LONGEST_ADDRESS: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(super) shared: Arc<Shared>,
-    quotas: Arc<Quotas>,
+    pub(super) quotas: Arc<Quotas>,
     pub(super) ports: Ports,
     /// By their numbers.
     pub(super) registrations: BTreeMap<u64, Registration>,
-    last_id: u64,
-}
-
-/// What one holder has.
-#[derive(Debug)]
-pub(super) struct Registration {
-    pub(super) holder: Holder,
-    pub(super) prefixes: Vec<Prefix>,
-    /// What it keeps open.
-    pub(super) open: Vec<SocketAddr>,
-    /// The local addresses that the worker's own listener would have had.
-    pub(super) bound: Bound,
-    /// Who has asked for it; `None`: the configuration.
-    pub(super) peer: Option<Arc<AsyncControlPeer>>,
-    /// It gets no new connections.
-    pub(super) draining: bool,
+    pub(super) absent: Absent,
+    /// Counts the choices among those that share an address.
+    pub(super) turns: Arc<AtomicUsize>,
+    pub(super) last_id: u64,
 }
 
 /// A request whose members make sense.
@@ -61,11 +53,13 @@ struct Checked {
     prefixes: Vec<Prefix>,
     bound: Bound,
     per_message: usize,
+    grace: Duration,
 }
 
 impl Registry {
     pub(crate) fn new(shared: Arc<Shared>, quotas: Arc<Quotas>, ports: Ports) -> Self {
-        Self { shared, quotas, ports, registrations: BTreeMap::new(), last_id: 0 }
+        let (registrations, absent, turns) = (BTreeMap::new(), Absent::default(), Arc::default());
+        Self { shared, quotas, ports, registrations, absent, turns, last_id: 0 }
     }
 
     /// Registers all addresses of a request or none; the socket is the worker's end.
@@ -75,39 +69,45 @@ impl Registry {
         peer: &Arc<AsyncControlPeer>,
     ) -> Result<(Registered, AcceptSocket), Denied> {
         let quotas = &self.quotas;
-        let Checked { prefixes, bound, per_message } = check(request, quotas.addresses_per_registration())?;
+        let checked = check(request, quotas.addresses_per_registration())?;
+        let Checked { prefixes, bound, per_message, grace } = checked;
         let PeerCredentials { uid, pid, .. } = peer.credentials();
 
         let table = self.shared.table.load_full();
-        let past = self.conflicts(&table, &prefixes, &bound, uid)?;
+        let asking = Asking::worker(uid, request.share);
+        let Way { past, taken } = conflicts(&self.registrations, &table, &prefixes, &bound, asking)?;
+        let handed = self.prepare(taken).map_err(Denied::NoDescriptor)?;
+        let instead_of = handed.iter().filter(|handed| handed.ends()).count();
         let wanted = prefixes.iter().flat_map(|prefix| self.ports.wanted(prefix, &bound));
         let wanted: HashSet<SocketAddr> = wanted.map(|wanted| wanted.address).collect();
-        quotas
-            .admits(uid, wanted)
+        self.quotas
+            .admits(uid, wanted, instead_of)
             .map_err(|why| refused(RefusedReason::RegistrationQuotaExceeded, None, why))?;
         let (sender, ours, theirs) = accept_socket().map_err(Denied::NoDescriptor)?;
         let open = self.listen(&prefixes, &bound)?;
 
         let id = self.next_id();
         let queue = Queue::new(id, shown(&request.addresses), sender, ours, per_message);
+        let queue = if request.share { queue.sharing(&self.turns) } else { queue };
         let holder = Holder::Worker(Arc::new(queue.of(Worker { pid: seen(pid), uid })));
         let mut table = Table::clone(&table);
-        let ended: Vec<Registration> = past.iter().filter_map(|id| self.forget(*id, &mut table)).collect();
+        let forget = |id: u64| Some((self.forget(id, &mut table)?, "its worker has left"));
+        let mut ended: Vec<_> = past.into_iter().filter_map(forget).collect();
+        ended.extend(self.make_way(handed, &mut table));
         for prefix in &prefixes {
-            table.insert(Target::new(prefix.clone(), holder.clone(), &bound));
+            table.insert(Target::new(prefix.clone(), holder.clone(), &bound).share(request.share));
         }
         self.quotas.begin(uid, &open);
         let mut listening = open.clone();
         listening.sort_unstable();
         listening.dedup();
-        let peer = Some(Arc::clone(peer));
-        let registration = Registration { holder, prefixes, open, bound, peer, draining: false };
+        let (owner, share) = (Owner::Worker(Arc::clone(peer)), request.share);
+        let registration =
+            Registration { holder, prefixes, open, bound, owner, draining: false, share, grace };
         self.registrations.insert(id, registration);
         self.publish(table);
         // Only now: what these left behind finds the new registration.
-        for registration in ended {
-            self.end(registration, "its worker has left");
-        }
+        self.end_all(ended);
         let (addresses, pid) = (&request.addresses, seen(pid));
         tracing::info!(registration = id, pid, uid, ?addresses, "registered");
         Ok((Registered::new(id).with_listening(listening), theirs))
@@ -127,8 +127,10 @@ impl Registry {
         let mut routed =
             lookup(&table.load(), self.shared.compatibility(), route, |local| self.ports.listens_on(local));
         let registration = routed.registration.and_then(|id| self.registrations.get(&id));
-        let peer = registration.and_then(|of| of.peer.as_ref());
-        routed.pid = peer.and_then(|peer| seen(peer.credentials().pid));
+        // The process of a worker that has left may be another's by now.
+        let worker =
+            registration.filter(|of| of.owner.until().is_none()).and_then(|of| of.owner.credentials());
+        routed.pid = worker.and_then(|worker| seen(worker.pid));
         routed
     }
 
@@ -166,13 +168,31 @@ impl Registry {
         self.ports.accept();
     }
 
-    /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back.
+    /// The registration is in the table no longer. First nothing more can be sent to it, then what is left is taken back, and
+    /// dispatched again.
     pub(super) fn end(&mut self, registration: Registration, reason: &'static str) {
-        let Registration { holder, prefixes, open, peer, .. } = registration;
+        self.end_by(registration, reason, Command::Ended);
+    }
+
+    /// Each of these, and why.
+    pub(super) fn end_all(&mut self, ended: Vec<(Registration, &'static str)>) {
+        for (registration, reason) in ended {
+            self.end(registration, reason);
+        }
+    }
+
+    /// The same; the command says what becomes of what is left.
+    pub(super) fn end_by(
+        &mut self,
+        registration: Registration,
+        reason: &'static str,
+        left: fn(Arc<Queue>) -> Command,
+    ) {
+        let Registration { holder, prefixes, open, owner, .. } = registration;
         if let Holder::Worker(queue) = &holder {
             queue.end();
         }
-        let credentials = peer.map(|peer| peer.credentials());
+        let credentials = owner.credentials();
         if let Some(PeerCredentials { uid, .. }) = credentials {
             self.quotas.end(uid, &open);
         }
@@ -183,36 +203,8 @@ impl Registry {
         let what = if holder.is_worker() { "registration" } else { "static route" };
         tracing::info!(registration = holder.id(), pid, uid, reason, ?addresses, "{what} ended");
         if let Holder::Worker(queue) = holder {
-            self.shared.commands.send(Command::Ended(queue));
+            self.shared.commands.send(left(queue));
         }
-    }
-
-    /// Who has one of the addresses already. Those whose worker is gone are returned: they are about to end. One that drains makes
-    /// way for the same user's next.
-    pub(super) fn conflicts(
-        &self,
-        table: &Table,
-        prefixes: &[Prefix],
-        bound: &Bound,
-        user: u32,
-    ) -> Result<Vec<u64>, Denied> {
-        let mut past = Vec::new();
-        for prefix in prefixes {
-            for target in table.overlapping(prefix, bound) {
-                let id = target.holder.id();
-                let other = self.registrations.get(&id);
-                if target.draining && other.is_some_and(|other| other.user() == user) {
-                    continue;
-                }
-                match other.and_then(|other| other.peer.as_ref()) {
-                    Some(peer) if peer.has_ended() => past.push(id),
-                    peer => return Err(conflict(prefix, &target.prefix, peer)),
-                }
-            }
-        }
-        past.sort_unstable();
-        past.dedup();
-        Ok(past)
     }
 
     pub(super) fn listen(&mut self, prefixes: &[Prefix], bound: &Bound) -> Result<Vec<SocketAddr>, Denied> {
@@ -240,6 +232,7 @@ impl Registry {
     /// Takes a registration out of the books and out of `table`.
     pub(super) fn forget(&mut self, id: u64, table: &mut Table) -> Option<Registration> {
         let registration = self.registrations.remove(&id)?;
+        self.absent.end(&registration.owner, id);
         for prefix in &registration.prefixes {
             table.remove(prefix, id);
         }
@@ -248,16 +241,9 @@ impl Registry {
 }
 
 /// The sending end, our copy of the receiving end, and the worker's.
-fn accept_socket() -> io::Result<(AcceptSender, AcceptSocket, AcceptSocket)> {
+pub(super) fn accept_socket() -> io::Result<(AcceptSender, AcceptSocket, AcceptSocket)> {
     let (sender, theirs) = accept_pair()?;
     Ok((sender, theirs.try_clone()?, theirs))
-}
-
-impl Registration {
-    /// Whose it is; a route of the configuration is the broker's own.
-    pub(super) fn user(&self) -> u32 {
-        self.peer.as_ref().map_or_else(|| getuid().as_raw(), |peer| peer.credentials().uid)
-    }
 }
 
 /// The checks of the original in its order (docs/original.md §4.3), as far as they need no table.
@@ -286,6 +272,11 @@ fn check(request: &Register, most_addresses: usize) -> Result<Checked, Refused> 
     if request.bound.as_ref().is_some_and(Vec::is_empty) {
         return invalid(None, "bound is empty; no connection could be handed over".to_owned());
     }
+    let grace = Duration::from_secs(request.grace_seconds);
+    if grace > Register::LONGEST_GRACE {
+        let (asked, most) = (request.grace_seconds, Register::LONGEST_GRACE.as_secs());
+        return invalid(None, format!("grace_seconds is {asked}; it is at most {most}"));
+    }
     let mode = match request.host_name_comparison.as_deref().map(str::parse::<HostNameComparison>) {
         None => HostNameComparison::default(),
         Some(Ok(mode)) => mode,
@@ -312,7 +303,7 @@ fn check(request: &Register, most_addresses: usize) -> Result<Checked, Refused> 
         );
         return invalid(Some(prefix.address()), message);
     }
-    Ok(Checked { prefixes, bound, per_message: request.sockets_per_message() })
+    Ok(Checked { prefixes, bound, per_message: request.sockets_per_message(), grace })
 }
 
 fn parse(address: &str, mode: HostNameComparison) -> Result<Prefix, Refused> {
@@ -337,22 +328,12 @@ pub(super) fn seen(pid: u32) -> Option<u32> {
 }
 
 /// Addresses for the log.
-fn shown(addresses: &[String]) -> String {
+pub(super) fn shown(addresses: &[String]) -> String {
     match addresses {
         [] => String::new(),
         [address] => address.clone(),
         [first, more @ ..] => format!("{first} and {} more", more.len()),
     }
-}
-
-fn conflict(prefix: &Prefix, existing: &Prefix, peer: Option<&Arc<AsyncControlPeer>>) -> Denied {
-    let (address, existing) = (prefix.address(), existing.address());
-    if let Some(peer) = peer {
-        let (address, existing) = (address.to_owned(), existing.to_owned());
-        return Denied::Registered { address, existing, pid: peer.credentials().pid };
-    }
-    let message = already_registered(address, existing, "the broker's configuration");
-    refused(RefusedReason::ConflictingRegistration, Some(address), message).into()
 }
 
 #[cfg(test)]

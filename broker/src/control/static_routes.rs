@@ -2,11 +2,13 @@
 //! nothing.
 
 use handoff::{Refused, RefusedReason};
-use rustix::process::getuid;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::conflicts::{Asking, conflicts};
 use super::denied::Denied;
-use super::registry::{Registration, Registry};
+use super::registration::{Owner, Registration};
+use super::registry::Registry;
 use crate::config::{Change, Config, Place, Route};
 use crate::error::StartError;
 use crate::relay::circle::circles;
@@ -112,10 +114,10 @@ impl Registry {
                 }
                 Change::RouteChanged { from, to } => self.change(&mut plan, from, to),
                 Change::RouteAdded(route) => {
-                    let (prefix, user) = (std::slice::from_ref(&route.prefix), getuid().as_raw());
-                    let conflicts = self.conflicts(&plan.table, prefix, &Bound::default(), user);
-                    let past = conflicts.map_err(|why| RouteDenied::new(route, why))?;
-                    plan.ending.extend(past.into_iter().map(|id| (id, "its worker has left")));
+                    let (prefix, asking) = (std::slice::from_ref(&route.prefix), Asking::configuration());
+                    let way = conflicts(&self.registrations, &plan.table, prefix, &Bound::default(), asking);
+                    let way = way.map_err(|why| RouteDenied::new(route, why))?;
+                    plan.ending.extend(way.past.into_iter().map(|id| (id, "its worker has left")));
                     self.put_in(&mut plan, route);
                 }
             }
@@ -125,7 +127,7 @@ impl Registry {
 
     fn registration_of(&self, route: &Route) -> Option<(u64, &Registration)> {
         let is_it = |registration: &Registration| {
-            registration.peer.is_none() && registration.prefixes.iter().any(|prefix| route.is_at(prefix))
+            !registration.holder.is_worker() && registration.prefixes.iter().any(|prefix| route.is_at(prefix))
         };
         let found = self.registrations.iter().find(|(_, registration)| is_it(registration));
         found.map(|(id, registration)| (*id, registration))
@@ -136,10 +138,9 @@ impl Registry {
         let Holder::Route(route) = &registration.holder else { return };
         let changed = Arc::new(route.changed(to.relay.clone()));
         let holder = Holder::Route(Arc::clone(&changed));
-        let mut target = Target::new(to.prefix.clone(), holder, &registration.bound);
-        target.draining = registration.draining;
+        let target = Target::new(to.prefix.clone(), holder, &registration.bound);
         plan.table.remove(&from.prefix, id);
-        plan.table.insert(target);
+        plan.table.insert(target.draining(registration.draining));
         plan.changed.push((changed, to));
     }
 
@@ -147,8 +148,16 @@ impl Registry {
         let (prefix, bound) = (route.prefix.clone(), Bound::default());
         let holder = Holder::Route(Arc::new(StaticRoute::new(self.next_id(), route.relay.clone())));
         plan.table.insert(Target::new(prefix.clone(), holder.clone(), &bound));
-        let (prefixes, open) = (vec![prefix], Vec::new());
-        let registration = Registration { holder, prefixes, open, bound, peer: None, draining: false };
+        let registration = Registration {
+            holder,
+            prefixes: vec![prefix],
+            open: Vec::new(),
+            bound,
+            owner: Owner::Configuration,
+            draining: false,
+            share: false,
+            grace: Duration::ZERO,
+        };
         plan.new.push((registration, route));
     }
 

@@ -100,7 +100,7 @@ impl Registry {
 
     /// Whether the port of each static route is open.
     pub(crate) fn routes_are_open(&self) -> bool {
-        let mut routes = self.registrations.values().filter(|registration| registration.peer.is_none());
+        let mut routes = self.registrations.values().filter(|registration| !registration.holder.is_worker());
         routes.all(|route| !route.open.is_empty())
     }
 }

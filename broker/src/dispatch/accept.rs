@@ -44,6 +44,10 @@ const ROOM: usize = 32;
 /// Why a server is too busy: whose fault it is, and what an administrator may change.
 const ACCEPTS_TOO_SLOWLY: &str =
     "its program accepts more slowly than they come, and as many wait as max_pending_connections allows";
+const ACCEPTS_NOTHING: &str = "no connection could be handed over for receive_timeout_seconds: its program accepts none, or the \
+    system has no memory";
+const NOBODY_CAME: &str =
+    "its program has left, and no other has registered the address within its grace_seconds";
 const RELAYS_ARE_FULL: &str =
     "as many connections are relayed as the limit of open files (LimitNOFILE) allows";
 
@@ -181,10 +185,14 @@ impl Loop {
                 Command::Returned(socket) => self.returned(socket),
                 Command::Watch(queue) => self.pending.watch(queue, self.now),
                 // Ended by our own end: its worker lives, and receives what waits there.
-                Command::Ended(_) if self.end == Some(End::Stop) => {}
+                Command::Ended(_) | Command::Unclaimed(_) if self.end == Some(End::Stop) => {}
                 // What is on its way to this queue comes back when it is refused (`Queue::has_ended`).
                 Command::Ended(queue) => {
                     let leaving = self.pending.dispatch_again(&queue, self.now);
+                    self.settle(leaving);
+                }
+                Command::Unclaimed(queue) => {
+                    let leaving = self.pending.give_up(&queue, self.now);
                     self.settle(leaving);
                 }
                 Command::MakeRoom => self.make_room(),
@@ -221,7 +229,10 @@ impl Loop {
     fn leave_all(&mut self) {
         self.help.leave();
         for command in self.shared.commands.close() {
-            too_late(&self.shared, command);
+            match command {
+                Command::Watch(queue) => self.pending.watch(queue, self.now),
+                command => too_late(&self.shared, command),
+            }
         }
         self.send_batches();
         while let Some((place, _)) = self.parked.oldest(Stage::Preamble) {
@@ -443,9 +454,13 @@ impl Loop {
                 Next::Again => self.again(connection),
                 Next::End(outcome, queue, error) => {
                     let destination = queue.as_deref().map_or(Destination::Nobody, Destination::Registration);
-                    let too_slowly =
-                        || (outcome == Outcome::ServerTooBusy).then(|| ACCEPTS_TOO_SLOWLY.to_owned());
-                    let detail = error.map(|error| error.to_string()).or_else(too_slowly);
+                    let why = match (outcome, &queue) {
+                        (Outcome::ServerTooBusy, _) => Some(ACCEPTS_TOO_SLOWLY),
+                        (Outcome::EndpointUnavailable, Some(queue)) if queue.is_absent() => Some(NOBODY_CAME),
+                        (Outcome::EndpointUnavailable, _) => Some(ACCEPTS_NOTHING),
+                        _ => None,
+                    };
+                    let detail = error.map(|error| error.to_string()).or_else(|| why.map(str::to_owned));
                     self.refuse(connection, outcome, destination, detail);
                 }
             }

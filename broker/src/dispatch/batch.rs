@@ -46,6 +46,7 @@ impl Batches {
     /// Puts a connection behind the others for its queue; returns the batch if that fills a message.
     #[inline]
     pub(crate) fn add(&mut self, connection: Connection, queue: Arc<Queue>) -> Option<Batch> {
+        queue.comes();
         let known = self.open.iter().position(|batch| Arc::ptr_eq(&batch.queue, &queue));
         let at = known.unwrap_or_else(|| {
             let connections = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(MAX_SOCKETS));
@@ -75,11 +76,13 @@ impl Batch {
     /// the `close` of each socket.
     pub(crate) fn send(self, shared: &Shared) -> Sent {
         let Self { queue, mut connections } = self;
+        let came = connections.len();
         let mut told = Told::each(&shared.telling, connections.iter(), Outcome::HandedOver);
         let (count, refusal) = match queue.send(connections.iter().map(AsFd::as_fd), &shared.bounds) {
             Ok(count) => (count, Refusal::Full),
             Err(refusal) => (0, refusal),
         };
+        queue.came(came);
         for connection in connections.drain(..count) {
             let (told, destination) = (told.next().unwrap_or_default(), Destination::Registration(&queue));
             drop(connection.end(&shared.counters, Outcome::HandedOver, destination, None, told));

@@ -244,7 +244,15 @@ impl View {
             families.gauge(name, help, None, of_workers(of))?;
         }
         let is_up = |holder: &Holder| u64::from(holder.state == State::Up);
-        families.gauge("up", "Whether it takes connections", None, of_all(is_up))
+        families.gauge("up", "Whether it takes connections", None, of_all(is_up))?;
+        let is_absent = |holder: &Holder| holder.grace_left_seconds.is_some();
+        let left = those(is_absent, |holder| holder.grace_left_seconds.unwrap_or_default());
+        families.gauge(
+            "grace_left",
+            "How long its addresses still stay; its worker has left",
+            Some(&Unit::Seconds),
+            left,
+        )
     }
 }
 

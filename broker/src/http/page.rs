@@ -13,7 +13,7 @@ use crate::about::unix_seconds;
 
 /// No script, nothing from elsewhere, and this page's own style alone: its SHA-256 is in it, so that a style in what strangers wrote
 /// would have no effect either.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-U2M8ZJ0IlP6wrNH/z1qKMgNk9rKjgts2+sIHj8f02Mo='; \
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-l34ljB971fFFrz7HuWHWAWoK88gd9P+qFyxqVgq0dgE='; \
      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const STYLE: &str = include_str!("page.css");
@@ -186,6 +186,7 @@ fn holder(page: &mut String, holder: &Holder) -> std::fmt::Result {
             State::Draining => "draining",
             State::Stuck => "stuck",
             State::Full => "full",
+            State::Absent => "absent",
             _ => "unknown",
         };
         format!("<span class=\"state {name}\">{name}</span>")

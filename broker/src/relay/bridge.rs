@@ -18,6 +18,7 @@ pub(crate) struct Bridges {
 impl Bridges {
     /// Expects a connection from `from`; taken back when the guard is dropped.
     pub(crate) fn expect(self: &Arc<Self>, from: SocketAddr, queue: Arc<Queue>) -> Expected {
+        queue.comes();
         let mut expected = lock(&self.expected);
         expected.insert(from, queue);
         self.count.store(expected.len(), Ordering::Release);
@@ -36,7 +37,7 @@ impl Bridges {
         let mut expected = lock(&self.expected);
         let queue = expected.remove(&from);
         self.count.store(expected.len(), Ordering::Release);
-        queue
+        queue.inspect(|queue| queue.came(1))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::figures::Figures;
 use super::queue::Queue;
+use super::sharing::Load;
 use crate::config::RelayTo;
 
 /// Who gets the connections of an address. Each has an id of its own, which no other gets while the broker runs.
@@ -48,6 +49,19 @@ impl Holder {
         match self {
             Self::Worker(queue) => queue.figures(),
             Self::Route(route) => &route.figures,
+        }
+    }
+
+    /// Whether it waits for a worker that has left, or for the next.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Worker(queue) if queue.is_absent())
+    }
+
+    /// How it stands beside others that have its addresses, too.
+    pub(crate) fn load(&self) -> Load {
+        match self {
+            Self::Worker(queue) => queue.load(),
+            Self::Route(_) => Load::default(),
         }
     }
 

@@ -93,6 +93,16 @@ impl Broker {
         self.log()
     }
 
+    /// Who has which address.
+    pub fn holders(&self) -> Vec<handoff::administration::Holder> {
+        handoff::ControlConnection::connect(&self.control()).unwrap().list().unwrap()
+    }
+
+    /// How many connections wait for a holder.
+    pub fn waiting(&self, id: u64) -> u64 {
+        self.holders().iter().find(|holder| holder.id == id).map_or(0, |holder| holder.waiting())
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -55,6 +55,16 @@ impl Worker {
         }
     }
 
+    /// Accepts as many connections as there are of these, in their order.
+    pub fn serve_in_order(&mut self, clients: &mut [TcpStream], expected: &[u8]) {
+        for client in clients {
+            let accepted = self.accept();
+            assert_eq!(accepted.peer_addr().unwrap(), client.local_addr().unwrap());
+            serve(accepted, expected, b'!');
+            assert_eq!(answer(client), b'!');
+        }
+    }
+
     pub fn nothing_waits(&mut self) -> bool {
         self.receiver.try_accept().unwrap().is_none()
     }
@@ -156,11 +166,17 @@ pub struct Python {
 impl Python {
     /// Answers every connection with `name`, and prints what it sees.
     pub fn start(broker: &Broker, name: char, address: &str) -> Self {
+        Self::start_with(broker, name, address, &serde_json::json!({}))
+    }
+
+    /// With further members of its registration.
+    pub fn start_with(broker: &Broker, name: char, address: &str, more: &Value) -> Self {
         let mut child = Command::new("python3")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/worker.py"))
             .arg(broker.control())
             .arg(name.to_string())
             .arg(address)
+            .arg(more.to_string())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

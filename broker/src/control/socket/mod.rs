@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use handoff::administration::Which;
 use handoff::tokio::AsyncControlPeer;
 use handoff::{AcceptSocket, Refused, RefusedReason, Reply, Request};
 use tokio::sync::Semaphore;
@@ -139,7 +140,8 @@ async fn worker(
         if let Ok(request) = &request
             && is_for_administrators(request)
         {
-            let answered = match access.admits_administrator(&peer) {
+            let admitted = if holding.may_ask(request) { Ok(()) } else { access.admits_administrator(&peer) };
+            let answered = match admitted {
                 Ok(()) => {
                     administration::answer(request, &peer, &holding.registrar, &shared, &configuration).await
                 }
@@ -207,6 +209,14 @@ struct Holding {
 type Answer = Result<(Reply, Option<AcceptSocket>), Denied>;
 
 impl Holding {
+    /// A worker lets its own registrations drain without being an administrator.
+    fn may_ask(&self, request: &Request) -> bool {
+        match request {
+            Request::Drain(Which::Id(id)) | Request::Undrain(Which::Id(id)) => self.ids.contains(id),
+            _ => false,
+        }
+    }
+
     async fn answer(
         &mut self,
         request: &Request,
@@ -269,7 +279,7 @@ impl Holding {
 impl Drop for Holding {
     fn drop(&mut self) {
         for id in std::mem::take(&mut self.ids) {
-            self.registrar.tell(move |registry| registry.unregister(id, "its worker has left"));
+            self.registrar.tell(move |registry| registry.leave(id, "its worker has left"));
         }
     }
 }

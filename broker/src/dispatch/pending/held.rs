@@ -102,7 +102,7 @@ impl Held {
         match refusal {
             // The worker's next receive does.
             Refusal::Full => self.wait_for_room(id, now),
-            // The registry ends the registration; they are dispatched again then.
+            // The registry ends the registration, and they are dispatched again then; or they wait for the next worker.
             Refusal::Gone => drop(self.shared.jobs.send(Job::Gone(id))),
             Refusal::Crowded | Refusal::Failed(_) => self.retry_soon(now),
         }

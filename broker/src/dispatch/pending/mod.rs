@@ -88,17 +88,23 @@ impl Pending {
     /// The registration has ended. Nothing was read from what its worker left behind: another may serve it.
     pub(crate) fn dispatch_again(&mut self, queue: &Arc<Queue>, now: Instant) -> Leaving {
         self.watch.forget(queue);
-        all(self.take_back(queue, now), &Next::Again)
+        self.take_back(queue, &Next::Again, now)
+    }
+
+    /// Nobody has come for what a worker left behind.
+    pub(crate) fn give_up(&mut self, queue: &Arc<Queue>, now: Instant) -> Leaving {
+        self.watch.forget(queue);
+        self.take_back(queue, &Next::End(Outcome::EndpointUnavailable, Some(Arc::clone(queue)), None), now)
     }
 
     /// What the worker has not received, and what waited for that.
-    fn take_back(&mut self, queue: &Arc<Queue>, now: Instant) -> Vec<Connection> {
+    fn take_back(&mut self, queue: &Arc<Queue>, next: &Next, now: Instant) -> Leaving {
         let mut left = self.reclaim.take(queue);
         if self.reclaim.is_incomplete() {
             self.held.retry_soon(now);
         }
         left.extend(self.held.release(queue.id()));
-        left
+        all(left, next)
     }
 
     /// How much may wait, or for how long, has changed.
@@ -123,9 +129,9 @@ impl Pending {
             }
         }
         for queue in self.watch.stalled(now) {
-            let left = self.take_back(&queue, now);
+            let end = Next::End(Outcome::EndpointUnavailable, Some(Arc::clone(&queue)), None);
+            leaving.extend(self.take_back(&queue, &end, now));
             queue.note_stuck();
-            leaving.extend(all(left, &Next::End(Outcome::EndpointUnavailable, Some(queue), None)));
         }
         leaving
     }
@@ -135,8 +141,13 @@ impl Pending {
         self.held.page(from)
     }
 
-    /// The broker ends.
+    /// The broker ends. What waits in an accept socket is its worker's; where that has left, nobody would take it.
     pub(crate) fn leave(&mut self) -> Leaving {
-        all(self.held.leave(), &Next::End(Outcome::ShutDown, None, None))
+        let end = Next::End(Outcome::ShutDown, None, None);
+        let mut leaving = all(self.held.leave(), &end);
+        for queue in self.watch.absent() {
+            leaving.extend(all(self.reclaim.take(&queue), &end));
+        }
+        leaving
     }
 }

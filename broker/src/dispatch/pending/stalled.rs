@@ -51,6 +51,12 @@ impl Watch {
         std::mem::take(&mut self.queues).into_iter().map(since).collect()
     }
 
+    /// Those whose workers have left.
+    pub(super) fn absent(&self) -> Vec<Arc<Queue>> {
+        let absent = self.queues.iter().filter(|watched| watched.queue.is_absent());
+        absent.map(|watched| Arc::clone(&watched.queue)).collect()
+    }
+
     /// Asks the kernel what waits in each.
     pub(super) fn refresh(&self) {
         for watched in &self.queues {
@@ -81,6 +87,10 @@ impl Watch {
             let taken = watched.queue.taken();
             if taken != watched.taken {
                 (watched.taken, watched.since) = (taken, now);
+            }
+            if watched.queue.is_absent() {
+                // Until the next comes, or its grace is over.
+                watched.since = now;
             }
             if now.duration_since(watched.since) >= timeout {
                 stalled.push(Arc::clone(&watched.queue));

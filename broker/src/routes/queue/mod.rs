@@ -1,14 +1,18 @@
-//! The queue of one registration: its accept socket, and the bounds on what may wait there.
+//! The queue of one registration: its accept socket, and the bounds on what may wait there. [`refusal`]: why it takes no more.
+
+mod refusal;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use handoff::{AcceptSender, AcceptSocket, MAX_SOCKETS, ReceiveError, SendError};
-use rustix::io::Errno;
+use handoff::{AcceptSender, AcceptSocket, MAX_SOCKETS, ReceiveError};
 use rustix::net::{Shutdown, shutdown, sockopt};
 
+pub(crate) use self::refusal::Refusal;
 use super::figures::Figures;
 use super::in_flight::InFlight;
+use super::sharing::{Load, Sharing};
 use crate::limits::{Descriptors, share};
 
 /// Enough that one octet per message up to the default bound leaves the socket writable, so that every message a worker
@@ -33,6 +37,10 @@ pub(crate) struct Queue {
     in_flight: InFlight,
     /// Connections that wait in the broker because the queue is full.
     held: AtomicUsize,
+    /// `None`: nobody else may have its addresses.
+    sharing: Option<Sharing>,
+    /// Its worker has left; what waits, waits for the next.
+    absent: AtomicBool,
     /// Whether a loop looks after it from time to time.
     watched: AtomicBool,
     ended: AtomicBool,
@@ -97,35 +105,6 @@ impl Bounds {
     }
 }
 
-/// Why a queue did not take a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Its own bound is reached, or the socket's buffer is full: it becomes writable when the worker takes something.
-    Full,
-    /// All queues together hold too much, or the kernel has no memory; nothing tells when that changes.
-    Crowded,
-    /// The worker shut its end down, or the registration has ended.
-    Gone,
-    /// The kernel refused for another reason.
-    Failed(Errno),
-}
-
-impl From<SendError> for Refusal {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Full => Self::Full,
-            SendError::InFlight => Self::Crowded,
-            SendError::Gone => Self::Gone,
-            SendError::Io(error) => match Errno::from_io_error(&error) {
-                // The kernel has no memory for a message just now.
-                Some(Errno::NOBUFS | Errno::NOMEM | Errno::INTR) => Self::Crowded,
-                error => Self::Failed(error.unwrap_or(Errno::IO)),
-            },
-            _ => Self::Failed(Errno::IO),
-        }
-    }
-}
-
 impl Queue {
     pub(crate) fn new(
         id: u64,
@@ -145,6 +124,8 @@ impl Queue {
             per_message,
             in_flight: InFlight::default(),
             held: AtomicUsize::new(0),
+            sharing: None,
+            absent: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             stuck_at: AtomicUsize::new(0),
@@ -164,6 +145,11 @@ impl Queue {
     /// The same, of this worker.
     pub(crate) fn of(self, worker: Worker) -> Self {
         Self { worker: Some(worker), ..self }
+    }
+
+    /// The same, which others share the addresses of; `turns` counts for all of them.
+    pub(crate) fn sharing(self, turns: &Arc<AtomicUsize>) -> Self {
+        Self { sharing: Some(Sharing::new(turns)), ..self }
     }
 
     pub(crate) fn worker(&self) -> Option<Worker> {
@@ -289,6 +275,37 @@ impl Queue {
     pub(crate) fn release(&self, places: usize, bounds: &Bounds) {
         self.held.fetch_sub(places, Ordering::Relaxed);
         bounds.held.fetch_sub(places, Ordering::Relaxed);
+    }
+
+    /// A connection was chosen for it: until [`Queue::came`] it counts as one that waits.
+    #[inline]
+    pub(crate) fn comes(&self) {
+        if let Some(sharing) = &self.sharing {
+            sharing.comes();
+        }
+    }
+
+    /// So many of those are in the accept socket now, or held, or given up.
+    #[inline]
+    pub(crate) fn came(&self, count: usize) {
+        if let Some(sharing) = &self.sharing {
+            sharing.came(count);
+        }
+    }
+
+    /// How it stands beside others that have its addresses. Asks the kernel, if there may be others.
+    pub(crate) fn load(&self) -> Load {
+        let waiting = || self.receiver.waiting().unwrap_or(0).saturating_add(self.held());
+        self.sharing.as_ref().map(|sharing| sharing.load(waiting())).unwrap_or_default()
+    }
+
+    /// Its worker has left: nobody takes anything from it, and that is no fault.
+    pub(crate) fn set_absent(&self) {
+        self.absent.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        self.absent.load(Ordering::Relaxed)
     }
 
     /// True for the first caller until [`Queue::unwatch`].

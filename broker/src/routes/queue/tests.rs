@@ -1,6 +1,7 @@
 //! What another thread may do between two steps, done there.
 
-use handoff::accept_pair;
+use handoff::{SendError, accept_pair};
+use rustix::io::Errno;
 
 use super::*;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use router::{Admission, Host, Match, Miss, Prefix, RouteTable, Via};
 
 use crate::routes::holder::Holder;
+use crate::routes::sharing;
 
 /// One generation of the table, read without a lock; an edited copy replaces it.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,10 @@ pub(crate) struct Target {
     by_literal: bool,
     /// It gets no new connections where another could have them, and refuses them else.
     pub(crate) draining: bool,
+    /// Others of the same user may have the address as well, if they share it, too.
+    pub(crate) share: bool,
+    /// It drains or shares, so that another may have to be chosen. One question on the line instead of two.
+    one_of_several: bool,
 }
 
 /// The local addresses that a worker's own listener would have had; `None`: any.
@@ -107,7 +112,17 @@ impl Table {
         targets.iter().filter(move |target| target.bound.overlaps(&bound))
     }
 
-    /// Puts a target beside those that it does not overlap with.
+    /// Whether another than `id` is there who takes all that comes for its address: one that shares it, or the next.
+    pub(crate) fn is_served_by_another(&self, prefix: &Prefix, bound: &Bound, id: u64) -> bool {
+        let bound = bound.of(prefix);
+        let targets = self.routes.get(prefix).map(|(_, endpoint)| &*endpoint.targets).unwrap_or_default();
+        targets.iter().any(|target| {
+            let is_another = target.holder.id() != id && target.bound.covers(&bound);
+            is_another && !target.draining && !target.holder.is_absent()
+        })
+    }
+
+    /// Puts a target beside those that it does not overlap with, or shares its address with.
     pub(crate) fn insert(&mut self, target: Target) {
         let prefix = target.prefix.clone();
         match self.routes.get(&prefix).map(|(_, endpoint)| endpoint.with(target.clone())) {
@@ -150,7 +165,7 @@ impl Endpoint {
     /// The same with one that drains, or does so no longer.
     fn draining(&self, id: u64, draining: bool) -> Self {
         let set = |target: &Target| match target.holder.id() == id {
-            true => Target { draining, ..target.clone() },
+            true => target.clone().draining(draining),
             false => target.clone(),
         };
         Self { targets: self.targets.iter().map(set).collect() }
@@ -160,30 +175,28 @@ impl Endpoint {
     fn direct(&self, local: IpAddr) -> Option<&Target> {
         let mut targets = self.targets.iter();
         let first = targets.find(|target| target.bound.accepts(local))?;
-        if first.draining {
-            self.instead_of(first, |target| target.bound.accepts(local))
-        } else {
-            Some(first)
-        }
+        if first.one_of_several { self.among(|target| target.bound.accepts(local)) } else { Some(first) }
     }
 
     /// The target that can be reached over loopback.
     fn bridged(&self, local: IpAddr) -> Option<&Target> {
-        let may = |target: &&Target| !target.by_literal && target.holder.is_worker();
-        let could = |target: &&Target| target.bound.loopback_of_the_other_family(local).is_some();
-        let first = self.targets.iter().filter(may).find(could)?;
-        if first.draining {
-            self.instead_of(first, |target| may(&target) && could(&target))
-        } else {
-            Some(first)
-        }
+        let may = |target: &Target| {
+            let could = target.bound.loopback_of_the_other_family(local).is_some();
+            could && !target.by_literal && target.holder.is_worker()
+        };
+        let first = self.targets.iter().find(|target| may(target))?;
+        if first.one_of_several { self.among(may) } else { Some(first) }
     }
 
-    /// Whoever has taken the address over from one that drains, if anybody has.
+    /// Of several that may have the connection: those whose worker is there come before those who wait for one, and these before
+    /// those that drain.
     #[cold]
     #[inline(never)]
-    fn instead_of<'t>(&'t self, drains: &'t Target, may: impl Fn(&Target) -> bool) -> Option<&'t Target> {
-        Some(self.targets.iter().find(|target| !target.draining && may(target)).unwrap_or(drains))
+    fn among(&self, may: impl Fn(&Target) -> bool) -> Option<&Target> {
+        let may = || self.targets.iter().filter(|target| may(target));
+        let here = may().filter(|target| !target.draining && !target.holder.is_absent());
+        let least = sharing::least(here, |target| target.holder.load());
+        least.or_else(|| may().find(|target| !target.draining)).or_else(|| may().next())
     }
 
     /// What becomes of a connection for which this target was found, or none.
@@ -204,7 +217,18 @@ impl Endpoint {
 impl Target {
     pub(crate) fn new(prefix: Prefix, holder: Holder, bound: &Bound) -> Self {
         let by_literal = bound.0.is_none() && literal(&prefix).is_some();
-        Self { bound: bound.of(&prefix), holder, prefix, by_literal, draining: false }
+        let bound = bound.of(&prefix);
+        Self { prefix, holder, bound, by_literal, draining: false, share: false, one_of_several: false }
+    }
+
+    /// The same, which drains or not.
+    pub(crate) fn draining(self, draining: bool) -> Self {
+        Self { draining, one_of_several: draining || self.share, ..self }
+    }
+
+    /// The same, which shares its address or not.
+    pub(crate) fn share(self, share: bool) -> Self {
+        Self { share, one_of_several: share || self.draining, ..self }
     }
 }
 
@@ -251,6 +275,17 @@ impl Bound {
                 .iter()
                 .any(|&b| a == b || (same_family(a, b) && (a.is_unspecified() || b.is_unspecified())))
         })
+    }
+
+    /// Whether each connection that the other accepts could be accepted by this.
+    fn covers(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, _) => true,
+            (Some(_), Some(theirs)) => theirs.iter().all(|&bound| self.accepts(bound)),
+            (Some(ours), None) => {
+                ours.contains(&Ipv4Addr::UNSPECIFIED.into()) && ours.contains(&Ipv6Addr::UNSPECIFIED.into())
+            }
+        }
     }
 
     fn loopback_of_the_other_family(&self, local: IpAddr) -> Option<IpAddr> {
