@@ -18,11 +18,19 @@ pub(super) enum Form {
 }
 
 impl Form {
+    /// A message and its fields, which `said` has as text, too: whoever reads the journal reads messages.
+    ///
     /// # Example
     /// `{"time":"…","level":"INFO","message":"registered","fields":{"registration":7}}`
-    pub(super) fn record(self, level: Level, message: String, fields: Vec<form::Field>) -> Vec<u8> {
+    pub(super) fn record(
+        self,
+        level: Level,
+        message: String,
+        said: &str,
+        fields: Vec<form::Field>,
+    ) -> Vec<u8> {
         match self {
-            Self::Journal => form::journal(level, &message, &fields),
+            Self::Journal => form::journal(level, &(message + said), &fields),
             Self::Json => {
                 let mut record = vec![
                     ("time", form::now().into()),
@@ -39,10 +47,19 @@ impl Form {
     }
 }
 
+/// What is written.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Record(Vec<u8>),
+    /// To standard error, also where journald reads it: that knows whose it is. Whose a datagram is journald asks `/proc`, and the
+    /// process may be gone by then; `systemctl status` would not show it.
+    LastWords(Vec<u8>),
+}
+
 /// Queues what is traced.
 #[derive(Debug)]
 pub(super) struct Events {
-    pub(super) queue: Queue<Vec<u8>>,
+    pub(super) queue: Queue<Entry>,
     pub(super) form: Form,
 }
 
@@ -50,9 +67,10 @@ impl<S: Subscriber> Layer<S> for Events {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut parts = Parts::default();
         event.record(&mut parts);
-        let record = self.form.record(*event.metadata().level(), parts.message, parts.fields);
+        let level = *event.metadata().level();
+        let record = self.form.record(level, parts.message, &parts.said, parts.fields);
         let octets = record.len();
-        self.queue.push(record, octets);
+        self.queue.push(Entry::Record(record), octets);
     }
 }
 
@@ -60,6 +78,15 @@ impl<S: Subscriber> Layer<S> for Events {
 struct Parts {
     message: String,
     fields: Vec<form::Field>,
+    /// The fields as text, each behind a space.
+    said: String,
+}
+
+impl Parts {
+    fn add(&mut self, name: &'static str, said: impl fmt::Display, value: Value) {
+        self.said += &format!(" {name}={said}");
+        self.fields.push((name, value));
+    }
 }
 
 impl Visit for Parts {
@@ -67,23 +94,26 @@ impl Visit for Parts {
         let text = format!("{value:?}");
         match field.name() {
             "message" => self.message = text,
-            name => self.fields.push((name, text.into())),
+            name => self.add(name, &text, text.as_str().into()),
         }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.record_debug(field, &format_args!("{value}"));
+        match field.name() {
+            "message" => value.clone_into(&mut self.message),
+            name => self.add(name, format_args!("{value:?}"), value.into()),
+        }
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.fields.push((field.name(), value.into()));
+        self.add(field.name(), value, value.into());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.fields.push((field.name(), value.into()));
+        self.add(field.name(), value, value.into());
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.fields.push((field.name(), value.into()));
+        self.add(field.name(), value, value.into());
     }
 }

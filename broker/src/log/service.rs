@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use super::destination::write_all;
-use super::event::{Events, Form};
+use super::event::{Entry, Events, Form};
 use super::form;
 use super::journal::{Journal, has_standard_error};
 use super::level;
@@ -40,7 +40,7 @@ pub(crate) enum LogFormat {
 /// The log of the process.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
-    queue: Queue<Vec<u8>>,
+    queue: Queue<Entry>,
     /// `None`: text.
     form: Option<Form>,
 }
@@ -82,15 +82,13 @@ impl Log {
     /// Why the process ends, whatever the level is.
     pub(crate) fn last_words(&self, why: &str) {
         let words = match self.form {
-            Some(form) => form.record(Level::ERROR, why.to_owned(), Vec::new()),
+            Some(Form::Json) => Form::Json.record(Level::ERROR, why.to_owned(), "", Vec::new()),
+            // With the priority as systemd reads it in a line.
+            Some(Form::Journal) => format!("<3>{why}\n").into_bytes(),
             None => format!("{why}\n").into_bytes(),
         };
-        self.push(words);
-    }
-
-    fn push(&self, octets: Vec<u8>) {
-        let length = octets.len();
-        self.queue.push(octets, length);
+        let length = words.len();
+        self.queue.push(Entry::LastWords(words), length);
     }
 
     /// See [`Queue::finish`].
@@ -101,7 +99,9 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.push(visible::line(&String::from_utf8_lossy(line)).into_owned().into_bytes());
+        let line = visible::line(&String::from_utf8_lossy(line)).into_owned().into_bytes();
+        let octets = line.len();
+        self.queue.push(Entry::Record(line), octets);
         Ok(line.len())
     }
 
@@ -132,15 +132,23 @@ struct StandardError {
 }
 
 impl Output for StandardError {
-    type Entry = Vec<u8>;
+    type Entry = Entry;
 
-    fn write(&mut self, entry: Vec<u8>) -> bool {
+    fn write(&mut self, entry: Entry) -> bool {
         if self.lost > 0 {
             self.tell_lost(0);
         }
-        let written = self.put(&entry);
-        self.lost += u64::from(!written);
-        written
+        match entry {
+            Entry::Record(record) => {
+                let written = self.put(&record);
+                self.lost += u64::from(!written);
+                written
+            }
+            Entry::LastWords(words) => {
+                let _ = write_all(io::stderr(), &words);
+                true
+            }
+        }
     }
 
     fn tell_lost(&mut self, lost: u64) {
@@ -155,7 +163,7 @@ impl Output for StandardError {
             }
         );
         let line = match self.form {
-            Some(form) => form.record(Level::WARN, message, Vec::new()),
+            Some(form) => form.record(Level::WARN, message, "", Vec::new()),
             None => format!("{}  WARN {message}\n", form::now()).into_bytes(),
         };
         if self.put(&line) {
