@@ -236,13 +236,6 @@ impl Broker {
         self.control.path()
     }
 
-    /// Files of logs may have been given other names: those that have their names now are written from now on.
-    pub fn reopen_logs(&self) {
-        if let Some(access) = &self.shared.telling.access {
-            access.reopen();
-        }
-    }
-
     /// What became of the connections so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {

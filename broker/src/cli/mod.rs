@@ -205,7 +205,6 @@ fn serve(arguments: &Arc<Run>) -> Result<()> {
                 match signals.next().await {
                     Asked::End(signal) => return tracing::info!("ending: {signal}"),
                     Asked::Reload => {
-                        broker.reopen_logs();
                         broker.reload().await;
                     }
                 }

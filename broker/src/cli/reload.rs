@@ -13,7 +13,7 @@ use super::ask::{self, Which};
 The broker reads the file of its --config again; the options that it was started with still come before that. What has changed is \
 applied without a restart, and established relays go on; what only the next broker can do is named. If anything is wrong, nothing \
 changes; what the next broker could not start with is wrong, too. What may be meant otherwise, and what an option of the command \
-line makes of no effect, is a warning on standard error. SIGHUP does the same and answers in the log.
+line makes of no effect, is a warning on standard error. The access log is opened anew. SIGHUP does the same and answers in the log.
 
 Example:
   broker check --config /etc/broker.toml && broker reload

@@ -51,8 +51,12 @@ impl Configuration {
         Self { shared, registrar, quotas, known: Mutex::new(known) }
     }
 
-    /// Reads it again, does what it says, and says so in the log.
+    /// Reads it again, does what it says, and says so in the log. A file of a log may have been given another name: the one that has
+    /// its name now is written from now on, also if the configuration is wrong.
     pub(crate) async fn reload(&self) -> Reloaded {
+        if let Some(access) = &self.shared.telling.access {
+            access.reopen();
+        }
         let mut known = self.known.lock().await;
         // Whoever runs a broker in a process of their own has their own words with the service manager.
         let is_a_service = known.is_some();

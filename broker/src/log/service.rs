@@ -21,7 +21,7 @@ use super::queue::{Output, Queue};
 use crate::visible;
 
 /// There is one log of a process.
-static QUEUE: OnceLock<Queue<Vec<u8>>> = OnceLock::new();
+static QUEUE: OnceLock<Queue<Entry>> = OnceLock::new();
 
 /// How many lines of the process's log were lost since the start.
 pub(crate) fn lost() -> u64 {
