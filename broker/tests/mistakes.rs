@@ -151,7 +151,7 @@ fn in_the_configuration() {
         let whole = format!("broker.toml:{message}");
         assert!(said.starts_with(&whole) && said.lines().count() == 1, "{toml}\n{whole}\n{said}");
         assert!(message.ends_with(": ") || said.trim_end() == whole, "{said}");
-        assert_eq!(status, Some(1));
+        assert_eq!(status, Some(2));
     }
 }
 
@@ -196,7 +196,8 @@ fn in_a_configuration_that_cannot_be_had_or_opened() {
         let (status, said) = said(folder.path(), &["--config", file, "--control", "control"]);
         let first = said.lines().next().unwrap();
         assert!(first.contains(&message), "{file}: {message}\n{said}");
-        assert_eq!(status, Some(1));
+        // What depends on the machine may be otherwise soon; a file is as it is.
+        assert_eq!(status, Some(if ["none.toml", "folder", "latin.toml"].contains(&file) { 2 } else { 1 }));
     }
     // `broker route` reads it the same way.
     std::fs::write(path("route.toml"), "compatibility = 1\n").unwrap();

@@ -49,7 +49,7 @@ use self::exec::Exec;
 use self::on_this_machine::{each_unresolved, names};
 use self::options::Run;
 use self::signals::{Asked, Signals};
-use crate::config::{About, Said};
+use crate::config::{About, Loaded, Said};
 use crate::control::obstacles::{Obstacles, obstacles};
 use crate::log::service::Log;
 use crate::start::Broker;
@@ -72,7 +72,8 @@ Examples:
   broker run --control-group net-tcp
   broker run --config /etc/broker.toml --log-level debug
 
-Exit status: 0 if a signal has ended it; 1 if it cannot start or go on, standard error says why; 2 if the command line is wrong.";
+Exit status: 0 if a signal has ended it; 1 if it cannot start or go on, standard error says why; 2 if the command line \
+or the configuration is wrong.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -154,23 +155,28 @@ fn run(arguments: Run) -> ExitCode {
         Ok(log) => log,
         Err(error) => return complain(&error.into()),
     };
-    let code = serve(&Arc::new(arguments)).map_or_else(
-        |error| {
+    let arguments = Arc::new(arguments);
+    let ended = match arguments.load() {
+        // A service manager need not try that again.
+        Err(error) => Err((error, ExitCode::from(2))),
+        Ok(loaded) => serve(&arguments, loaded).map_err(|error| (error, ExitCode::FAILURE)),
+    };
+    let code = match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((error, status)) => {
             let why = match error.downcast_ref::<NotStarted>() {
                 Some(NotStarted(lines)) => lines.clone(),
                 None => complaint("broker", &error),
             };
             why.lines().for_each(|line| log.last_words(line));
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    );
+            status
+        }
+    };
     log.finish();
     code
 }
 
-fn serve(arguments: &Arc<Run>) -> Result<()> {
-    let loaded = arguments.load()?;
+fn serve(arguments: &Arc<Run>, loaded: Loaded) -> Result<()> {
     let not_started = |said: &[Said]| {
         let lines: Vec<_> = said.iter().map(|error| loaded.error(error)).collect();
         NotStarted(lines.join("\n"))
