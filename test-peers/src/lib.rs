@@ -17,6 +17,7 @@ mod mono;
 mod port;
 mod process;
 mod strace;
+mod systemd;
 mod terminal;
 
 pub use dotnet::DotNet;
@@ -25,6 +26,7 @@ pub use mono::Mono;
 pub use port::{free_port, has_ipv6, needs_ipv6};
 pub use process::{DEADLINE, Process, until};
 pub use strace::Strace;
+pub use systemd::Systemd;
 pub use terminal::Terminal;
 
 /// The examples of the README, as tests.
