@@ -84,7 +84,7 @@ impl Log {
         let words = match self.form {
             Some(Form::Json) => Form::Json.record(Level::ERROR, why.to_owned(), "", Vec::new()),
             // With the priority as systemd reads it in a line.
-            Some(Form::Journal) => format!("<3>{why}\n").into_bytes(),
+            Some(Form::Journal) => format!("<3>{}\n", visible::line(why)).into_bytes(),
             None => format!("{why}\n").into_bytes(),
         };
         let length = words.len();
@@ -99,9 +99,9 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let line = visible::line(&String::from_utf8_lossy(line)).into_owned().into_bytes();
-        let octets = line.len();
-        self.queue.push(Entry::Record(line), octets);
+        let shown = visible::line(&String::from_utf8_lossy(line)).into_owned().into_bytes();
+        let octets = shown.len();
+        self.queue.push(Entry::Record(shown), octets);
         Ok(line.len())
     }
 
