@@ -11,7 +11,8 @@ use common::{
     Broker, PATIENCE, Raw, Told, Worker, address, answer, ask, connect, eventually, fault, free_port,
     preamble, reason, serve, signal, told,
 };
-use handoff::{ControlConnection, HandoffError, RefusedReason, Validate};
+use handoff::administration::Which;
+use handoff::{ControlConnection, HandoffError, RefusedReason, Register, Validate};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::json;
 
@@ -119,8 +120,7 @@ fn a_worker_that_drains_keeps_what_it_has_and_gets_nothing_more() {
     let mut a = Worker::register(&broker, &[address(port, "a")]);
     let mut client = ask(port, "a");
     let stream = a.accept();
-    let which = handoff::administration::Which::Id(a.id);
-    a.control.drain(&which).unwrap();
+    a.control.drain(&Which::Id(a.id)).unwrap();
     let asked = Validate::new(address(port, "a"), stream.local_addr().unwrap());
     assert_eq!(a.control.validate(&asked).unwrap(), None);
     // Another instance gets it as it was: nothing was read.
@@ -129,6 +129,30 @@ fn a_worker_that_drains_keeps_what_it_has_and_gets_nothing_more() {
     a.control.give_back(a.id, stream.as_fd()).unwrap();
     serve(next.accept(), &preamble(&address(port, "a")), b'n');
     assert_eq!(answer(&mut client), b'n');
+}
+
+/// Whichever of them has it.
+#[test]
+fn what_several_share_is_each_ones_own_until_it_drains() {
+    let broker = Broker::start(&[]);
+    let port = free_port();
+    let sharing = || Register::new([address(port, "a")]).with_share(true);
+    let mut one = Worker::register_as(&broker, sharing());
+    let mut two = Worker::register_as(&broker, sharing());
+    let mut client = ask(port, "a");
+    let stream = one.accept();
+    let asked = Validate::new(address(port, "a/x"), stream.local_addr().unwrap());
+    for _ in 0..4 {
+        assert_eq!(one.control.validate(&asked).unwrap(), Some(one.id));
+        assert_eq!(two.control.validate(&asked).unwrap(), Some(two.id));
+    }
+    one.control.drain(&Which::Id(one.id)).unwrap();
+    assert_eq!(one.control.validate(&asked).unwrap(), None);
+    assert_eq!(two.control.validate(&asked).unwrap(), Some(two.id));
+    one.control.give_back(one.id, stream.as_fd()).unwrap();
+    one.control.unregister(one.id).unwrap();
+    serve(two.accept(), &preamble(&address(port, "a")), b'2');
+    assert_eq!(answer(&mut client), b'2');
 }
 
 #[test]

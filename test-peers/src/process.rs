@@ -121,12 +121,20 @@ impl Process {
         self.signal("-TERM");
     }
 
-    /// Lets it do nothing until it is told to [go on](Self::go_on).
+    /// Lets it do nothing until it is told to [go on](Self::go_on); returns when each of its threads has stopped.
     ///
     /// # Panics
     /// It has ended.
     pub fn stop(&self) {
         self.signal("-STOP");
+        let threads = format!("/proc/{}/task", self.id());
+        let stopped = |thread: std::fs::DirEntry| {
+            // One may end meanwhile. Behind its name, which is in parentheses, stands its state.
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let (_, state) = stat.rsplit_once(')').unwrap_or_default();
+            matches!(state.trim_start().chars().next(), None | Some('T' | 't'))
+        };
+        until(|| std::fs::read_dir(&threads).expect("a process").flatten().all(stopped));
     }
 
     /// Ends a [`stop`](Self::stop).

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use framing_core::{DecodeError, Fault, Field, Limits};
 use handoff::{Route, Routed};
@@ -10,7 +11,7 @@ use router::{HostNameComparison, Via};
 use crate::config::Compatibility;
 use crate::outcome::{Answer, Outcome};
 use crate::routes::holder::Holder;
-use crate::routes::table::{Choice, Found, Table, Target};
+use crate::routes::table::{Bound, Choice, Found, Table, Target};
 
 /// A line that is longer than this is no Via, whatever is in it.
 pub(crate) const LONGEST_VIA: usize = Limits::DEFAULT.via;
@@ -29,15 +30,13 @@ pub(crate) fn lookup(
     }
 }
 
-/// The registration whose worker is handed a connection with this Via, if one is.
-pub(crate) fn handed_to(table: &Table, via: &str, local: SocketAddr) -> Option<u64> {
+/// Which of a worker's registrations would be handed a connection with this Via, or has the address together with the one that would.
+pub(crate) fn own(table: &Table, via: &str, local: SocketAddr, registrations: &[u64]) -> Option<u64> {
     let asked = Asked { text: Cow::Borrowed(via), not_utf8: false };
-    match table.choose(&asked.parse().ok()?, local) {
-        Choice::Direct(target, _) if !target.draining && target.holder.is_worker() => {
-            Some(target.holder.id())
-        }
-        _ => None,
-    }
+    let Choice::Direct(found, _) = table.choose(&asked.parse().ok()?, local) else { return None };
+    let there = Bound(Some(Arc::from([local.ip()])));
+    let own = table.overlapping(&found.prefix, &there).filter(|target| !target.draining);
+    own.map(|target| target.holder.id()).find(|id| registrations.contains(id))
 }
 
 /// Nobody has the address: another may have been meant.

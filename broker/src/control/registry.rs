@@ -19,7 +19,7 @@ use super::absent::Absent;
 use super::conflicts::{Asking, Way, conflicts};
 use super::denied::{Denied, refused};
 use super::given_back::{GivenBack, not_listened_on};
-use super::lookup::{handed_to, lookup};
+use super::lookup::{lookup, own};
 use super::ports::Ports;
 use super::quota::Quotas;
 use super::registration::{Owner, Registration};
@@ -134,9 +134,9 @@ impl Registry {
         routed
     }
 
-    /// Which registration a session with this Via on a connection that a worker has would belong to.
-    pub(crate) fn validate(&self, validate: &handoff::Validate) -> Option<u64> {
-        handed_to(&self.shared.table.load(), &validate.via, validate.local)
+    /// Which of a worker's registrations a session with this Via belongs to, on a connection that it has.
+    pub(crate) fn validate(&self, validate: &handoff::Validate, registrations: &[u64]) -> Option<u64> {
+        own(&self.shared.table.load(), &validate.via, validate.local, registrations)
     }
 
     /// A worker gives a connection back: it goes to the accept loop.

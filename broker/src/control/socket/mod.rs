@@ -240,9 +240,9 @@ impl Holding {
                 Ok((Reply::Unregistered { id }, None))
             }
             Request::Validate(validate) => {
-                let validate = validate.clone();
-                let id = self.registrar.ask(move |registry| registry.validate(&validate)).await;
-                Ok((Reply::Validated { id: id.filter(|id| self.ids.contains(id)) }, None))
+                let (validate, ids) = (validate.clone(), self.ids.clone());
+                let id = self.registrar.ask(move |registry| registry.validate(&validate, &ids)).await;
+                Ok((Reply::Validated { id }, None))
             }
             &Request::Return { id } => {
                 self.place_of(id)?;
