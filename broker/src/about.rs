@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use handoff::administration::LastReload;
 
@@ -31,6 +31,13 @@ impl Default for About {
 }
 
 impl About {
+    /// What another process has begun, and this one goes on with.
+    pub(crate) fn again(&mut self, started: u64, uptime: Duration, last_reload: Option<LastReload>) {
+        self.started = UNIX_EPOCH + Duration::from_secs(started);
+        self.since = self.since.checked_sub(uptime).unwrap_or(self.since);
+        self.last_reload = Mutex::new(last_reload);
+    }
+
     /// How the last reload went.
     pub(crate) fn last_reload(&self) -> Option<LastReload> {
         lock(&self.last_reload).clone()

@@ -72,6 +72,24 @@ impl Connection {
         }
     }
 
+    /// It was another process's, and is counted already: so many milliseconds ago it was accepted, and known for whom it is.
+    pub(crate) fn again(
+        socket: OwnedFd,
+        ages: [Option<u32>; 2],
+        was_handed_over: bool,
+        counters: &Counters,
+    ) -> Self {
+        let now = counters.clock().last();
+        let [accepted, known] = ages.map(|age| age.filter(|_| now > 0).map_or(0, |age| before(now, age)));
+        Self { socket, accepted, known, was_handed_over, unended: Unended }
+    }
+
+    /// How many milliseconds ago it was accepted, and known for whom it is, where somebody wanted to know.
+    pub(crate) fn ages(&self, counters: &Counters) -> [Option<u32>; 2] {
+        let now = counters.clock().last();
+        [self.accepted, self.known].map(|then| (then > 0).then(|| between(then, now)))
+    }
+
     /// It goes on in another process, which has the socket and counts its end; this one's copy is closed.
     pub(crate) fn pass_on(self) {
         std::mem::forget(self.unended);

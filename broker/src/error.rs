@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use handoff::HandoffError;
 
 use crate::config::{About, AccessLogTo, Place, Route, Said};
+use crate::passed::descriptors::Missing;
 
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,12 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The broker that started this one, to pass everything on to it, has not, or nothing that makes sense.
+    #[error("the broker before this one has not passed everything on: {why}")]
+    Passed {
+        /// What is wrong.
+        why: String,
+    },
     /// The system refuses what every broker needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -72,9 +79,19 @@ impl StartError {
             Self::Route { place, .. } => About::At(*place),
             Self::Http { .. } => About::Key("http-listen"),
             Self::AccessLog { .. } => About::Key("access-log"),
-            Self::Io(_) => About::Nothing,
+            Self::Passed { .. } | Self::Io(_) => About::Nothing,
         };
         Said { about, message: format!("{:#}", anyhow::Error::from(self)) }
+    }
+
+    pub(crate) fn passed(why: impl ToString) -> Self {
+        Self::Passed { why: why.to_string() }
+    }
+}
+
+impl From<Missing> for StartError {
+    fn from(missing: Missing) -> Self {
+        Self::passed(missing)
     }
 }
 

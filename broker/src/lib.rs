@@ -29,6 +29,7 @@ mod lock;
 mod log;
 mod notify;
 mod outcome;
+mod passed;
 mod recent;
 mod relay;
 mod routes;
@@ -37,7 +38,9 @@ mod socket_options;
 mod start;
 mod tally;
 mod told;
+mod upgrade;
 mod visible;
+mod wanted;
 
 pub use cli::main_from;
 pub use config::{

@@ -259,6 +259,21 @@ impl Counters {
         self.returned.fetch_add(1, Ordering::Release);
     }
 
+    /// As they were in another process.
+    pub(crate) fn again(&self, accepted: u64, taken_back: u64, returned: u64) {
+        self.accepted.store(accepted, Ordering::Relaxed);
+        self.taken_back.store(taken_back, Ordering::Relaxed);
+        self.returned.store(returned, Ordering::Relaxed);
+    }
+
+    /// So many more have ended in this way, in another process.
+    pub(crate) fn add(&self, name: &str, count: u64) {
+        // What another version calls otherwise has ended all the same.
+        let index = Outcome::NAMES.iter().position(|known| *known == name);
+        let index = index.unwrap_or_else(|| Outcome::ShutDown.index());
+        self.outcomes[index].fetch_add(count, Ordering::Release);
+    }
+
     /// What is said of many ends in one line.
     pub(crate) fn tally(&self) -> &Arc<Tally> {
         &self.tally

@@ -56,6 +56,13 @@ impl<T> Default for Recent<T> {
     }
 }
 
+impl<T> Recent<T> {
+    /// Those that another process has seen, the last first.
+    pub(crate) fn again(all: impl IntoIterator<Item = Seen<T>>) -> Self {
+        Self(Mutex::new(all.into_iter().take(Status::KEPT).collect()))
+    }
+}
+
 impl<T: Clone> Recent<T> {
     pub(crate) fn all(&self) -> Vec<Seen<T>> {
         lock(&self.0).iter().cloned().collect()

@@ -1,15 +1,17 @@
 //! What the threads of one broker have in common.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::about::About;
 use crate::command::{Commands, Job};
 use crate::config::{Compatibility, Config};
+use crate::control::turns::Turns;
 use crate::failure::Failures;
 use crate::limits::Descriptors;
 use crate::live_time::LiveTime;
@@ -22,6 +24,7 @@ use crate::routes::queue::Bounds;
 use crate::routes::table::Table;
 use crate::tally::Tally;
 use crate::told::Telling;
+use crate::wanted::Upgrades;
 
 /// See the module.
 #[derive(Debug)]
@@ -46,11 +49,19 @@ pub(crate) struct Shared {
     pub(crate) under_way: Arc<UnderWay>,
     /// Connections that are relayed or about to be.
     pub(crate) relayed: AtomicUsize,
+    /// How long relays stay in a broker that is followed by another.
+    pub(crate) relay_linger: LiveTime,
     pub(crate) relays: Arc<Relays>,
     /// The way into the accept loop.
     pub(crate) commands: Arc<Commands>,
     /// What is left to tokio.
     pub(crate) jobs: UnboundedSender<Job>,
+    /// Told when files of logs may have been given other names.
+    pub(crate) reopened: Notify,
+    /// Control connections at rest.
+    pub(crate) turns: Arc<Turns>,
+    /// The way to whoever starts the next broker; nobody: this one is part of another program.
+    pub(crate) upgrades: OnceLock<Upgrades>,
 }
 
 impl Shared {
@@ -74,9 +85,13 @@ impl Shared {
             bridges: Arc::default(),
             under_way: Arc::default(),
             relayed: AtomicUsize::new(0),
+            relay_linger: LiveTime::new(config.relay_linger),
             relays: Arc::new(Relays::new(config.relay_idle)?),
             commands: Arc::new(Commands::new()?),
             jobs,
+            reopened: Notify::new(),
+            turns: Arc::default(),
+            upgrades: OnceLock::new(),
         })
     }
 

@@ -7,17 +7,35 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
 /// What the modules of a folder may use besides each other, and besides files that are in no folder.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("access", &["config", "log", "routes"]),
-    ("cli", &["config", "control", "listening", "log", "routes"]),
+    ("cli", &["config", "control", "listening", "log", "routes", "start", "upgrade"]),
     ("config", &[]),
-    ("control", &["config", "listening", "log", "relay", "routes"]),
-    ("dispatch", &["config", "listening", "relay", "routes"]),
+    ("control", &["config", "listening", "log", "passed", "relay", "routes"]),
+    ("dispatch", &["config", "listening", "passed", "relay", "routes"]),
     ("http", &["config", "control"]),
     ("listening", &[]),
     ("log", &[]),
+    ("passed", &[]),
     ("relay", &["config", "listening", "routes"]),
     ("routes", &["config"]),
+    (
+        "start",
+        &[
+            "access",
+            "config",
+            "control",
+            "dispatch",
+            "http",
+            "listening",
+            "log",
+            "passed",
+            "relay",
+            "routes",
+            "upgrade",
+        ],
+    ),
+    ("upgrade", &["config", "control", "dispatch", "log", "passed", "relay", "routes"]),
 ];
 
 /// A module by its path: `["dispatch", "accept"]`. The crate itself is `[]`.

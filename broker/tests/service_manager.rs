@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Broker, PATIENCE, Strace, Worker, address, eventually, free_port, installed, signal};
+use common::{Broker, PATIENCE, Strace, Worker, address, eventually, free_port, installed, lives, signal};
 use handoff::ControlConnection;
 use rustix::process::Signal;
 
@@ -133,6 +133,30 @@ fn nobody_answers_for_a_thread_that_is_stuck() {
         drop(stuck);
         assert!(!broker.ends(), "it was ended");
     }
+}
+
+/// From then on the manager looks at the other process, which answers for itself.
+#[test]
+fn the_next_broker_is_the_service() {
+    let manager = Manager::new();
+    let mut command = Command::new("sh");
+    // As systemd says it: the watchdog is this process's.
+    command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_broker")]);
+    command.env("NOTIFY_SOCKET", manager.folder.path().join("notify"));
+    command.env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
+    let mut broker = Broker::start_by(command, &[]);
+    manager.next("WATCHDOG=1");
+    let first = broker.first_pid();
+    broker.upgrade();
+    assert_eq!(manager.next("MAINPID="), [format!("MAINPID={}", broker.pid())]);
+    eventually(|| !lives(first), || broker.log());
+    manager.socket.set_nonblocking(true).unwrap();
+    while manager.try_next().is_ok() {}
+    manager.socket.set_nonblocking(false).unwrap();
+    (0..3).for_each(|_| drop(manager.next("WATCHDOG=1")));
+    signal(broker.pid(), Signal::TERM);
+    assert_eq!(manager.next("STOPPING=1"), ["STOPPING=1"]);
+    assert!(broker.ends());
 }
 
 /// A manager that is not there stops nobody.

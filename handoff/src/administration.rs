@@ -289,6 +289,59 @@ impl Reloaded {
     }
 }
 
+/// The next broker, as it is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Upgrade {
+    /// The program's absolute path; only root and the broker's own user may name one. None: by the name that the broker itself
+    /// was started by, looked up again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binary: Option<PathBuf>,
+}
+
+impl Upgrade {
+    /// By this program, or by the same as now.
+    #[must_use]
+    pub fn to(binary: Option<PathBuf>) -> Self {
+        Self { binary }
+    }
+}
+
+/// What became of an `upgrade`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Upgraded {
+    /// Why the broker goes on as if nothing had been. None: the next one serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The next one's process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// For how many microseconds no connection was accepted; those that came waited. None: it was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_microseconds: Option<u64>,
+}
+
+impl Upgraded {
+    /// This process serves now.
+    #[must_use]
+    pub fn to(pid: u32, version: impl Into<String>, pause_microseconds: impl Into<Option<u64>>) -> Self {
+        let version = Some(version.into());
+        Self { error: None, pid: Some(pid), version, pause_microseconds: pause_microseconds.into() }
+    }
+
+    /// Nothing has changed, and why.
+    #[must_use]
+    pub fn refused(error: impl Into<String>) -> Self {
+        Self { error: Some(error.into()), ..Self::default() }
+    }
+}
+
 /// A holder that drains, or does so no longer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -88,6 +88,31 @@ impl ControlListener {
         Ok(Self { socket, path: path.to_owned(), file })
     }
 
+    /// Goes on with a listening socket that another process has bound to `path` and passed on; `file` is its
+    /// [`ControlListener::file`].
+    pub fn inherited(socket: OwnedFd, path: &Path, file: (u64, u64)) -> Self {
+        Self { socket, path: path.to_owned(), file }
+    }
+
+    /// Device and inode of the file that was bound.
+    pub fn file(&self) -> (u64, u64) {
+        self.file
+    }
+
+    /// Gives the file these permissions, if the path still leads here: for a socket that was bound with other ones.
+    ///
+    /// # Errors
+    /// Those of `chmod` and `chown`.
+    pub fn permit(&self, options: &ControlOptions) -> io::Result<()> {
+        if self.is_displaced() {
+            return Ok(());
+        }
+        if options.group.is_some() {
+            std::os::unix::fs::chown(&self.path, None, options.group)?;
+        }
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(options.mode))
+    }
+
     /// Whether [`ControlListener::bind`] could bind, now and here, as far as that is seen without it; and the process of a broker that
     /// listens there already, 0 if that cannot be known. A file is made beside the path, or above it where its folder is missing, and
     /// removed.
@@ -230,6 +255,11 @@ pub struct PeerCredentials {
 }
 
 impl PeerCredentials {
+    /// As somebody else has asked the kernel.
+    pub fn new(uid: u32, gid: u32, pid: u32) -> Self {
+        Self { uid, gid, pid }
+    }
+
     pub(crate) fn of(socket: BorrowedFd<'_>) -> io::Result<Self> {
         // Not by rustix, whose pid is never 0 by its type.
         let peer = getsockopt(&socket, PeerCredentialsOption)?;

@@ -1,6 +1,8 @@
 //! An administrator's questions, asked over a control connection; what is answered is in [`administration`](crate::administration).
 
-use crate::administration::{Drained, HeldConnection, Holder, List, LogLevel, Reloaded, Status, Which};
+use crate::administration::{
+    Drained, HeldConnection, Holder, List, LogLevel, Reloaded, Status, Upgrade, Upgraded, Which,
+};
 use crate::control::ControlConnection;
 use crate::error::HandoffError;
 use crate::reply::Reply;
@@ -84,6 +86,17 @@ impl ControlConnection {
             other => Err(not_the_answer(other)),
         })?;
         Ok(all)
+    }
+
+    /// Has the broker start the next one, and pass everything on to it; says which that is, or why the broker goes on itself.
+    ///
+    /// # Errors
+    /// As [`ControlConnection::route`].
+    pub fn upgrade(&mut self, upgrade: &Upgrade) -> Result<Upgraded, HandoffError> {
+        match self.ask(&Request::Upgrade(upgrade.clone()))?.0 {
+            Reply::Upgraded(upgraded) => Ok(upgraded),
+            other => Err(not_the_answer(other)),
+        }
     }
 
     /// How the broker does.

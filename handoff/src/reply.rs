@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::administration::{Drained, HeldConnection, Holder, LogLevel, Nearest, Page, Reloaded, Status};
+use crate::administration::{
+    Drained, HeldConnection, Holder, LogLevel, Nearest, Page, Reloaded, Status, Upgraded,
+};
 use crate::message::{Malformed, only_known, parse_id, parse_object};
 pub use crate::refused::{Refused, RefusedReason};
 
@@ -134,6 +136,8 @@ pub enum Reply {
     Drained(Vec<Drained>),
     /// What became of a `reload`.
     Reloaded(Reloaded),
+    /// What became of an `upgrade`.
+    Upgraded(Upgraded),
     /// How the broker does.
     Status(Box<Status>),
     /// How much is logged now.
@@ -152,6 +156,7 @@ const NAMES: &[&str] = &[
     "connections",
     "drained",
     "reloaded",
+    "upgraded",
     "status",
     "log_level",
 ];
@@ -173,6 +178,7 @@ impl Reply {
             "listed" => serde_json::from_value(body).map(Self::Listed).map_err(Malformed::new),
             "connections" => serde_json::from_value(body).map(Self::Connections).map_err(Malformed::new),
             "reloaded" => serde_json::from_value(body).map(Self::Reloaded).map_err(Malformed::new),
+            "upgraded" => serde_json::from_value(body).map(Self::Upgraded).map_err(Malformed::new),
             "drained" => serde_json::from_value(body).map(Self::Drained).map_err(Malformed::new),
             "status" => serde_json::from_value(body).map(Self::Status).map_err(Malformed::new),
             "log_level" => serde_json::from_value(body).map(Self::LogLevel).map_err(Malformed::new),
@@ -196,6 +202,7 @@ impl Reply {
             Self::Status(status) => serde_json::json!({ "status": status }),
             Self::Drained(drained) => serde_json::json!({ "drained": drained }),
             Self::Reloaded(reloaded) => serde_json::json!({ "reloaded": reloaded }),
+            Self::Upgraded(upgraded) => serde_json::json!({ "upgraded": upgraded }),
             Self::LogLevel(level) => serde_json::json!({ "log_level": level }),
         }
         .to_string()
@@ -340,6 +347,8 @@ mod tests {
             Reply::Drained(vec![Drained::new(7, "net.tcp://h/a", true)]),
             Reply::Reloaded(Reloaded::refused("m")),
             Reply::Reloaded(Reloaded { more: true, ..Reloaded::applied(vec!["a".into()], vec!["b".into()]) }),
+            Reply::Upgraded(Upgraded::refused("m")),
+            Reply::Upgraded(Upgraded::to(4711, "0.2.0", 1500)),
             Reply::LogLevel(LogLevel { was: Some("info".into()), ..LogLevel::new("debug") }),
         ] {
             assert_eq!(Reply::parse(reply.to_json().as_bytes()), Ok(reply));

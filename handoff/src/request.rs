@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::administration::{List, LogLevel, Which};
+use crate::administration::{List, LogLevel, Upgrade, Which};
 use crate::message::{Malformed, PROTOCOL_VERSION, only_known, parse_id, parse_object};
 
 /// What a worker asks of the broker.
@@ -49,6 +49,9 @@ pub enum Request {
     Reload,
     /// How the broker does; answered by [`Reply::Status`](crate::Reply::Status), to an administrator.
     Status,
+    /// Start the next broker, and pass everything on to it; answered by [`Reply::Upgraded`](crate::Reply::Upgraded), to an
+    /// administrator.
+    Upgrade(Upgrade),
     /// Log more or less; answered by [`Reply::LogLevel`](crate::Reply::LogLevel), to an administrator.
     LogLevel(LogLevel),
     /// A request this version does not know; answered by `not_supported`, the connection stays.
@@ -197,6 +200,7 @@ const NAMES: &[&str] = &[
     "drain",
     "undrain",
     "reload",
+    "upgrade",
     "status",
     "log_level",
 ];
@@ -236,6 +240,7 @@ impl Request {
             "status" => Ok(Self::Status),
             "drain" => serde_json::from_value(body).map(Self::Drain).map_err(Malformed::new),
             "reload" => Ok(Self::Reload),
+            "upgrade" => serde_json::from_value(body).map(Self::Upgrade).map_err(Malformed::new),
             "undrain" => serde_json::from_value(body).map(Self::Undrain).map_err(Malformed::new),
             "log_level" => serde_json::from_value(body).map(Self::LogLevel).map_err(Malformed::new),
             _ => parse_id(body).map(|id| Self::Unregister { id }),
@@ -256,6 +261,7 @@ impl Request {
             Self::Drain(which) => serde_json::json!({ "drain": which }),
             Self::Undrain(which) => serde_json::json!({ "undrain": which }),
             Self::Reload => serde_json::json!({ "reload": {} }),
+            Self::Upgrade(upgrade) => serde_json::json!({ "upgrade": upgrade }),
             Self::LogLevel(level) => serde_json::json!({ "log_level": level }),
             Self::NotSupported { name } => Value::Object(Map::from_iter([(name.clone(), Value::Null)])),
         }

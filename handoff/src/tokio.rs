@@ -82,6 +82,11 @@ impl AsyncControlListener {
         self.listener.path()
     }
 
+    /// What it was made of.
+    pub fn listener(&self) -> &ControlListener {
+        &self.listener
+    }
+
     /// Whether the path does not lead here any more; see [`ControlListener::is_displaced`].
     pub fn is_displaced(&self) -> bool {
         self.listener.is_displaced()
@@ -107,6 +112,26 @@ pub struct AsyncControlPeer {
 }
 
 impl AsyncControlPeer {
+    /// Goes on with a connection that another process has accepted and passed on. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// Those of `getsockopt` and of registering with the runtime.
+    pub fn from_socket(socket: OwnedFd) -> io::Result<Self> {
+        let credentials = PeerCredentials::of(socket.as_fd())?;
+        Ok(Self { stream: stream(socket)?, credentials })
+    }
+
+    /// Waits until there is something to receive, or the worker has closed the connection, and receives nothing.
+    ///
+    /// # Errors
+    /// The runtime ends.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
+    }
+
     /// Who it is.
     pub fn credentials(&self) -> PeerCredentials {
         self.credentials

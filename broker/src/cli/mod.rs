@@ -4,7 +4,7 @@
 //! - [`exec`]: `broker exec`, an unmodified program under the preload library; [`program`]: which programs that cannot be
 //! - [`options`]: one for each key of the configuration; [`check`]: `broker check`, what they and the file come to;
 //!   [`on_this_machine`]: what of that is not here; [`words`]: arguments that are one of a few
-//! - [`list`], [`connections`], [`watch`], [`drain`], [`reload`], [`log_level`]: what an administrator asks a running broker;
+//! - [`list`], [`connections`], [`watch`], [`drain`], [`reload`], [`upgrade`], [`log_level`]: what an administrator asks a running broker;
 //!   [`ask`], [`table`]: what these share
 //! - [`probe`]: `broker probe`, what a client of an address is told
 //! - [`import`]: `broker import`, our configuration from the original's
@@ -33,6 +33,7 @@ mod route;
 mod service_manager;
 mod signals;
 mod table;
+mod upgrade;
 mod watch;
 mod words;
 
@@ -53,6 +54,7 @@ use crate::config::{About, Loaded, Said};
 use crate::control::obstacles::{Obstacles, obstacles};
 use crate::log::service::Log;
 use crate::start::Broker;
+use crate::upgrade::predecessor::{Passed, Predecessor, failed};
 
 /// The Net.TCP port sharing service for Linux: many processes behind one net.tcp port.
 #[derive(Debug, Parser)]
@@ -104,6 +106,8 @@ enum Command {
     LogLevel(log_level::LogLevelArguments),
     /// Have the broker read its configuration again, and do what it says now.
     Reload(reload::ReloadArguments),
+    /// Have the next broker take over, with everything that the running one has.
+    Upgrade(upgrade::UpgradeArguments),
     /// Write manual pages, or completions for shells.
     #[command(hide = true)]
     Generate(generate::GenerateArguments),
@@ -134,6 +138,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Some(Command::Undrain(arguments)) => return drain::undrain(&arguments),
         Some(Command::LogLevel(arguments)) => return log_level::run(&arguments),
         Some(Command::Reload(arguments)) => return reload::run(&arguments),
+        Some(Command::Upgrade(arguments)) => return upgrade::run(&arguments),
         Some(Command::Generate(arguments)) => return generate::run(&arguments, &Cli::command()),
     };
     result.unwrap_or_else(|error| complain(&error))
@@ -155,11 +160,18 @@ fn run(arguments: Run) -> ExitCode {
         Ok(log) => log,
         Err(error) => return complain(&error.into()),
     };
+    let predecessor = match Predecessor::found() {
+        Ok(predecessor) => predecessor,
+        Err(error) => return complain(&error.into()),
+    };
     let arguments = Arc::new(arguments);
     let ended = match arguments.load() {
         // A service manager need not try that again.
-        Err(error) => Err((error, ExitCode::from(2))),
-        Ok(loaded) => serve(&arguments, loaded).map_err(|error| (error, ExitCode::FAILURE)),
+        Err(error) => {
+            predecessor.iter().for_each(|other| other.failed(&complaint("broker", &error)));
+            Err((error, ExitCode::from(2)))
+        }
+        Ok(loaded) => serve(&arguments, loaded, predecessor).map_err(|error| (error, ExitCode::FAILURE)),
     };
     let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -176,18 +188,21 @@ fn run(arguments: Run) -> ExitCode {
     code
 }
 
-fn serve(arguments: &Arc<Run>, loaded: Loaded) -> Result<()> {
+fn serve(arguments: &Arc<Run>, loaded: Loaded, predecessor: Option<Predecessor>) -> Result<()> {
     let not_started = |said: &[Said]| {
         let lines: Vec<_> = said.iter().map(|error| loaded.error(error)).collect();
         NotStarted(lines.join("\n"))
     };
-    let Obstacles { mut found, of_another_broker, running } = obstacles(loaded.config(), false);
-    found.extend(of_another_broker);
-    // What else is in the way may be so because of it.
-    match running {
-        Some(running) => return Err(not_started(&[running]).into()),
-        None if !found.is_empty() => return Err(not_started(&found).into()),
-        None => {}
+    // What the broker before this one has is not in the way.
+    if predecessor.is_none() {
+        let Obstacles { mut found, of_another_broker, running } = obstacles(loaded.config(), false);
+        found.extend(of_another_broker);
+        // What else is in the way may be so because of it.
+        match running {
+            Some(running) => return Err(not_started(&[running]).into()),
+            None if !found.is_empty() => return Err(not_started(&found).into()),
+            None => {}
+        }
     }
     for warning in loaded.idle() {
         tracing::warn!("{}", loaded.placed(&warning));
@@ -199,8 +214,17 @@ fn serve(arguments: &Arc<Run>, loaded: Loaded) -> Result<()> {
         let names = names(loaded.config());
         let again = Arc::clone(arguments);
         let read = move || again.load().map_err(|error| complaint("broker", &error));
-        let broker = Broker::start_with(loaded.clone(), Arc::new(read)).await;
-        let broker = broker.map_err(|error| not_started(&[error.said()]))?;
+        let passed = predecessor.map(Predecessor::take).transpose();
+        let passed = passed.map_err(|error| not_started(&[error.said()]))?;
+        let pair = passed.as_ref().map(Passed::pair);
+        let broker = Broker::start_with(loaded.clone(), Arc::new(read), passed).await;
+        let broker = broker.map_err(|error| {
+            let error = not_started(&[error.said()]);
+            if let Some(pair) = pair {
+                failed(&pair, &error.to_string());
+            }
+            error
+        })?;
         let told = loaded.clone();
         tokio::spawn(each_unresolved(names, move |place, message| {
             tracing::warn!("{}", told.placed(&Said { about: About::At(place), message }));
@@ -210,6 +234,7 @@ fn serve(arguments: &Arc<Run>, loaded: Loaded) -> Result<()> {
             loop {
                 match signals.next().await {
                     Asked::End(signal) => return tracing::info!("ending: {signal}"),
+                    Asked::Upgrade => broker.upgrade(),
                     Asked::Reload => {
                         broker.reload().await;
                     }
@@ -220,6 +245,11 @@ fn serve(arguments: &Arc<Run>, loaded: Loaded) -> Result<()> {
             () = asked => Ok(()),
             failed = broker.failed() => Err(failed.into()),
             never = service_manager::watch(&broker) => match never {},
+            done = broker.passed_on() => {
+                service_manager::followed_by(done.pid).await;
+                broker.linger(done, async { while !matches!(signals.next().await, Asked::End(_)) {} }).await;
+                return Ok(());
+            }
         };
         service_manager::stopping().await;
         broker.stop().await;

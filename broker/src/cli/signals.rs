@@ -11,6 +11,8 @@ pub(crate) enum Asked {
     End(&'static str),
     /// That files are opened anew, and the configuration is read again.
     Reload,
+    /// That the next broker takes over.
+    Upgrade,
 }
 
 /// The signals that an operator may send. SIGQUIT stays what it is: an end with a core dump.
@@ -19,7 +21,8 @@ pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
-    user: [Signal; 2],
+    user1: Signal,
+    user2: Signal,
     at_a_terminal: bool,
 }
 
@@ -30,7 +33,8 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
-            user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
             at_a_terminal: io::stderr().is_terminal(),
         })
     }
@@ -40,8 +44,7 @@ impl Signals {
     /// Cancelled, no signal is lost.
     pub(crate) async fn next(&mut self) -> Asked {
         loop {
-            let [user1, user2] = &mut self.user;
-            let name = tokio::select! {
+            tokio::select! {
                 _ = self.terminate.recv() => return Asked::End("SIGTERM"),
                 _ = self.interrupt.recv() => return Asked::End("SIGINT"),
                 // A terminal that was closed is none any more.
@@ -49,12 +52,12 @@ impl Signals {
                     true => return Asked::End("SIGHUP, the terminal was closed"),
                     false => return Asked::Reload,
                 },
-                _ = user1.recv() => "SIGUSR1",
-                _ = user2.recv() => "SIGUSR2",
-            };
-            tracing::warn!(
-                "{name} changes nothing: SIGHUP has the configuration read again, SIGTERM ends the broker"
-            );
+                _ = self.user2.recv() => return Asked::Upgrade,
+                _ = self.user1.recv() => tracing::warn!(
+                    "SIGUSR1 changes nothing: SIGHUP has the configuration read again, SIGUSR2 has the next broker take over, SIGTERM \
+                     ends this one"
+                ),
+            }
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Config {
     pub receive_timeout: Duration,
     /// How long nothing may move in a relayed connection; zero: for ever.
     pub relay_idle: Duration,
+    /// How long relays may stay in a broker that has passed everything else on to the next.
+    pub relay_linger: Duration,
     /// How many connections may wait in the queue of one registration, and as many again in the broker.
     pub max_pending_connections: usize,
     /// Whether malformed input and overflow are answered, or reset as the original does.
@@ -159,6 +161,7 @@ impl Default for Config {
             listen: Vec::new(),
             receive_timeout: Duration::from_secs(30),
             relay_idle: Duration::from_secs(3600),
+            relay_linger: Duration::from_secs(3600),
             max_pending_connections: 100,
             compatibility: Compatibility::Default,
             quota: Quota::default(),

@@ -20,6 +20,16 @@ use crate::here::{self, Asked, Here};
 use crate::listening::owner::{process, program_of};
 use crate::log::level;
 use crate::shared::Shared;
+use crate::wanted;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    /// The control connection's number.
+    pub(super) number: u64,
+    /// Whether it may say which program the next broker is.
+    pub(super) may_name_a_program: bool,
+}
 
 /// Sends the answer to such a request.
 ///
@@ -28,6 +38,7 @@ use crate::shared::Shared;
 pub(super) async fn answer(
     request: &Request,
     peer: &AsyncControlPeer,
+    asking: Asking,
     registrar: &Registrar,
     shared: &Shared,
     configuration: &Configuration,
@@ -37,6 +48,18 @@ pub(super) async fn answer(
         Request::Connections => Ok(connections(peer, shared).await),
         Request::Status => Ok(peer.send(&status::reply(status::status(registrar, shared).await), None).await),
         Request::Reload => Ok(reload(peer, configuration).await),
+        Request::Upgrade(upgrade) => {
+            if upgrade.binary.is_some() && !asking.may_name_a_program {
+                let message = "only root and the broker's own user may name the next broker's program: it would be that user's";
+                return Err(refused(RefusedReason::AccessDenied, None, message.to_owned()).into());
+            }
+            let binary = upgrade.binary.clone();
+            let upgrade = wanted::upgrade(shared.upgrades.get(), binary, Some(asking.number));
+            let (upgraded, untold) = upgrade.await;
+            let sent = peer.send(&Reply::Upgraded(upgraded), None).await;
+            drop(untold);
+            Ok(sent)
+        }
         Request::Drain(which) | Request::Undrain(which) => {
             let (which, draining) = (which.clone(), matches!(request, Request::Drain(_)));
             let drained = registrar.ask(move |registry| registry.drain(&which, draining)).await?;
@@ -71,7 +94,7 @@ fn set_log_level(wanted: &LogLevel, by: PeerCredentials) -> Result<LogLevel, Ref
         let (time, was, asked) = (time.unwrap_or_default(), set.was, process(by.pid));
         format!("the log level is {level}{time}, was {was}; asked by user {}, {asked}", by.uid)
     };
-    let Some(set) = level::set(level, seconds.is_some(), said) else {
+    let Some(set) = level::set(level, seconds.map(Duration::from_secs), said) else {
         let message = "the log of this process is not the broker's".to_owned();
         return Err(refused(RefusedReason::NotSupported, None, message));
     };

@@ -51,12 +51,18 @@ impl Configuration {
         Self { shared, registrar, quotas, known: Mutex::new(known) }
     }
 
+    /// Nothing is read again as long as somebody has this.
+    pub(crate) async fn stays(&self) -> impl Send + use<'_> {
+        self.known.lock().await
+    }
+
     /// Reads it again, does what it says, and says so in the log. A file of a log may have been given another name: the one that has
     /// its name now is written from now on, also if the configuration is wrong.
     pub(crate) async fn reload(&self) -> Reloaded {
         if let Some(access) = &self.shared.telling.access {
             access.reopen();
         }
+        self.shared.reopened.notify_waiters();
         let mut known = self.known.lock().await;
         // Whoever runs a broker in a process of their own has their own words with the service manager.
         let is_a_service = known.is_some();
@@ -109,6 +115,7 @@ impl Configuration {
         let Config {
             receive_timeout,
             relay_idle,
+            relay_linger,
             max_pending_connections,
             compatibility,
             quota,
@@ -128,6 +135,7 @@ impl Configuration {
         self.shared.bounds.set_per_queue(max_pending_connections);
         self.shared.set_compatibility(compatibility);
         self.shared.relays.set_idle(relay_idle);
+        self.shared.relay_linger.set(relay_linger);
         if let Some(access) = &self.shared.telling.access {
             access.set_per_source(per_source);
         }

@@ -11,9 +11,11 @@
 //!   [`refusals`]: whose request was refused
 //! - [`ports`]: which ports are open, for how many; [`quota`]: what the workers of one user may hold
 //! - [`given_back`]: a connection that a worker gives back
+//! - [`passing`]: the registry taken apart for another process, and put together there; [`turns`]: control connections at rest
+//!   meanwhile
 //! - [`lookup`]: where a connection would go; [`listing`]: who has which address, and drains
 //!
-//! What this folder may use: `routes` (it alone writes the table), `relay` (for circles), `listening`, `config`, `log` (how much of
+//! What this folder may use: `routes` (it alone writes the table), `relay` (for circles), `listening`, `passed`, `config`, `log` (how much of
 //! it, and whether it can be written), and the files in no folder. It tells the
 //! accept loop by [`Command`](crate::command::Command).
 
@@ -28,6 +30,7 @@ pub(crate) mod listing;
 pub(crate) mod lookup;
 pub(crate) mod nearest;
 pub(crate) mod obstacles;
+pub(crate) mod passing;
 pub(crate) mod ports;
 pub(crate) mod quota;
 mod refusals;
@@ -39,3 +42,4 @@ pub(crate) mod static_routes;
 pub(crate) mod status;
 mod succession;
 pub(crate) mod threads;
+pub(crate) mod turns;

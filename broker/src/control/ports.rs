@@ -29,29 +29,29 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Ports {
     commands: Arc<Commands>,
-    jobs: UnboundedSender<Job>,
+    pub(super) jobs: UnboundedSender<Job>,
     /// What "all addresses" means; empty: all.
     listen: Vec<IpAddr>,
-    open: BTreeMap<SocketAddr, Open>,
+    pub(super) open: BTreeMap<SocketAddr, Open>,
     /// New sockets. The loop gets them when the registration that wants them can be found.
-    unheard: Vec<Listening>,
-    leaving: Vec<Leaving>,
+    pub(super) unheard: Vec<Listening>,
+    pub(super) leaving: Vec<Leaving>,
 }
 
 #[derive(Debug)]
-struct Open {
-    users: usize,
-    since: SystemTime,
+pub(super) struct Open {
+    pub(super) users: usize,
+    pub(super) since: SystemTime,
     /// `None`: the socket for all addresses takes its connections.
-    listening: Option<Listening>,
+    pub(super) listening: Option<Listening>,
 }
 
 /// A socket for all addresses that nobody wants any more. The kernel may still be making connections through it, and these
 /// addresses, which are wanted, had no socket of their own until now.
 #[derive(Debug)]
-struct Leaving {
-    listening: Listening,
-    covered: Vec<SocketAddr>,
+pub(super) struct Leaving {
+    pub(super) listening: Listening,
+    pub(super) covered: Vec<SocketAddr>,
 }
 
 impl Ports {
@@ -144,7 +144,7 @@ impl Ports {
     }
 
     /// Closes what is not needed any more of the family and port of this address.
-    fn close_unused(&mut self, address: SocketAddr) {
+    pub(super) fn close_unused(&mut self, address: SocketAddr) {
         let all = all(address);
         let mut literals = Vec::new();
         for (other, open) in &self.open {
@@ -204,8 +204,10 @@ impl Ports {
 
     fn close(&mut self, address: SocketAddr) {
         if let Some(listening) = self.open.remove(&address).and_then(|open| open.listening) {
-            self.unheard.retain(|new| !new.is(&listening));
-            self.commands.unlisten(&listening);
+            let heard = self.unheard.extract_if(.., |new| new.is(&listening)).next().is_none();
+            if heard {
+                self.commands.unlisten(&listening);
+            }
             tracing::info!("closed {address}");
         }
     }
@@ -324,7 +326,7 @@ mod tests {
         let acquired = ports.acquire(&wanted).unwrap();
         ports.release(&acquired[..1]);
         ports.accept();
-        assert_eq!(heard(), ["unlisten 127.0.0.1", "listen 127.0.0.2"]);
+        assert_eq!(heard(), ["listen 127.0.0.2"]);
     }
 
     #[test]

@@ -101,6 +101,12 @@ impl Quotas {
         Ok(Connected { quotas: Arc::clone(self), uid })
     }
 
+    /// Counts a control connection that another process had, whether it may be or not.
+    pub(crate) fn connect_again(self: &Arc<Self>, uid: u32) -> Connected {
+        lock(&self.held).entry(uid).or_default().control_connections += 1;
+        Connected { quotas: Arc::clone(self), uid }
+    }
+
     /// Whether this user may have one registration more, which listens on these addresses, in place of so many.
     ///
     /// # Errors

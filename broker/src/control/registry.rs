@@ -25,6 +25,7 @@ use super::quota::Quotas;
 use super::registration::{Owner, Registration};
 use crate::command::Command;
 use crate::config::NO_PORT;
+use crate::routes::figures::Figures;
 use crate::routes::holder::Holder;
 use crate::routes::queue::{Queue, Worker};
 use crate::routes::table::{Bound, Table, Target};
@@ -45,6 +46,17 @@ pub(crate) struct Registry {
     /// Counts the choices among those that share an address.
     pub(super) turns: Arc<AtomicUsize>,
     pub(super) last_id: u64,
+    /// Routes of the broker before this one.
+    pub(super) known_routes: Vec<Known>,
+}
+
+/// A static route as the broker before this one had it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) id: u64,
+    pub(super) prefix: Prefix,
+    pub(super) draining: bool,
+    pub(super) figures: Figures,
 }
 
 /// A request whose members make sense.
@@ -59,7 +71,8 @@ struct Checked {
 impl Registry {
     pub(crate) fn new(shared: Arc<Shared>, quotas: Arc<Quotas>, ports: Ports) -> Self {
         let (registrations, absent, turns) = (BTreeMap::new(), Absent::default(), Arc::default());
-        Self { shared, quotas, ports, registrations, absent, turns, last_id: 0 }
+        let known_routes = Vec::new();
+        Self { shared, quotas, ports, registrations, absent, turns, last_id: 0, known_routes }
     }
 
     /// Registers all addresses of a request or none; the socket is the worker's end.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::conflicts::{Asking, conflicts};
 use super::denied::Denied;
 use super::registration::{Owner, Registration};
-use super::registry::Registry;
+use super::registry::{Known, Registry};
 use crate::config::{Change, Config, Place, Route};
 use crate::error::StartError;
 use crate::relay::circle::circles;
@@ -146,15 +146,23 @@ impl Registry {
 
     fn put_in<'c>(&mut self, plan: &mut Plan<'c>, route: &'c Route) {
         let (prefix, bound) = (route.prefix.clone(), Bound::default());
-        let holder = Holder::Route(Arc::new(StaticRoute::new(self.next_id(), route.relay.clone())));
-        plan.table.insert(Target::new(prefix.clone(), holder.clone(), &bound));
+        let known = self.known_routes.extract_if(.., |known| route.is_at(&known.prefix)).next();
+        let draining = known.as_ref().is_some_and(|known| known.draining);
+        let new = match known {
+            Some(Known { id, figures, .. }) => {
+                StaticRoute { figures: Arc::new(figures), ..StaticRoute::new(id, route.relay.clone()) }
+            }
+            None => StaticRoute::new(self.next_id(), route.relay.clone()),
+        };
+        let holder = Holder::Route(Arc::new(new));
+        plan.table.insert(Target::new(prefix.clone(), holder.clone(), &bound).draining(draining));
         let registration = Registration {
             holder,
             prefixes: vec![prefix],
             open: Vec::new(),
             bound,
             owner: Owner::Configuration,
-            draining: false,
+            draining,
             share: false,
             grace: Duration::ZERO,
         };

@@ -106,8 +106,12 @@ impl Loop {
             }
         }
         self.pending.begin_with(begun.held, begun.watched, begun.incomplete, self.now);
-        begun.listening.iter().for_each(|listening| self.help.add(listening.clone()));
-        self.listeners.add_all(begun.listening, self.now);
+        self.listen(begun.listening);
+    }
+
+    pub(super) fn listen(&mut self, listening: Vec<Listening>) {
+        listening.iter().for_each(|listening| self.help.add(listening.clone()));
+        self.listeners.add_all(listening, self.now);
     }
 
     /// What it has when it was frozen; `None` when it was stopped.
@@ -214,7 +218,7 @@ impl Loop {
     }
 
     /// Everything that is here, and what was on the way here by now.
-    fn freeze(mut self) -> Begun {
+    pub(super) fn freeze(mut self) -> Begun {
         self.help.leave();
         self.run_commands();
         self.send_batches();

@@ -1,6 +1,6 @@
 //! The thread of the accept loop: begun, frozen, and begun again, in this process or in the next.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::{io, thread};
 
 use super::accept::Loop;
@@ -21,19 +21,30 @@ pub(crate) struct AcceptThread {
 }
 
 impl AcceptThread {
+    /// There is none yet.
+    pub(crate) fn new(shared: &Arc<Shared>, help: &Arc<Help>) -> Self {
+        Self { shared: Arc::clone(shared), help: Arc::clone(help), thread: Mutex::default() }
+    }
+
     /// Starts it. It ends after [`Command::Stop`].
     ///
     /// # Errors
-    /// There are no descriptors for it, or no thread.
-    pub(crate) fn start(shared: &Arc<Shared>, help: &Arc<Help>, begun: Begun) -> io::Result<Self> {
-        let (shared, help) = (Arc::clone(shared), Arc::clone(help));
-        let this = Self { shared, help, thread: Mutex::default() };
-        this.begin(begun)?;
-        Ok(this)
+    /// There are no descriptors for it, or no thread; what it was to have has ended.
+    pub(crate) fn begin(&self, begun: Begun) -> io::Result<()> {
+        self.begin_when(Handed::new(&self.shared, begun, false), None)
+    }
+
+    /// Starts it with what is another process's still: it does nothing with it until [`Go::now`].
+    ///
+    /// # Errors
+    /// There are no descriptors for it, or no thread; nothing has happened to what it was to have.
+    pub(crate) fn begin_later(&self, begun: Begun) -> io::Result<Go> {
+        let (go, wait) = mpsc::sync_channel(1);
+        self.begin_when(Handed::new(&self.shared, begun, true), Some(wait))?;
+        Ok(Go(go))
     }
 
     /// Ends it with its state in hand; what is sent to it meanwhile waits for [`AcceptThread::thaw`]. `None`: it ends already.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for an upgrade"))]
     pub(crate) fn freeze(&self) -> Option<Begun> {
         self.shared.commands.send(Command::Freeze);
         let thread = lock(&self.thread).take()?;
@@ -42,7 +53,6 @@ impl AcceptThread {
     }
 
     /// It goes on as if nothing had been.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for an upgrade"))]
     pub(crate) fn thaw(&self, begun: Begun) {
         let part = Part::new(&self.shared.failures, "the accept thread");
         match self.begin(begun) {
@@ -58,22 +68,21 @@ impl AcceptThread {
         }
     }
 
-    fn begin(&self, begun: Begun) -> io::Result<()> {
+    fn begin_when(&self, mut handed: Handed, wait: Option<mpsc::Receiver<()>>) -> io::Result<()> {
         let closed = Closed(Some(Arc::clone(&self.shared)));
-        let accept_loop = match Loop::new(Arc::clone(&self.shared), Arc::clone(&self.help)) {
-            Ok(accept_loop) => accept_loop,
-            Err(error) => {
-                begun.end(&self.shared);
-                return Err(error);
-            }
-        };
+        let mut accept_loop = Loop::new(Arc::clone(&self.shared), Arc::clone(&self.help))?;
         let part = Part::new(&self.shared.failures, "the accept thread");
-        // A thread that cannot be begun drops what it was to have.
-        let handed = Handed { shared: Arc::clone(&self.shared), begun: Some((accept_loop, begun)) };
         let run = move || {
             let (part, closed) = (part, closed);
-            let (mut accept_loop, begun) = handed.taken()?;
+            let mut begun = handed.begun.take()?;
+            let listening = std::mem::take(&mut begun.listening);
             accept_loop.begin_with(begun);
+            if wait.is_some_and(|wait| wait.recv().is_err()) {
+                accept_loop.freeze().pass_on();
+                part.over();
+                return None;
+            }
+            accept_loop.listen(listening);
             match accept_loop.run() {
                 Ok(Some(begun)) => {
                     closed.not_yet();
@@ -90,22 +99,37 @@ impl AcceptThread {
     }
 }
 
+/// What a thread waits for that has what is another process's. Dropped, it leaves everything to that.
+#[derive(Debug)]
+pub(crate) struct Go(mpsc::SyncSender<()>);
+
+impl Go {
+    /// It is ours now.
+    pub(crate) fn now(self) {
+        let _ = self.0.send(());
+    }
+}
+
 /// What a thread that has not begun is to have.
 struct Handed {
     shared: Arc<Shared>,
-    begun: Option<(Loop, Begun)>,
+    begun: Option<Begun>,
+    /// Whether it is another process's still.
+    foreign: bool,
 }
 
 impl Handed {
-    fn taken(mut self) -> Option<(Loop, Begun)> {
-        self.begun.take()
+    fn new(shared: &Arc<Shared>, begun: Begun, foreign: bool) -> Self {
+        Self { shared: Arc::clone(shared), begun: Some(begun), foreign }
     }
 }
 
 impl Drop for Handed {
     fn drop(&mut self) {
-        if let Some((_, begun)) = self.begun.take() {
-            begun.end(&self.shared);
+        match self.begun.take() {
+            Some(begun) if self.foreign => begun.pass_on(),
+            Some(begun) => begun.end(&self.shared),
+            None => {}
         }
     }
 }
@@ -162,7 +186,8 @@ mod tests {
         let config = Config { max_pending_connections: 2, ..Config::default() };
         let shared = Arc::new(Shared::new(&config, jobs).unwrap());
         let help = Arc::default();
-        let accept = AcceptThread::start(&shared, &help, Begun::default()).unwrap();
+        let accept = AcceptThread::new(&shared, &help);
+        accept.begin(Begun::default()).unwrap();
         let helping = helpers::start(&shared, &help);
 
         // Ports that the clients have are not free for the tests beside this one, which mostly want one of IPv4.

@@ -153,6 +153,8 @@ pub(crate) fn not_relayed(shared: &Shared, connection: Connection, holder: Holde
     if let Err(command) = shared.commands.try_send(command) {
         too_late(shared, command);
     }
+    // Where there is no accept loop any more.
+    shared.relays.over.notify_waiters();
 }
 
 /// A relay is over.

@@ -27,7 +27,6 @@ pub(crate) struct Begun {
 
 impl Begun {
     /// Another process has all of it: its copies alone are left.
-    #[expect(dead_code, reason = "for an upgrade")]
     pub(crate) fn pass_on(self) {
         let parked = self.parked.into_iter().filter_map(|(waits, _)| match waits {
             Waits::Preamble(connection) => Some(connection),

@@ -8,10 +8,10 @@
 //! - [`back_end`]: connections to back-ends, and to the broker itself; [`refuse`]: what is answered, and the end of it; [`unmatched`]: for
 //!   which Via nobody was there
 //! - [`connections`]: which the loop has, for an administrator; [`begun`]: what it begins with, and leaves when it is
-//!   frozen; [`accept_thread`]: its thread
+//!   frozen; [`passing`]: that, for another process; [`accept_thread`]: its thread
 //!
 //! [`helpers`] are further loops for when one cannot keep up; [`one_turn`] is the fast path for the benches.
-//! What this folder may use: `routes`, `relay`, `listening`, `config`, and the files in no folder.
+//! What this folder may use: `routes`, `relay`, `listening`, `passed`, `config`, and the files in no folder.
 
 mod accept;
 pub(crate) mod accept_thread;
@@ -24,6 +24,7 @@ pub(crate) mod helpers;
 mod listeners;
 pub(crate) mod one_turn;
 mod parked;
+pub(crate) mod passing;
 mod pending;
 mod preamble;
 pub(crate) mod refuse;

@@ -177,7 +177,7 @@ mod tests {
         let (jobs, _) = tokio::sync::mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(&config, jobs).unwrap());
         if loops {
-            AcceptThread::start(&shared, &Arc::default(), Begun::default()).unwrap();
+            AcceptThread::new(&shared, &Arc::default()).begin(Begun::default()).unwrap();
             let part = Part::new(&shared.failures, "the relay thread");
             shared.relays.start(part, Box::new(|_, _, _, _, _| {})).unwrap();
         }
@@ -186,7 +186,7 @@ mod tests {
         let registry = Registry::new(Arc::clone(&shared), quotas, ports);
         let part = Part::new(&shared.failures, "the registry's thread");
         let (registrar, _) = Registrar::start(registry, part).unwrap();
-        let ((control, _), _) = socket::open(&config).unwrap();
+        let ((control, _), _) = socket::open(&config, [None, None]).unwrap();
         Asked::new(shared, registrar, Arc::new(control), Http::default())
     }
 

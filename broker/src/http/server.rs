@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -43,22 +44,28 @@ pub(crate) struct HttpServer {
     thread: Option<thread::JoinHandle<()>>,
 }
 
-/// Opens the ports, and reads nothing yet.
+/// The ports are open, and nothing is read yet.
+pub(crate) type Open = Vec<(SocketAddr, StdListener)>;
+
+/// Opens the ports; those that another process had stay.
 ///
 /// # Errors
 /// Which of them cannot be opened, or nobody may ask there.
-pub(crate) fn bind(http: &Http) -> Result<Vec<StdListener>, StartError> {
+pub(crate) fn bind(http: &Http, mut passed: Vec<(SocketAddr, OwnedFd)>) -> Result<Open, StartError> {
     http.check().map_err(|message| StartError::Http { message })?;
-    let open = |address: &SocketAddr| {
+    let mut open = |&address: &SocketAddr| {
+        if let Some((_, socket)) = passed.extract_if(.., |(passed, _)| *passed == address).next() {
+            return Ok((address, socket.into()));
+        }
         StdListener::bind(address)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| (address, listener)))
             .map_err(|error| StartError::Http {
                 message: format!(
                     "[http] listen {address} cannot be opened: {error}; give a free port in listen"
                 ),
             })
     };
-    http.listen.iter().map(open).collect()
+    http.listen.iter().map(&mut open).collect()
 }
 
 impl HttpServer {
@@ -97,7 +104,7 @@ impl HttpServer {
 }
 
 async fn serve(listeners: Vec<StdListener>, asked: Arc<Asked>) {
-    let open = Arc::<Open>::default();
+    let open = Arc::<Begun>::default();
     for listener in listeners {
         match TcpListener::from_std(listener) {
             Ok(listener) => drop(tokio::spawn(accept(listener, Arc::clone(&asked), Arc::clone(&open)))),
@@ -112,7 +119,7 @@ async fn serve(listeners: Vec<StdListener>, asked: Arc<Asked>) {
     }
 }
 
-async fn accept(listener: TcpListener, asked: Arc<Asked>, open: Arc<Open>) {
+async fn accept(listener: TcpListener, asked: Arc<Asked>, open: Arc<Begun>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -143,9 +150,9 @@ async fn one(stream: TcpStream, peer: SocketAddr, asked: Arc<Asked>) {
 
 /// The connections that it has, the oldest first.
 #[derive(Debug, Default)]
-struct Open(Mutex<VecDeque<AbortHandle>>);
+struct Begun(Mutex<VecDeque<AbortHandle>>);
 
-impl Open {
+impl Begun {
     fn add(&self, connection: AbortHandle) {
         let mut open = lock(&self.0);
         if open.len() >= CONNECTIONS {

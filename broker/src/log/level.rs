@@ -1,6 +1,7 @@
 //! How much is logged, changed while the broker runs: for good, or for a time.
 
 use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Registry, reload};
@@ -21,6 +22,8 @@ struct State {
     now: LevelFilter,
     /// What it is when the time is over, if it is for a time.
     afterwards: Option<LevelFilter>,
+    /// Until then.
+    until: Option<Instant>,
     /// Counts the changes.
     number: u64,
 }
@@ -38,18 +41,43 @@ pub(crate) struct Set {
 /// The filter of the process's log; once.
 pub(super) fn filter(level: LevelFilter) -> reload::Layer<LevelFilter, Registry> {
     let (layer, filter) = reload::Layer::new(level);
-    let state = Mutex::new(State { now: level, afterwards: None, number: 0 });
+    let state = Mutex::new(State { now: level, afterwards: None, until: None, number: 0 });
     let _ = LEVEL.set(Level { filter, state });
     layer
 }
 
 /// Sets the level. Says so in the log, while it says most. `None`: the log is not ours.
-pub(crate) fn set(level: LevelFilter, for_a_time: bool, said: impl FnOnce(Set) -> String) -> Option<Set> {
+pub(crate) fn set(
+    level: LevelFilter,
+    time: Option<Duration>,
+    said: impl FnOnce(Set) -> String,
+) -> Option<Set> {
     let here = LEVEL.get()?;
     let mut state = lock(&here.state);
-    let set = state.set(level, for_a_time);
+    let set = state.set(level, time.is_some());
+    state.until = time.map(|time| Instant::now() + time);
     say_with(here, set.was, level, || said(set));
     Some(set)
+}
+
+/// What it is, and what it will be again, and when, if it is set for a time.
+pub(crate) fn now() -> Option<(LevelFilter, Option<(LevelFilter, Duration)>)> {
+    let state = *lock(&LEVEL.get()?.state);
+    let rest = state.until.map(|until| until.saturating_duration_since(Instant::now()));
+    Some((state.now, state.afterwards.zip(rest)))
+}
+
+/// The level is one that was set while another process had the log; its time is what is left of it.
+pub(crate) fn again(level: LevelFilter, afterwards: Option<(LevelFilter, Duration)>) -> Option<u64> {
+    let here = LEVEL.get()?;
+    let mut state = lock(&here.state);
+    state.now = level;
+    (state.afterwards, state.until) = match afterwards {
+        Some((afterwards, rest)) => (Some(afterwards), Some(Instant::now() + rest)),
+        None => (None, None),
+    };
+    let _ = here.filter.reload(level);
+    Some(state.number)
 }
 
 /// The time is over of the change with this number, if it is still the last.
@@ -75,7 +103,7 @@ impl State {
     fn set(&mut self, level: LevelFilter, for_a_time: bool) -> Set {
         let (was, usual) = (self.now, self.afterwards.unwrap_or(self.now));
         let afterwards = for_a_time.then_some(usual);
-        *self = Self { now: level, afterwards, number: self.number + 1 };
+        *self = Self { now: level, afterwards, until: None, number: self.number + 1 };
         Set { was, afterwards: afterwards.unwrap_or(level), number: self.number }
     }
 
@@ -94,7 +122,7 @@ mod tests {
 
     #[test]
     fn afterwards_it_is_what_it_was_before_the_first_of_several() {
-        let mut state = State { now: LevelFilter::INFO, afterwards: None, number: 0 };
+        let mut state = State { now: LevelFilter::INFO, afterwards: None, until: None, number: 0 };
         let first = state.set(LevelFilter::DEBUG, true);
         assert_eq!((first.was, first.afterwards), (LevelFilter::INFO, LevelFilter::INFO));
         let second = state.set(LevelFilter::TRACE, true);

@@ -25,6 +25,11 @@ impl Bridges {
         Expected { bridges: Arc::clone(self), from }
     }
 
+    /// Those that are expected, and the numbers of their queues.
+    pub(crate) fn all(&self) -> Vec<(SocketAddr, u64)> {
+        lock(&self.expected).iter().map(|(from, queue)| (*from, queue.id())).collect()
+    }
+
     /// The queue of a connection that is such a bridge.
     pub(crate) fn arrived(&self, peer: impl FnOnce() -> Option<SocketAddr>) -> Option<Arc<Queue>> {
         if self.count.load(Ordering::Acquire) == 0 {

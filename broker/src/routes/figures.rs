@@ -51,6 +51,30 @@ impl Default for Figures {
 }
 
 impl Figures {
+    /// As they were in another process.
+    pub(crate) fn again(since: Instant, counted: &Counted) -> Self {
+        let &Counted { relaying, relayed, refused, taken_back, copied } = counted;
+        Self {
+            since,
+            relaying: relaying.into(),
+            relayed: relayed.into(),
+            refused: refused.into(),
+            taken_back: taken_back.into(),
+            octets_in: copied.octets_in.into(),
+            octets_out: copied.octets_out.into(),
+        }
+    }
+
+    /// Another process tells what has become of connections that it relays.
+    pub(crate) fn told(&self, over: u64, relayed: u64, refused: u64, copied: Copied) {
+        let _ = self.relaying.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |relaying| {
+            Some(relaying.saturating_sub(over))
+        });
+        self.relayed.fetch_add(relayed, Ordering::Relaxed);
+        self.refused.fetch_add(refused, Ordering::Relaxed);
+        self.copied(copied);
+    }
+
     /// A connection for it has ended. (The broker's own end is nobody's refusal.)
     pub(crate) fn ended(&self, outcome: Outcome) {
         let count = match outcome {

@@ -13,6 +13,8 @@ pub struct Broker {
     child: Child,
     folder: tempfile::TempDir,
     configuration: Option<tempfile::NamedTempFile>,
+    /// The process that has taken over from the one that was started.
+    successor: Option<u32>,
 }
 
 impl Broker {
@@ -73,7 +75,7 @@ impl Broker {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { child, folder, configuration: None }
+        Self { child, folder, configuration: None, successor: None }
     }
 
     pub fn control(&self) -> PathBuf {
@@ -104,7 +106,26 @@ impl Broker {
     }
 
     pub fn pid(&self) -> u32 {
+        self.successor.unwrap_or_else(|| self.child.id())
+    }
+
+    /// The process that was started, which may have passed everything on.
+    pub fn first_pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Has the next broker take over; returns for how many microseconds accepting paused.
+    pub fn upgrade(&mut self) -> u64 {
+        let mut asked = handoff::ControlConnection::connect(&self.control()).unwrap();
+        let upgraded = asked.upgrade(&handoff::administration::Upgrade::default()).unwrap();
+        assert_eq!(upgraded.error, None, "{}", self.log());
+        self.is_followed_by(upgraded.pid.unwrap());
+        upgraded.pause_microseconds.expect("it serves")
+    }
+
+    /// Another process has taken over.
+    pub fn is_followed_by(&mut self, successor: u32) {
+        self.successor = Some(successor);
     }
 
     /// How many descriptors the process has open.
@@ -177,6 +198,12 @@ impl Broker {
 
     /// Waits until it has ended; true if it ended well.
     pub fn ends(&mut self) -> bool {
+        if let Some(successor) = self.successor {
+            // No child of ours: how it ended is in the log.
+            eventually(|| !lives(successor), || format!("the broker does not end: {}", self.log()));
+            let _ = self.child.wait();
+            return self.log().contains(" ended; connections ");
+        }
         let mut status = None;
         eventually(
             || {
@@ -195,10 +222,17 @@ impl Drop for Broker {
         if std::thread::panicking() {
             let _ = self.child.kill();
             let _ = self.child.wait();
+            if let Some(successor) = self.successor.filter(|successor| lives(*successor)) {
+                signal(successor, rustix::process::Signal::KILL);
+            }
             eprintln!("the broker's log:\n{}", self.log());
             return;
         }
-        if self.child.try_wait().unwrap().is_none() {
+        let lives = match self.successor {
+            Some(successor) => lives(successor),
+            None => self.child.try_wait().unwrap().is_none(),
+        };
+        if lives {
             signal(self.pid(), rustix::process::Signal::CONT);
             assert!(self.terminate(), "{}", self.log());
             every_connection_has_ended(&self.log());
@@ -248,6 +282,15 @@ pub fn stop(pid: u32) {
     signal(pid, rustix::process::Signal::STOP);
     let stopped = |state| ['T', 't'].contains(&state);
     eventually(|| threads(pid).all(stopped), || format!("process {pid} does not stop"));
+}
+
+/// Whether a process runs; one that nobody has waited for yet does not.
+pub fn lives(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    status
+        .rsplit(')')
+        .next()
+        .is_some_and(|fields| !matches!(fields.trim_start().chars().next(), None | Some('Z' | 'X')))
 }
 
 /// The states of a process's threads, as in `/proc`.

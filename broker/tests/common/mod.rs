@@ -11,7 +11,7 @@ mod worker;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-pub use broker::{Broker, copy_of_the_broker, every_connection_has_ended, open_to_all, signal, stop};
+pub use broker::{Broker, copy_of_the_broker, every_connection_has_ended, lives, open_to_all, signal, stop};
 pub use initiator::{
     Told, address, answer, ask, connect, connect_to, fault, finish, preamble, serve, tell, told,
 };

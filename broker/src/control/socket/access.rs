@@ -1,6 +1,7 @@
 //! The control sockets of a broker, and who may do what on each: one for workers, and beside it, if the configuration has an
 //! `[admin] group`, one for the members of that.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use super::opened::ControlSocket;
 use crate::config::Config;
 use crate::control::denied::refused;
 use crate::error::StartError;
+use crate::passed::manifest::Control;
 
 /// Who may do what on a control socket.
 #[derive(Clone, Debug)]
@@ -45,6 +47,17 @@ impl Access {
         Err(refused(RefusedReason::AccessDenied, None, message.to_owned()))
     }
 
+    /// Whether the peer may say which program the next broker is: it could say any, and would be the broker's user by it.
+    pub(super) fn may_name_a_program(&self, peer: &AsyncControlPeer) -> bool {
+        let uid = peer.credentials().uid;
+        uid == 0 || uid == self.user
+    }
+
+    /// Whether it is the socket for administrators.
+    pub(super) fn is_for_administrators(&self) -> bool {
+        self.workers.is_some()
+    }
+
     /// Whether somebody may register here.
     ///
     /// # Errors
@@ -59,20 +72,28 @@ impl Access {
 /// A control socket that is open, and who may do what on it.
 pub(crate) type Opened = (ControlSocket, Access);
 
-/// Opens the control socket, and that for administrators if there is one; a living broker is never displaced.
-pub(crate) fn open(config: &Config) -> Result<(Opened, Option<Opened>), StartError> {
+/// What another process had: the control socket, and that for administrators.
+pub(crate) type Passed = [Option<(Control, OwnedFd)>; 2];
+
+/// Opens the control socket, and that for administrators if there is one; a living broker is never displaced. One that another
+/// process had at the same path stays.
+pub(crate) fn open(config: &Config, passed: Passed) -> Result<(Opened, Option<Opened>), StartError> {
     let path = path(config)?;
     let (user, options) = (getuid().as_raw(), of_workers(config)?);
     let of_administrators = of_administrators(config)?;
-    let open = |path: PathBuf, options| {
+    let open = |path: PathBuf, options, passed: Option<(Control, OwnedFd)>| {
+        if let Some((passed, socket)) = passed.filter(|(passed, _)| passed.path == path) {
+            return Ok(ControlSocket::inherited(path, options, socket, passed.file)?);
+        }
         let opened = ControlSocket::open(path.clone(), options);
         opened.map_err(|source| StartError::Control { path, source })
     };
-    let socket = open(path.clone(), options)?;
+    let [passed, passed_admin] = passed;
+    let socket = open(path.clone(), options, passed)?;
     tracing::info!("control socket: {}", path.display());
     let access = Access { user, group_only: config.control_group.is_some(), workers: None };
     let Some(options) = of_administrators else { return Ok(((socket, access), None)) };
-    let administrators = open(admin_path(&path), options)?;
+    let administrators = open(admin_path(&path), options, passed_admin)?;
     tracing::info!("control socket for administrators: {}", administrators.path().display());
     let theirs = Access { user, group_only: true, workers: Some(path.into()) };
     Ok(((socket, access), Some((administrators, theirs))))

@@ -16,18 +16,20 @@ use tokio::task::JoinSet;
 use tracing::Level;
 
 use self::access::Access;
-pub(crate) use self::access::open;
+pub(crate) use self::access::{Passed, open};
 pub(crate) use self::opened::ControlSocket;
-use super::administration;
+use super::administration::{self, Asking};
 use super::configuration::Configuration;
 use super::denied::{Denied, refused};
 use super::folder_watch::FolderWatch;
 use super::given_back::{self, GivenBack};
 use super::lookup::is_unknown;
+use super::passing::Returned;
 use super::quota::{Connected, Quotas};
 use super::refusals::{REFUSED, log_refusal, note_refusal, to_be_registered};
 use super::registrar::Registrar;
 use super::status::nearest;
+use super::turns::Present;
 use crate::command::Command;
 use crate::listening::owner::{process, program_of};
 use crate::shared::Shared;
@@ -53,15 +55,29 @@ pub(crate) async fn serve(
     quotas: Arc<Quotas>,
     shared: Arc<Shared>,
     configuration: Arc<Configuration>,
+    returned: Vec<Returned>,
 ) {
     let strangers = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
+    let begin = |peer: Arc<AsyncControlPeer>, connected, ids| {
+        let present = shared.turns.enter(&peer, access.is_for_administrators());
+        let (shared, configuration) = (Arc::clone(&shared), Arc::clone(&configuration));
+        let holding =
+            Holding { access: access.clone(), registrar: registrar.clone(), _connected: connected, ids };
+        worker(peer, holding, present, shared, configuration)
+    };
+    for Returned { peer, ids, .. } in returned {
+        let connected = quotas.connect_again(peer.credentials().uid);
+        workers.spawn(begin(peer, connected, ids));
+    }
     let (mut watch, mut told) = (FolderWatch::of(listener.path()), None);
     // What has happened since it was opened.
     listener.look_after(&mut watch, &mut told);
     loop {
+        let _turn = shared.turns.accepting().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            () = shared.turns.are_wanted() => continue,
             () = watch.changed() => {
                 listener.look_after(&mut watch, &mut told);
                 continue;
@@ -89,15 +105,7 @@ pub(crate) async fn serve(
         } else {
             match quotas.connect(uid) {
                 Ok(connected) => {
-                    let (shared, configuration) = (Arc::clone(&shared), Arc::clone(&configuration));
-                    workers.spawn(worker(
-                        Arc::new(peer),
-                        connected,
-                        registrar.clone(),
-                        shared,
-                        configuration,
-                        access.clone(),
-                    ));
+                    workers.spawn(begin(Arc::new(peer), connected, Vec::new()));
                     continue;
                 }
                 Err(message) => {
@@ -120,14 +128,21 @@ pub(crate) async fn serve(
 /// One worker until it leaves; its registrations leave with it.
 async fn worker(
     peer: Arc<AsyncControlPeer>,
-    connected: Connected,
-    registrar: Registrar,
+    mut holding: Holding,
+    present: Present,
     shared: Arc<Shared>,
     configuration: Arc<Configuration>,
-    access: Access,
 ) {
-    let mut holding = Holding { access: access.clone(), registrar, _connected: connected, ids: Vec::new() };
-    while let Ok(Some(received)) = peer.receive_with_connection().await {
+    let access = holding.access.clone();
+    while peer.readable().await.is_ok() {
+        let _turn = present.turn().await;
+        let received = tokio::select! {
+            biased;
+            received = peer.receive_with_connection() => received,
+            // There was nothing.
+            () = std::future::ready(()) => continue,
+        };
+        let Ok(Some(received)) = received else { return };
         let (request, mut connection) = match received {
             Ok((request, connection)) => (Ok(request), connection),
             Err(malformed) => (Err(malformed), None),
@@ -143,7 +158,10 @@ async fn worker(
             let admitted = if holding.may_ask(request) { Ok(()) } else { access.admits_administrator(&peer) };
             let answered = match admitted {
                 Ok(()) => {
-                    administration::answer(request, &peer, &holding.registrar, &shared, &configuration).await
+                    let may_name_a_program = access.may_name_a_program(&peer);
+                    let asking = Asking { number: present.number(), may_name_a_program };
+                    let registrar = &holding.registrar;
+                    administration::answer(request, &peer, asking, registrar, &shared, &configuration).await
                 }
                 Err(refused) => Err(refused.into()),
             };

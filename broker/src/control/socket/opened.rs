@@ -1,7 +1,9 @@
 //! The file of a control socket: opened anew when somebody removes it, gone with the broker.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
@@ -16,13 +18,49 @@ pub(crate) struct ControlSocket {
     path: PathBuf,
     options: ControlOptions,
     listener: Mutex<Option<Arc<AsyncControlListener>>>,
+    /// Whether it is another process's: then its path stays.
+    foreign: AtomicBool,
 }
 
 impl ControlSocket {
     pub(super) fn open(path: PathBuf, options: ControlOptions) -> Result<Self, HandoffError> {
-        let socket = Self { path, options, listener: Mutex::default() };
+        let socket = Self { path, options, listener: Mutex::default(), foreign: AtomicBool::new(false) };
         socket.listen()?;
         Ok(socket)
+    }
+
+    /// One that is another process's until [`ControlSocket::is_ours`].
+    pub(super) fn inherited(
+        path: PathBuf,
+        options: ControlOptions,
+        socket: OwnedFd,
+        file: (u64, u64),
+    ) -> io::Result<Self> {
+        let listener = AsyncControlListener::new(ControlListener::inherited(socket, &path, file))?;
+        let listener = Mutex::new(Some(Arc::new(listener)));
+        Ok(Self { path, options, listener, foreign: AtomicBool::new(true) })
+    }
+
+    /// It is this process's from now on.
+    pub(crate) fn is_ours(&self) {
+        if !self.foreign.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let listener = lock(&self.listener).clone();
+        if let Some(Err(error)) = listener.map(|listener| listener.listener().permit(&self.options)) {
+            tracing::error!("the permissions of {} stay as they were: {error}", self.path.display());
+        }
+    }
+
+    /// It is another process's from now on.
+    pub(crate) fn is_passed_on(&self) {
+        self.foreign.store(true, Ordering::Relaxed);
+        drop(lock(&self.listener).take());
+    }
+
+    /// What is needed to go on with it elsewhere.
+    pub(crate) fn listener(&self) -> Option<Arc<AsyncControlListener>> {
+        lock(&self.listener).clone()
     }
 
     fn listen(&self) -> Result<(), HandoffError> {
@@ -75,7 +113,8 @@ impl ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        if let Some(listener) = lock(&self.listener).take().and_then(Arc::into_inner) {
+        let listener = lock(&self.listener).take().filter(|_| !self.foreign.load(Ordering::Relaxed));
+        if let Some(listener) = listener.and_then(Arc::into_inner) {
             listener.remove();
         }
     }

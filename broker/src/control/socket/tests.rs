@@ -13,7 +13,7 @@ async fn a_socket_that_is_removed_before_its_folder_is_watched_is_opened_again()
     let config = Config { control: Some(folder.path().join("control")), ..Config::default() };
     let (jobs, _jobs_to_do) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared::new(&config, jobs).unwrap());
-    let ((socket, access), _) = open(&config).unwrap();
+    let ((socket, access), _) = open(&config, [None, None]).unwrap();
     std::fs::remove_file(socket.path()).unwrap();
     let socket = Arc::new(socket);
 
@@ -24,7 +24,15 @@ async fn a_socket_that_is_removed_before_its_folder_is_watched_is_opened_again()
     let (registrar, thread) = Registrar::start(registry, part).unwrap();
     let configuration = Configuration::new(Arc::clone(&shared), registrar.clone(), Arc::clone(&quotas), None);
     let configuration = Arc::new(configuration);
-    let serving = tokio::spawn(serve(Arc::clone(&socket), access, registrar, quotas, shared, configuration));
+    let serving = tokio::spawn(serve(
+        Arc::clone(&socket),
+        access,
+        registrar,
+        quotas,
+        shared,
+        configuration,
+        Vec::new(),
+    ));
     let opened = async {
         while !socket.path().exists() {
             tokio::time::sleep(Duration::from_millis(1)).await;

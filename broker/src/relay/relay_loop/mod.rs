@@ -19,6 +19,7 @@ use std::{fmt, io, thread};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 use rustix::net::sockopt;
+use tokio::sync::Notify;
 
 use self::relay::{From, Relay};
 pub(crate) use self::relay::{Joined, Own, RelayEnd};
@@ -56,6 +57,8 @@ pub(crate) struct Relays {
     /// `None` when the thread has ended.
     inbox: Mutex<Option<Vec<(u64, Relay)>>>,
     next: AtomicU64,
+    /// Told when a relay has ended.
+    pub(crate) over: Notify,
 }
 
 /// The state of the thread.
@@ -95,6 +98,7 @@ impl Relays {
             idle: LiveTime::new(idle),
             inbox: Mutex::new(Some(Vec::new())),
             next: AtomicU64::new(0),
+            over: Notify::new(),
         })
     }
 
@@ -352,7 +356,7 @@ impl Loop {
         if self.relays.is_empty() {
             self.pool.rest();
         }
-        let Joined { initiator, back_end, holder, own: _own } = joined;
+        let Joined { initiator, back_end, holder, own } = joined;
         if end == RelayEnd::Broken {
             for socket in [initiator.as_fd(), back_end.as_fd()] {
                 let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
@@ -362,6 +366,8 @@ impl Loop {
             let _ = epoll::delete(&self.shared.epoll, &initiator);
         }
         (self.ended)(initiator, holder.holder(), end, copied, told);
+        drop((back_end, holder, own));
+        self.shared.over.notify_waiters();
     }
 
     /// Nobody is left here, nor on the way here.

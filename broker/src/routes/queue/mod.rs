@@ -152,6 +152,30 @@ impl Queue {
         Self { sharing: Some(Sharing::new(turns)), ..self }
     }
 
+    /// The same, as another process had it: what waits in it is asked of the kernel.
+    pub(crate) fn again(self, figures: Figures, handed_over: u64, stuck: bool, bounds: &Bounds) -> Self {
+        let (in_flight, sent) = (InFlight::default(), usize::try_from(handed_over).unwrap_or(usize::MAX));
+        let this = Self { figures, in_flight, ..self };
+        this.in_flight.sent(this.in_flight.begin(sent, usize::MAX));
+        this.in_flight.count(|| this.receiver.waiting().unwrap_or(0));
+        bounds.in_flight.fetch_add(this.in_flight.at_most(), Ordering::Relaxed);
+        if stuck {
+            this.note_stuck();
+        }
+        this
+    }
+
+    /// Both ends.
+    pub(crate) fn ends(&self) -> (&AcceptSender, &AcceptSocket) {
+        (&self.sender, &self.receiver)
+    }
+
+    /// So many have waited in another process, and wait here now.
+    pub(crate) fn hold_again(&self, connections: usize, bounds: &Bounds) {
+        self.held.fetch_add(connections, Ordering::Relaxed);
+        bounds.held.fetch_add(connections, Ordering::Relaxed);
+    }
+
     pub(crate) fn worker(&self) -> Option<Worker> {
         self.worker
     }

@@ -1,6 +1,13 @@
-//! Starts and ends a broker.
+//! Starts and ends a broker. [`passing`]: what another one has passed on; [`following`]: the end of one that has passed everything on.
+//!
+//! What this folder may use: everything but `cli`.
 
+mod following;
+mod passing;
+
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,11 +16,13 @@ use std::thread;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::passing::{bridges, control_sockets, http_sockets, lingering, restore_level};
 use crate::access::AccessLog;
 use crate::background;
 use crate::command::Command;
 use crate::config::{Change, Config, Loaded};
 use crate::control::configuration::{Configuration, Read};
+use crate::control::passing::Restored;
 use crate::control::ports::Ports;
 use crate::control::quota::Quotas;
 use crate::control::registrar::Registrar;
@@ -21,7 +30,7 @@ use crate::control::registry::Registry;
 use crate::control::socket;
 use crate::control::socket::ControlSocket;
 use crate::control::threads::{Answer, threads_answer};
-use crate::dispatch::accept_thread::AcceptThread;
+use crate::dispatch::accept_thread::{AcceptThread, Go};
 use crate::dispatch::begun::Begun;
 use crate::dispatch::helpers::Help;
 use crate::dispatch::{back_end, helpers};
@@ -33,6 +42,16 @@ use crate::outcome::Counters;
 use crate::routes::holder::Holder;
 use crate::shared::Shared;
 use crate::told::Told;
+use crate::upgrade::give::Everything;
+use crate::upgrade::lingering::AllLingering;
+use crate::upgrade::predecessor::{Passed, Taking};
+use crate::upgrade::upgrader::Upgrader;
+use crate::wanted;
+
+/// Tasks that go on when everything else is passed on.
+const BACKGROUND: &str = "the background task";
+const LOG: &str = "the log's task";
+const ACCESS: &str = "the access log's task";
 
 /// A running broker.
 ///
@@ -54,14 +73,20 @@ pub struct Broker {
     shared: Arc<Shared>,
     help: Arc<Help>,
     control: Arc<ControlSocket>,
+    administrators: Option<Arc<ControlSocket>>,
     /// `None` when it ends: it keeps the registry's thread.
     configuration: Option<Arc<Configuration>>,
-    tasks: Vec<JoinHandle<()>>,
+    /// By what they are called.
+    tasks: Vec<(&'static str, JoinHandle<()>)>,
     accept: Arc<AcceptThread>,
     threads: Vec<thread::JoinHandle<()>>,
     /// Its thread ends when nobody has it any more: neither we nor the tasks.
     registrar: Option<(Registrar, thread::JoinHandle<()>)>,
     http: Option<HttpServer>,
+    /// `None`: nobody can follow it.
+    upgrader: Option<Arc<Upgrader>>,
+    /// Brokers before this one that relay still.
+    lingering: Arc<AllLingering>,
     /// Whether it has started: what never ran does not say how it ended.
     was_ready: bool,
 }
@@ -77,19 +102,31 @@ impl Broker {
     ///
     /// Waits for nothing.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_by(config, None)
+        Self::start_by(config, None, None)
     }
 
-    /// The same with a configuration that can be read again.
-    pub(crate) async fn start_with(loaded: Loaded, read: Read) -> Result<Self, StartError> {
-        Self::start_by(loaded.config().clone(), Some((loaded, read)))
+    /// The same with a configuration that can be read again, and with what another broker has passed on, if one has.
+    pub(crate) async fn start_with(
+        loaded: Loaded,
+        read: Read,
+        passed: Option<Passed>,
+    ) -> Result<Self, StartError> {
+        Self::start_by(loaded.config().clone(), Some((loaded, read)), passed)
     }
 
-    fn start_by(config: Config, read: Option<(Loaded, Read)>) -> Result<Self, StartError> {
-        let http = http::bind(&config.http)?;
+    fn start_by(
+        config: Config,
+        read: Option<(Loaded, Read)>,
+        mut passed: Option<Passed>,
+    ) -> Result<Self, StartError> {
+        // Where nobody has passed anything on, the same begins with nothing.
+        let (mut manifest, mut taken) = passed.as_mut().map(Passed::take).unwrap_or_default();
+        let http = http_sockets(&mut manifest, &mut taken)?;
+        let http = http::bind(&config.http, http)?;
         let (jobs, jobs_to_do) = mpsc::unbounded_channel();
         let mut shared = Shared::new(&config, jobs)?;
         shared.telling.access = AccessLog::open(&config.access_log)?.map(Arc::new);
+        shared.again(&mut manifest);
         let shared = Arc::new(shared);
         if let Some(file) = read.as_ref().and_then(|(loaded, _)| loaded.file()) {
             let _ = shared.about.configuration.set(file.to_owned());
@@ -101,65 +138,122 @@ impl Broker {
         let mut registry = Registry::new(Arc::clone(&shared), Arc::clone(&quotas), ports);
 
         let mut broker = Self {
-            accept: Arc::new(AcceptThread::start(&shared, &help, Begun::default())?),
+            accept: Arc::new(AcceptThread::new(&shared, &help)),
             threads: Vec::new(),
             shared,
             help,
             control: Arc::default(),
+            administrators: None,
             configuration: None,
             tasks: Vec::new(),
             registrar: None,
             http: None,
+            upgrader: None,
+            lingering: Arc::default(),
             was_ready: false,
         };
+        if passed.is_none() {
+            broker.accept.begin(Begun::default())?;
+        }
         let shared = Arc::clone(&broker.shared);
         let ended = move |initiator, holder: &Holder, end, copied, told: Told| {
             back_end::relay_ended(&shared, initiator, holder, end, copied, told);
         };
         let part = Part::new(&broker.shared.failures, "the relay thread");
         broker.threads.push(broker.shared.relays.start(part, Box::new(ended))?);
-        broker.threads.extend(helpers::start(&broker.shared, &broker.help));
         for ip in &config.listen {
             // It may come later: the network of a machine that starts is slower than its services.
             if let Err(error) = is_here(SocketAddr::new(*ip, 0)) {
                 tracing::warn!("listen: {error}; what would listen there cannot be registered until it is");
             }
         }
+        let restored = registry.restore(&mut manifest, &mut taken)?;
         let all: Vec<Change> = config.routes.iter().cloned().map(Change::RouteAdded).collect();
         let routes = registry.change_routes(&all, &config);
         // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
-        let ((listener, access), administrators) = socket::open(&config)?;
+        let control = control_sockets(&mut manifest, &mut taken)?;
+        let ((listener, access), administrators) = socket::open(&config, control)?;
         broker.control = Arc::new(listener);
         routes?;
+        let Restored { workers, listening, queues, left } = restored;
+        let bridges = bridges(&manifest, &queues, &broker.shared);
+        let go = match &passed {
+            None => None,
+            Some(_) => {
+                let begun = Begun::restore(&mut manifest, &mut taken, &queues, &broker.shared)?;
+                let begun = Begun { listening, incomplete: left, ..begun };
+                Some(broker.accept.begin_later(begun)?)
+            }
+        };
+        let taking = passed.map(Passed::ready).transpose()?;
+        go.into_iter().for_each(Go::now);
+        broker.control.is_ours();
+
+        broker.threads.extend(helpers::start(&broker.shared, &broker.help));
         let shared = Arc::clone(&broker.shared);
         let part = Part::new(&shared.failures, "the registry's thread");
         let (registrar, thread) = Registrar::start(registry, part)?;
+        registrar.tell(Registry::close_unused);
         broker.registrar = Some((registrar.clone(), thread));
+        let http_passed = http.iter().map(|(at, socket)| Ok((*at, OwnedFd::from(socket.try_clone()?))));
+        let http_passed = http_passed.collect::<io::Result<_>>()?;
         if !http.is_empty() {
             let part = Part::new(&shared.failures, "the HTTP thread");
             let control = Arc::clone(&broker.control);
             let asked = http::Asked::new(Arc::clone(&shared), registrar.clone(), control, config.http);
+            let http = http.into_iter().map(|(_, socket)| socket).collect();
             broker.http = Some(HttpServer::start(http, asked, part)?);
         }
         let control = Arc::clone(&broker.control);
+        let can_be_followed = read.is_some();
         let configuration =
             Configuration::new(Arc::clone(&shared), registrar.clone(), Arc::clone(&quotas), read);
         let configuration = Arc::new(configuration);
         broker.configuration = Some(Arc::clone(&configuration));
-        let serve = |control, access| {
+        let (of_administrators, of_workers): (Vec<_>, Vec<_>) =
+            workers.into_iter().partition(|returned| returned.administrator);
+        let serve = |control, access, returned| {
             let (quotas, shared) = (Arc::clone(&quotas), Arc::clone(&shared));
-            socket::serve(control, access, registrar.clone(), quotas, shared, Arc::clone(&configuration))
+            let configuration = Arc::clone(&configuration);
+            socket::serve(control, access, registrar.clone(), quotas, shared, configuration, returned)
         };
-        broker.run("the control socket's task", serve(control, access));
-        let administrators = administrators.map(|(control, access)| serve(Arc::new(control), access));
-        broker.run("the background task", background::run(jobs_to_do, registrar));
-        broker.run("the log's task", async move { shared.tally.run().await });
+        broker.run("the control socket's task", serve(control, access, of_workers));
+        let administrators = administrators.map(|(control, access)| {
+            control.is_ours();
+            let control = Arc::new(control);
+            broker.administrators = Some(Arc::clone(&control));
+            serve(control, access, of_administrators)
+        });
+        let heard = taking.map(Taking::serving);
+        broker.lingering.hear(lingering(manifest.lingering, taken, heard), bridges, &shared, &registrar);
+        if can_be_followed {
+            let everything = Everything {
+                shared: Arc::clone(&shared),
+                accept: Arc::clone(&broker.accept),
+                control: Arc::clone(&broker.control),
+                administrators: broker.administrators.clone(),
+                http: http_passed,
+            };
+            let (upgrades, wanted) = mpsc::unbounded_channel();
+            let lingering = Arc::clone(&broker.lingering);
+            let upgrader = Upgrader::new(everything, registrar.clone(), configuration, lingering);
+            let upgrader = Arc::new(upgrader);
+            broker.upgrader = Some(Arc::clone(&upgrader));
+            let _ = shared.upgrades.set(upgrades);
+            broker.run(BACKGROUND, background::run(jobs_to_do, registrar));
+            broker.run(LOG, async move { shared.tally.run().await });
+            broker.run("the upgrades' task", upgrader.run(wanted));
+        } else {
+            broker.run(BACKGROUND, background::run(jobs_to_do, registrar));
+            broker.run(LOG, async move { shared.tally.run().await });
+        }
         if let Some(task) = administrators {
             broker.run("the administrators' task", task);
         }
         if let Some(access) = broker.shared.telling.access.clone() {
-            broker.run("the access log's task", async move { access.run().await });
+            broker.run(ACCESS, async move { access.run().await });
         }
+        restore_level(manifest.log_level.as_ref());
         tracing::info!("ready");
         broker.was_ready = true;
         Ok(broker)
@@ -168,10 +262,11 @@ impl Broker {
     /// Runs a task as long as the broker.
     fn run(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let part = Part::new(&self.shared.failures, name);
-        self.tasks.push(tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let _part = part;
             task.await;
-        }));
+        });
+        self.tasks.push((name, task));
     }
 
     /// Waits until the broker cannot go on: a thread or task of it has ended although nobody asked for that, by an error of the
@@ -236,6 +331,12 @@ impl Broker {
         self.control.path()
     }
 
+    /// Has everything passed on to the next broker, which is started for that; the log says how that went.
+    pub(crate) fn upgrade(&self) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move { drop(wanted::upgrade(shared.upgrades.get(), None, None).await) });
+    }
+
     /// What became of the connections so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
@@ -248,8 +349,13 @@ impl Broker {
     ///
     /// Cancelled, the broker ends too.
     pub async fn stop(mut self) {
+        self.shared.failures.may_end();
+        if let Some(upgrader) = self.upgrader.take() {
+            upgrader.give_up().await;
+        }
+        self.lingering.stop().await;
         self.stop_threads();
-        for task in std::mem::take(&mut self.tasks) {
+        for (_, task) in std::mem::take(&mut self.tasks) {
             task.abort();
             // The abort is the expected error.
             let _ = task.await;
@@ -289,7 +395,8 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.stop_threads();
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(|(_, task)| task.abort());
+        self.lingering.leave();
         if let Some(http) = &mut self.http {
             http.stop();
         }
@@ -305,75 +412,4 @@ impl Drop for Broker {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::net::{TcpListener, TcpStream};
-    use std::time::Duration;
-
-    use handoff::{ControlConnection, Register};
-
-    use super::*;
-
-    /// What is waited for here comes at once, or never.
-    const PATIENCE: Duration = Duration::from_secs(60);
-
-    async fn broker(folder: &tempfile::TempDir) -> Broker {
-        let config = Config { control: Some(folder.path().join("control")), ..Config::default() };
-        Broker::start(config).await.unwrap()
-    }
-
-    async fn failed(broker: &Broker) -> String {
-        tokio::time::timeout(PATIENCE, broker.failed()).await.expect("nobody is told").to_string()
-    }
-
-    /// The registry waits for the loop when a port closes; it must not wait for one that is gone. The end of this test is half
-    /// of it.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_loop_that_panics_is_told_and_nobody_waits_for_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = broker(&folder).await;
-        let port = TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
-        let path = broker.control_path().to_owned();
-        let worker = tokio::task::spawn_blocking(move || {
-            let mut control = ControlConnection::connect(&path).unwrap();
-            control.register(&Register::new([format!("net.tcp://localhost:{port}/x")])).unwrap();
-            control
-        });
-        let worker = worker.await.unwrap();
-        // Parked when it happens.
-        let mut initiator = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        initiator.write_all(b"\0").unwrap();
-        while broker.counters().accepted() == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        broker.shared.commands.send(Command::Panic);
-        let said = failed(&broker).await;
-        assert_eq!(said, "the broker cannot go on, the accept thread has ended: it panicked");
-        drop(worker);
-        // To send something to it is no mistake either.
-        broker.shared.commands.send(Command::MakeRoom);
-        broker.stop().await;
-    }
-
-    #[tokio::test]
-    async fn a_task_that_ends_is_told() {
-        for (task, name) in
-            ["the control socket's task", "the background task", "the log's task"].iter().enumerate()
-        {
-            let folder = tempfile::tempdir().unwrap();
-            let broker = broker(&folder).await;
-            broker.tasks[task].abort();
-            assert!(failed(&broker).await.contains(&format!("{name} has ended: ")), "{name}");
-            broker.stop().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn an_end_that_was_asked_for_is_no_failure() {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = broker(&folder).await;
-        let shared = Arc::clone(&broker.shared);
-        broker.stop().await;
-        assert!(!shared.failures.is_failed());
-    }
-}
+mod tests;
