@@ -345,7 +345,7 @@ fn a_place_that_cannot_be_written_is_an_error_at_the_start() {
     for (to, why) in [
         (folder.path().join("none/access.log"), "No such file or directory"),
         (folder.path().to_owned(), "Is a directory"),
-        (pipe, "No such device or address"),
+        (pipe, "it is a named pipe or a device, and nobody reads it"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
         let output = command.arg("--access-log").arg(&to).arg("--control").arg(&control).output().unwrap();
@@ -416,4 +416,53 @@ fn a_full_disk_is_said_once() {
         "/dev/full cannot be written: No space left on device (os error 28); lines are lost until it can be";
     eventually(|| broker.log().contains(said), || broker.log());
     assert_eq!(broker.whole_log().matches(" cannot be written: ").count(), 1, "once: {}", broker.log());
+}
+
+/// Some of a line fits, and later there is room again: what is behind it can be read.
+#[test]
+fn a_line_that_was_torn_spoils_no_other() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_broker")]);
+    let to = ["--access-log-format", "json", "--access-log", path.to_str().unwrap(), "--log-level", "info"];
+    let broker = Broker::start_by(command, &to);
+    let port = free_port();
+    let _worker = Worker::register(&broker, &[address(port, "x")]);
+    let refused = |via: &str| assert_eq!(tell(port, &preamble(via)), fault("EndpointNotFound"));
+    let lines = || std::fs::read_to_string(&path).unwrap();
+    // More than the service's log has, which is bounded as well.
+    (0..50).for_each(|_| refused("net.tcp://h/before"));
+    eventually(|| lines().lines().count() == 50, lines);
+    let most = |most| {
+        let pid = Pid::from_raw(broker.pid().try_into().unwrap());
+        let maximum = rustix::process::getrlimit(Resource::Fsize).maximum;
+        prlimit(pid, Resource::Fsize, Rlimit { current: most, maximum }).unwrap();
+    };
+    most(Some(std::fs::metadata(&path).unwrap().len() + 100));
+    refused("net.tcp://h/torn");
+    eventually(|| broker.log().contains("cannot be written: File too large"), || broker.log());
+    most(None);
+    refused("net.tcp://h/after");
+    eventually(|| lines().contains("h/after"), lines);
+    let all = lines();
+    let behind: Vec<&str> = all.lines().skip(50).collect();
+    assert!(behind.len() == 3 && behind[0].len() == 100, "{behind:?}");
+    let records: Vec<Value> = behind[1..].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&records[0]["outcome"], &records[0]["count"]), (&json!("lost"), &json!(1)));
+    assert_eq!(records[1]["via"], "net.tcp://h/after");
+}
+
+/// logrotate does that each night: it is no mistake.
+#[test]
+fn without_a_configuration_sighup_means_the_log_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let broker = Broker::start(&["--access-log", path.to_str().unwrap()]);
+    std::fs::remove_file(&path).unwrap();
+    signal(broker.pid(), Signal::HUP);
+    eventually(|| path.exists(), || broker.log());
+    eventually(|| broker.log().contains("no configuration is read again"), || broker.log());
+    assert!(!broker.whole_log().contains(" ERROR "), "{}", broker.log());
 }

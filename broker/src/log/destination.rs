@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
+use rustix::io::Errno;
 
 /// What its group may do with a file that is made: read it, as logs are.
 const MODE: u32 = 0o640;
@@ -36,7 +37,7 @@ pub(crate) fn write_all(mut to: impl Write + AsFd, mut octets: &[u8]) -> io::Res
 pub(crate) struct LogFile {
     path: PathBuf,
     file: File,
-    /// Whether the last line could not be written.
+    /// Whether the last line could not be written; some of it may have been.
     fails: bool,
 }
 
@@ -67,7 +68,7 @@ impl LogFile {
 
     /// Writes a line; false if that fails. The service's log is told when it begins to.
     pub(crate) fn write(&mut self, line: &[u8]) -> bool {
-        let written = write_all(&self.file, line);
+        let written = self.end_torn_line().and_then(|()| write_all(&self.file, line));
         if let Err(error) = &written
             && !self.fails
         {
@@ -78,12 +79,18 @@ impl LogFile {
         !self.fails
     }
 
+    /// What is left of a line that did not fit is a line of its own, and no beginning of the next.
+    fn end_torn_line(&self) -> io::Result<()> {
+        let is_there = |file: &File| file.metadata().is_ok_and(|file| file.is_file() && file.len() > 0);
+        if self.fails && is_there(&self.file) { write_all(&self.file, b"\n") } else { Ok(()) }
+    }
+
     /// The file that has the name now, or, if there can be none, the one that had it.
     pub(crate) fn reopen(&mut self) {
         let path = self.path.display();
         match open(&self.path) {
             Ok(file) => {
-                self.file = file;
+                (self.file, self.fails) = (file, false);
                 tracing::info!("{path} is opened again");
             }
             Err(error) => {
@@ -96,7 +103,12 @@ impl LogFile {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    options().create(true).open(path)
+    options().create(true).open(path).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::NXIO) => {
+            io::Error::other(format!("it is a named pipe or a device, and nobody reads it: {error}"))
+        }
+        _ => error,
+    })
 }
 
 /// A named pipe without a reader is an error: to wait for one would be to wait for ever.
