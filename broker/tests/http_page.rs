@@ -104,6 +104,8 @@ fn in_a_browser() {
         control.register(&Register::new([(*nasty).to_owned()])).unwrap_err();
         workers.push(control);
     }
+    // Nowhere to break it.
+    assert_eq!(told(&mut ask(port, &"x".repeat(1900))), fault("EndpointNotFound"));
 
     // As it is: nothing has run, and what was written is there as text.
     let document = dom(&format!("http://127.0.0.1:{http}/"), &[]);
@@ -118,7 +120,7 @@ fn in_a_browser() {
     );
     let measured = serve_page(measured(&page), headers);
     let url = format!("http://127.0.0.1:{measured}/");
-    let rows = 7 + 6 + 6 + 1;
+    let rows = 7 + (6 + 1) + 6 + 1;
     for (options, background) in [
         (&["--window-size=1280,1000"][..], "rgb(246, 247, 249)"),
         (&["--window-size=1280,1000", "--blink-settings=preferredColorScheme=0"], "rgb(18, 22, 29)"),

@@ -13,7 +13,7 @@ use crate::about::unix_seconds;
 
 /// No script, nothing from elsewhere, and this page's own style alone: its SHA-256 is in it, so that a style in what strangers wrote
 /// would have no effect either.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-l34ljB971fFFrz7HuWHWAWoK88gd9P+qFyxqVgq0dgE='; \
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-2uFPbMk9kVnQY3XMnlfiQSl/jaCF6OLDzep64wecIUU='; \
      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const STYLE: &str = include_str!("page.css");
