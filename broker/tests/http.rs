@@ -243,8 +243,9 @@ fn nothing_on_the_page_is_a_strangers_markup() {
 fn the_page_can_be_sorted_without_a_script() {
     let (broker, http) = broker_with_http(&[]);
     let port = free_port();
-    let mut first = Worker::register(&broker, &[address(port, "a")]);
+    // In another order than their addresses have.
     let second = Worker::register(&broker, &[address(port, "b")]);
+    let mut first = Worker::register(&broker, &[address(port, "a")]);
     let place = |page: &str, name: &str| page.find(&format!("<code>{}</code>", address(port, name))).unwrap();
     let _waits = ask(port, "b");
     let mut client = ask(port, "a");
