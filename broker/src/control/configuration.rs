@@ -56,13 +56,17 @@ impl Configuration {
         self.known.lock().await
     }
 
-    /// Reads it again, does what it says, and says so in the log. A file of a log may have been given another name: the one that has
-    /// its name now is written from now on, also if the configuration is wrong.
-    pub(crate) async fn reload(&self) -> Reloaded {
+    pub(crate) fn reopen_logs(&self) {
         if let Some(access) = &self.shared.telling.access {
             access.reopen();
         }
         self.shared.reopened.notify_waiters();
+    }
+
+    /// Reads it again, does what it says, and says so in the log. A file of a log may have been given another name: the one that has
+    /// its name now is written from now on, also if the configuration is wrong.
+    pub(crate) async fn reload(&self) -> Reloaded {
+        self.reopen_logs();
         let mut known = self.known.lock().await;
         // Whoever runs a broker in a process of their own has their own words with the service manager.
         let is_a_service = known.is_some();

@@ -300,13 +300,13 @@ impl Broker {
 
     /// Reads the configuration again and does what it says; the log says what that is.
     pub(crate) async fn reload(&self) {
+        let Some(configuration) = &self.configuration else { return };
         // Whoever has a log and no file has meant the log.
         if self.shared.telling.access.is_some() && self.shared.about.configuration.get().is_none() {
+            configuration.reopen_logs();
             return tracing::info!("there is no --config: no configuration is read again");
         }
-        if let Some(configuration) = &self.configuration {
-            configuration.reload().await;
-        }
+        configuration.reload().await;
     }
 
     /// The threads without which nothing goes on; each of these returns when its thread has answered.
