@@ -46,6 +46,13 @@ fn members_administer_and_others_do_not() {
     assert_eq!(said(member(&["reload"])), "nothing has changed in the configuration\n");
     let via = address(port, "x");
     assert!(said(member(&["route", &via])).contains(&via));
+    // By a program that they name they would be the broker's user.
+    let named = member(&["upgrade", "--binary", "/bin/true"]);
+    assert_eq!(named.status.code(), Some(2), "{named:?}");
+    assert!(
+        String::from_utf8_lossy(&named.stderr).contains("may name the next broker's program"),
+        "{named:?}"
+    );
 
     // Who is not in it comes to the control socket, where nobody but its users is anybody.
     let stranger = as_nobody(&program, "", &broker.control(), &["ls"]);

@@ -418,6 +418,152 @@ fn who_does_not_read_its_answer_registers_again() {
     while deaf.receive().is_some() {}
 }
 
+/// A worker that has left comes back to the next broker.
+#[test]
+fn a_grace_goes_on() {
+    let port = free_port();
+    let mut broker = Broker::start(&[]);
+    let grace = handoff::Register::new([address(port, "x")]).with_grace(std::time::Duration::from_secs(600));
+    let past = Worker::register_as(&broker, grace);
+    let id = past.id;
+    let mut waits = ask(port, "x");
+    eventually(|| past.receiver.waiting().unwrap() == 1, || broker.log());
+    drop(past);
+    eventually(|| holder(&broker, id).state == State::Absent, || broker.log());
+    broker.upgrade();
+    assert_eq!(holder(&broker, id).state, State::Absent);
+    let mut new = ask(port, "x");
+    eventually(|| holder(&broker, id).waiting() == 2, || broker.log());
+    let mut next = Worker::register(&broker, &[address(port, "x")]);
+    let expected = preamble(&address(port, "x"));
+    serve_in_order(&mut next, std::slice::from_mut(&mut waits), &expected);
+    serve_in_order(&mut next, std::slice::from_mut(&mut new), &expected);
+}
+
+/// Nobody comes: the time goes on, too.
+#[test]
+fn a_grace_ends_in_the_next_broker() {
+    let port = free_port();
+    let mut broker = Broker::start(&[]);
+    let grace = handoff::Register::new([address(port, "x")]).with_grace(std::time::Duration::from_secs(2));
+    let past = Worker::register_as(&broker, grace);
+    let mut waits = ask(port, "x");
+    eventually(|| past.receiver.waiting().unwrap() == 1, || broker.log());
+    let id = past.id;
+    drop(past);
+    eventually(|| holder(&broker, id).state == State::Absent, || broker.log());
+    broker.upgrade();
+    assert_eq!(told(&mut waits), fault("EndpointUnavailable"));
+    eventually(|| TcpStream::connect(("127.0.0.1", port)).is_err(), || broker.log());
+}
+
+/// A worker that listens on the other family only is reached by a relay of the broker to itself.
+#[test]
+fn a_bridge_stays_and_new_ones_are_made() {
+    if !common::needs_ipv6() {
+        return;
+    }
+    let port = free_port();
+    let mut broker = Broker::start(&[]);
+    let mut register = handoff::Register::new([address(port, "x")]);
+    register.bound = Some(vec!["127.0.0.1".parse().unwrap()]);
+    let other = handoff::Register::new([address(port, "y")]);
+    let _open = Worker::register_as(&broker, other);
+    let mut worker = Worker::register_as(&broker, register);
+    let bridged = || {
+        let mut client = common::connect_to("::1".parse().unwrap(), port);
+        client.write_all(&preamble(&address(port, "x"))).unwrap();
+        client
+    };
+    let mut old = bridged();
+    let mut there = worker.accept();
+    there.read_exact(&mut vec![0; preamble(&address(port, "x")).len()]).unwrap();
+    broker.upgrade();
+    copied(&mut old, &mut there);
+    let mut new = bridged();
+    serve_in_order(&mut worker, std::slice::from_mut(&mut new), &preamble(&address(port, "x")));
+    drop((old, there, new));
+    let here = || administrator(&broker).status().unwrap().here;
+    eventually(|| here() == 0, || broker.log());
+}
+
+#[test]
+fn http_is_answered_all_the_while() {
+    let (mut broker, http) = common::http::broker_with_http(&[]);
+    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                // The port is never closed. One that the old process has begun may end with it.
+                let mut stream = TcpStream::connect(("127.0.0.1", http)).expect("it listens");
+                let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+                let _ = stream.read_to_end(&mut Vec::new());
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for _ in 0..5 {
+            let before = asked.load(Ordering::Relaxed);
+            eventually(|| asked.load(Ordering::Relaxed) > before + 3, || broker.log());
+            broker.upgrade();
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(common::http::get(http, "/healthz").status, 200);
+    let pid = broker.pid();
+    eventually(|| lives(pid), || broker.log());
+}
+
+/// What a relay in the old process ends with is told where it would have been, and the next broker's file is the same.
+#[test]
+fn the_access_log_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("access");
+    let (mut broker, port, back_end, client, there) = relayed(&["--access-log", file.to_str().unwrap()]);
+    let first = broker.first_pid();
+    broker.upgrade();
+    drop((client, there));
+    eventually(|| !lives(first), || broker.log());
+    let client = ask(port, "r");
+    let (mut there, _) = back_end.accept().unwrap();
+    read_preamble(&mut there, port);
+    drop((client, there));
+    let records = || std::fs::read_to_string(&file).unwrap();
+    eventually(|| records().matches(" relayed ").count() == 2, records);
+    assert_eq!(records().lines().count(), 2, "{}", records());
+}
+
+#[test]
+fn nothing_is_left_of_those_before() {
+    let (mut broker, _) = common::http::broker_with_http(&[]);
+    let worker = Worker::register(&broker, &[address(free_port(), "x")]);
+    let mut descriptors = Vec::new();
+    for _ in 0..4 {
+        broker.upgrade();
+        descriptors.push(broker.steady_descriptors());
+    }
+    assert!(descriptors.iter().all(|count| *count == descriptors[0]), "{descriptors:?}");
+    drop(worker);
+}
+
+/// A broker that is the first process of a container ends all others with itself.
+#[test]
+fn the_first_process_is_followed_by_none() {
+    if !common::is_root() || !common::installed("unshare") {
+        return;
+    }
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", env!("CARGO_BIN_EXE_broker")]);
+    let broker = Broker::start_by(command, &[]);
+    let said = administrator(&broker).upgrade(&Upgrade::default()).unwrap().error.unwrap();
+    assert!(said.contains("this broker is process 1"), "{said}");
+    // The broker itself is a child of what was started.
+    let task = format!("/proc/{0}/task/{0}/children", broker.first_pid());
+    let child: u32 = std::fs::read_to_string(task).unwrap().trim().parse().unwrap();
+    signal(child, Signal::TERM);
+    let mut broker = broker;
+    assert!(broker.ends(), "{}", broker.log());
+}
+
 #[test]
 fn a_hundred_upgrades_lose_nobody() {
     let port = free_port();

@@ -216,7 +216,7 @@ fn serve(arguments: &Arc<Run>, loaded: Loaded, predecessor: Option<Predecessor>)
         let read = move || again.load().map_err(|error| complaint("broker", &error));
         let passed = predecessor.map(Predecessor::take).transpose();
         let passed = passed.map_err(|error| not_started(&[error.said()]))?;
-        let pair = passed.as_ref().map(Passed::pair);
+        let (pair, is_new) = (passed.as_ref().map(Passed::pair), passed.is_none());
         let broker = Broker::start_with(loaded.clone(), Arc::new(read), passed).await;
         let broker = broker.map_err(|error| {
             let error = not_started(&[error.said()]);
@@ -229,7 +229,10 @@ fn serve(arguments: &Arc<Run>, loaded: Loaded, predecessor: Option<Predecessor>)
         tokio::spawn(each_unresolved(names, move |place, message| {
             tracing::warn!("{}", told.placed(&Said { about: About::At(place), message }));
         }));
-        service_manager::ready(&broker).await;
+        // The service is ready already, and who has taken it over is told by the broker before.
+        if is_new {
+            service_manager::ready(&broker).await;
+        }
         let asked = async {
             loop {
                 match signals.next().await {
@@ -246,7 +249,6 @@ fn serve(arguments: &Arc<Run>, loaded: Loaded, predecessor: Option<Predecessor>)
             failed = broker.failed() => Err(failed.into()),
             never = service_manager::watch(&broker) => match never {},
             done = broker.passed_on() => {
-                service_manager::followed_by(done.pid).await;
                 broker.linger(done, async { while !matches!(signals.next().await, Asked::End(_)) {} }).await;
                 return Ok(());
             }

@@ -26,12 +26,6 @@ pub(super) async fn stopping() {
     let _ = timeout(LAST_WORDS, told).await;
 }
 
-/// From now on the other process is the service.
-pub(super) async fn followed_by(pid: u32) {
-    let told = notify::tell(move || sd_notify::notify(&[NotifyState::MainPid(pid)]));
-    let _ = timeout(LAST_WORDS, told).await;
-}
-
 /// As long as the broker runs.
 pub(super) async fn watch(broker: &Broker) -> Infallible {
     tokio::select! {

@@ -127,6 +127,8 @@ impl Broker {
         let mut shared = Shared::new(&config, jobs)?;
         shared.telling.access = AccessLog::open(&config.access_log)?.map(Arc::new);
         shared.again(&mut manifest);
+        // Stamps of what comes from another process are made of it.
+        shared.telling.turn(shared.counters.clock());
         let shared = Arc::new(shared);
         if let Some(file) = read.as_ref().and_then(|(loaded, _)| loaded.file()) {
             let _ = shared.about.configuration.set(file.to_owned());

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex as StdMutex};
 use std::time::{Duration, Instant};
 
 use handoff::administration::Upgraded;
+use sd_notify::NotifyState;
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -18,6 +19,7 @@ use super::successor::Successor;
 use crate::control::configuration::Configuration;
 use crate::control::registrar::Registrar;
 use crate::lock::lock;
+use crate::notify;
 use crate::passed::pair::{Message, Pair};
 use crate::wanted::{Untold, Wanted};
 
@@ -185,6 +187,9 @@ impl Upgrader {
         let (pid, version) = (successor.pid, successor.version.clone());
         let (pair, child) = successor.let_go();
         let words = Arc::clone(&pair);
+        // Before anybody looks at what the service manager knows.
+        let told = notify::tell(move || sd_notify::notify(&[NotifyState::MainPid(pid)]));
+        let _ = timeout(LAST_WORDS, told).await;
         let serving = spawn_blocking(move || words.receive(Instant::now() + LAST_WORDS)).await;
         let pause = match serving {
             Ok(Ok((Message::Serving { pause_microseconds }, _))) => Some(pause_microseconds),
