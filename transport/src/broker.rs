@@ -67,9 +67,9 @@ impl Broker {
         }
     }
 
-    /// Has it give this process no new connections.
-    pub(crate) async fn drain(&self) {
-        drop(self.ask(Question::Drain).await);
+    /// Has it give this process no new connections, if it lets us; whether it answers at all.
+    pub(crate) async fn drain(&self) -> bool {
+        self.ask(Question::Drain).await.is_ok()
     }
 
     /// Ends the registration; what waits is the broker's again when this returns.
@@ -150,7 +150,8 @@ impl Control {
                 let _ = answer.send(if taken { None } else { Some(socket) });
             }
             Question::Drain(answer) => {
-                self.connection.drain(&Which::Id(self.id)).await?;
+                // Only an administrator may, of an older one.
+                unless_refused(self.connection.drain(&Which::Id(self.id)).await)?;
                 let _ = answer.send(());
             }
             Question::Unregister(answer) => {
@@ -181,5 +182,36 @@ fn unless_refused<T>(answer: Result<T, HandoffError>) -> Result<Option<T>, Hando
         Ok(answer) => Ok(Some(answer)),
         Err(HandoffError::Refused(_)) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handoff::{ControlListener, ControlOptions};
+
+    use super::*;
+
+    /// The clock goes on by itself when nobody has anything to do.
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_does_not_answer_is_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener =
+            ControlListener::bind(&folder.path().join("control"), &ControlOptions::default()).unwrap();
+        let control = AsyncControlConnection::connect(listener.path()).await.unwrap();
+        let broker = Broker::default();
+        let local = (Ipv4Addr::LOCALHOST, 808).into();
+        assert_eq!(broker.is_ours("net.tcp://h/", local).await, None, "there is none");
+        let socket = || std::fs::File::open("/dev/null").unwrap().into();
+        assert!(matches!(broker.take_back(socket()).await, TakenBack::No(_)), "it stays here");
+        let asking = Asking::start(control, 7, &broker).unwrap();
+        assert_eq!(broker.is_ours("net.tcp://h/", local).await, None);
+        assert!(!broker.drain().await);
+        assert!(matches!(broker.take_back(socket()).await, TakenBack::Unknown));
+        // It sees the end although the task still waits for its answer.
+        let peer = listener.accept().unwrap();
+        assert!(matches!(peer.receive(), Ok(Some(Ok(_)))));
+        drop(asking);
+        assert!(matches!(peer.receive(), Ok(None)));
+        assert!(matches!(broker.take_back(socket()).await, TakenBack::Unknown | TakenBack::No(_)));
     }
 }

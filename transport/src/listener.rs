@@ -190,15 +190,14 @@ impl Listener {
     /// no new connections any more; in the end the registration is over. Sessions that were begun are served: [`accept`](Self::accept)
     /// gives them, then [`Stopped`](AcceptError::Stopped).
     ///
-    /// With a broker that is gone, or too old to take connections back, it serves them itself, as [`stop`](Self::stop) does. One
-    /// that does not answer is waited for at most 10 s for each of these three.
+    /// With a broker that is gone, too old to take connections back, or does not answer in 10 s, it serves them itself, as
+    /// [`stop`](Self::stop) does.
     ///
     /// # Cancel safety
     /// Cancelled, it may be called again. The one connection that is just being given back is closed if the broker refuses it.
     pub async fn shutdown(&mut self) {
         let broker = self.rules.broker.clone();
-        if matches!(self.port, Some(Port::Shared(_))) {
-            broker.drain().await;
+        if matches!(self.port, Some(Port::Shared(_))) && broker.drain().await {
             while let Ok(returned) = self.returned.try_recv() {
                 self.open_again(returned);
             }

@@ -181,6 +181,10 @@ async fn worker(
             }
             continue;
         }
+        if let (Ok(Request::Return { .. }), None) = (&request, &connection) {
+            // There was no descriptor for it. Whoever gives it back may try again.
+            shared.commands.send(Command::MakeRoom);
+        }
         let asked = to_be_registered(&request);
         let (reply, accept_socket, last) = match request {
             Ok(request) => {
