@@ -351,3 +351,31 @@ async fn what_a_broker_does_not_take_back_is_served_by_a_listener_that_shuts_dow
         tokio::join!(plays, serves);
     }
 }
+
+#[tokio::test]
+async fn a_registration_does_not_end_before_what_waits_for_another_session_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut listener, broker) = bound(folder.path().join("control")).await;
+    let used = peer(move || {
+        let raw = broker.connection();
+        (broker, raw)
+    });
+    let (broker, mut used) = used.await;
+    let session = tokio::task::spawn_blocking(move || {
+        session(&mut used, VIA);
+        used
+    });
+    answer(listener.accept().await.unwrap()).await.unwrap();
+    let used = session.await.unwrap();
+    let plays = peer(move || {
+        assert_eq!(broker.asked().0, Request::Drain(Which::Id(1)));
+        broker.answer(&Reply::Drained(Vec::new()));
+        assert!(matches!(broker.asked().0, Request::Validate(_)));
+        broker.answer(&Reply::Validated { id: None });
+        drop(gets_back(&broker, &used));
+        broker.answer(&Reply::Returned);
+        assert_eq!(broker.asked().0, Request::Unregister { id: 1 });
+        broker.answer(&Reply::Unregistered { id: 1 });
+    });
+    tokio::join!(plays, listener.shutdown());
+}
