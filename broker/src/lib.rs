@@ -35,6 +35,7 @@ mod relay;
 mod routes;
 mod shared;
 mod socket_options;
+mod source;
 mod start;
 mod tally;
 mod told;

@@ -42,6 +42,11 @@ impl Descriptors {
         usize::try_from(accepted.as_fd().as_raw_fd()).is_ok_and(|number| number >= self.pressure)
     }
 
+    /// How many connections of one source may wait, where it is not configured; 0: any number.
+    pub(crate) fn of_a_source(&self, configured: Option<usize>) -> usize {
+        configured.unwrap_or(self.limit / 4)
+    }
+
     /// So few that every one is the last.
     #[cfg(test)]
     pub(crate) fn scarce() -> Self {

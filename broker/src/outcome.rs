@@ -27,8 +27,12 @@ pub enum Outcome {
     ClosedEarly,
     /// The deadline passed before the preamble was complete.
     DeadlinePassed,
-    /// Closed before its deadline because descriptors ran short: it had waited longest without a complete preamble.
+    /// Closed before its deadline because descriptors ran short: of the source that had most connections without a complete preamble,
+    /// it had waited longest.
     CrowdedOut,
+    /// Closed before its deadline because as many connections of its source waited as `max_connections_per_source` allows: it had
+    /// waited longest without a complete preamble.
+    SourceLimit,
     /// The first octet is no Version record: not .NET message framing.
     NotFraming,
     /// The preamble breaks the rules of MC-NMF or the limits of the broker.
@@ -119,6 +123,7 @@ names! {
     ClosedEarly: "closed_early",
     DeadlinePassed: "deadline_passed",
     CrowdedOut: "crowded_out",
+    SourceLimit: "source_limit",
     NotFraming: "not_framing",
     Malformed: "malformed",
     InvalidVia: "invalid_via",
@@ -144,6 +149,7 @@ impl Outcome {
             Self::HandedOver | Self::Relayed | Self::RelayBroken | Self::RelayIdle => return None,
             Self::ClosedEarly
             | Self::DeadlinePassed
+            | Self::SourceLimit
             | Self::NotFraming
             | Self::Malformed(_)
             | Self::InvalidVia
@@ -160,7 +166,10 @@ impl Outcome {
         let what = match self {
             Self::ServerTooBusy => "too busy, connections are refused (ServerTooBusy)",
             Self::CrowdedOut => {
-                "descriptors run short, connections that have waited longest for their preamble are closed"
+                "descriptors run short, connections that have waited longest for their preamble are closed, of whoever has most of them"
+            }
+            Self::SourceLimit => {
+                "as many connections of one source wait as max_connections_per_source allows, those that are silent for longest are closed"
             }
             Self::EndpointUnavailable => {
                 "nobody takes them, connections that waited are refused (EndpointUnavailable)"
@@ -192,7 +201,11 @@ impl Outcome {
                 return Some(Answer::Fault(Fault::ENDPOINT_UNAVAILABLE));
             }
             Self::DispatchFailed => return Some(Answer::Fault(Fault::CONNECTION_DISPATCH_FAILED)),
-            Self::ClosedEarly | Self::DeadlinePassed | Self::CrowdedOut | Self::ShutDown => None,
+            Self::ClosedEarly
+            | Self::DeadlinePassed
+            | Self::CrowdedOut
+            | Self::SourceLimit
+            | Self::ShutDown => None,
             Self::NotFraming => return Some(reset_or(Answer::Fin, compatibility)),
             Self::Malformed(error) => error.fault(),
             Self::InvalidVia => Some(Fault::ENDPOINT_NOT_FOUND),

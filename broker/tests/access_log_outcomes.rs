@@ -70,6 +70,15 @@ fn way(outcome: &str) -> Way {
             assert_eq!(waits.read(&mut [0]).unwrap(), 0);
             limit(before.unwrap()).unwrap();
         }),
+        "source_limit" => {
+            because(&["--max-connections-per-source", "1"], "from 127.0.0.1", |logging, _, _, port| {
+                let mut waits = connect(port);
+                waits.write_all(b"\0").unwrap();
+                eventually(|| has_one(&logging.broker), || logging.broker.log());
+                let _another = connect(port);
+                assert_eq!(waits.read(&mut [0]).unwrap(), 0);
+            })
+        }
         "not_framing" => because(&[], "not .NET message framing", |_, _, _, port| {
             assert_eq!(tell(port, b"GET / HTTP/1.1\r\n\r\n"), common::Told::End);
         }),
@@ -89,7 +98,7 @@ fn way(outcome: &str) -> Way {
             })
         }
         "endpoint_unavailable" => {
-            because(&["--receive-timeout-seconds", "0.2"], "does not accept", |_, _, _, port| {
+            because(&["--receive-timeout-seconds", "0.2"], "its program accepts none", |_, _, _, port| {
                 assert_eq!(told(&mut ask(port, "x")), fault("EndpointUnavailable"));
             })
         }

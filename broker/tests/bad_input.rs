@@ -219,7 +219,7 @@ fn a_fin_behind_half_a_preamble_is_noticed_at_once_and_nothing_spins() {
 
 #[test]
 fn thousands_that_send_nothing_disturb_nobody() {
-    let broker = Broker::start(&["--receive-timeout-seconds", "3600"]);
+    let broker = Broker::start(&["--receive-timeout-seconds", "3600", "--max-connections-per-source", "0"]);
     let port = free_port();
     let mut worker = Worker::register(&broker, &[address(port, "x")]);
     let before = broker.steady_descriptors();

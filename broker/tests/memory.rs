@@ -24,7 +24,14 @@ fn affordable(wanted: usize, descriptors: usize) -> usize {
 
 #[test]
 fn a_waiting_connection_costs_less_than_a_kilobyte_and_nothing_afterwards() {
-    let broker = Broker::start(&["--receive-timeout-seconds", "3600", "--log-level", "info"]);
+    let broker = Broker::start(&[
+        "--receive-timeout-seconds",
+        "3600",
+        "--max-connections-per-source",
+        "0",
+        "--log-level",
+        "info",
+    ]);
     let port = free_port();
     let mut worker = Worker::register(&broker, &[address(port, "x")]);
     let octets = preamble(&address(port, "x"));

@@ -209,7 +209,10 @@ fn a_thousand_descriptors_are_enough() {
             "sh",
         ])
         .arg(&program);
-    let broker = Broker::start_by(command, &["--receive-timeout-seconds", "3600"]);
+    let broker = Broker::start_by(
+        command,
+        &["--receive-timeout-seconds", "3600", "--max-connections-per-source", "0"],
+    );
     std::fs::remove_file(&program).unwrap();
     let port = free_port();
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];

@@ -308,7 +308,7 @@ fn keys_take_effect_or_need_a_restart() {
     eventually(|| broker.log().contains("relayed to"), || broker.log());
     broker.rewrite(&format!(
         "control = '/elsewhere'\nreceive_timeout_seconds = 0.3\nrelay_idle_seconds = 0.3\nmax_pending_connections = 1\n\
-         max_addresses_per_registration = 2\nmax_registrations_per_user = 1\ncompatibility = 'smsvchost'\n[listen]\naddresses = ['127.0.0.1']\n{route}"
+         max_connections_per_source = 3\nmax_addresses_per_registration = 2\nmax_registrations_per_user = 1\ncompatibility = 'smsvchost'\n[listen]\naddresses = ['127.0.0.1']\n{route}"
     ));
     let output = run(&broker, &["reload"]);
     let said = String::from_utf8(output.stdout).unwrap();
@@ -318,6 +318,7 @@ fn keys_take_effect_or_need_a_restart() {
             "receive_timeout_seconds is 0.3, was 3600",
             "relay_idle_seconds is 0.3, was 3600",
             "max_pending_connections is 1, was 100",
+            "max_connections_per_source is 3, was not set",
             "max_addresses_per_registration is 2, was not set",
             "compatibility is \"smsvchost\", was \"default\"",
             "[listen] addresses is [\"127.0.0.1\"], was not set; that needs a restart",
@@ -326,7 +327,7 @@ fn keys_take_effect_or_need_a_restart() {
     );
     let warned = String::from_utf8(output.stderr).unwrap();
     let hidden =
-        ["1:11: warning: control = ", "6:30: warning: max_registrations_per_user = 1 has no effect: "];
+        ["1:11: warning: control = ", "7:30: warning: max_registrations_per_user = 1 has no effect: "];
     assert_eq!(warned.lines().count(), hidden.len(), "{warned}");
     for (warned, hidden) in warned.lines().zip(hidden) {
         assert!(warned.starts_with(&format!("{}:{hidden}", broker.configuration().display())), "{warned}");
@@ -350,7 +351,7 @@ fn keys_take_effect_or_need_a_restart() {
     assert!(refused.message.contains("max_addresses_per_registration is 2"), "{refused:?}");
 
     broker.rewrite(&format!("max_pending_connections = 2\n{route}"));
-    assert_eq!(reload(&broker).len(), 5);
+    assert_eq!(reload(&broker).len(), 6);
     let waiting: Vec<_> = (0..2).map(|_| ask(port, "orders")).collect();
     eventually(
         || list(&broker).iter().any(|entry| entry["queued"] == 2 && entry["max_pending"] == 2),

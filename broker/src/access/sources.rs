@@ -1,8 +1,10 @@
-//! Who connects too often to be told each time: by IPv4 address, or the first 64 bits of an IPv6 address, which one host has.
+//! Who connects too often to be told each time, by source.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use crate::source::source;
 
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -58,7 +60,7 @@ impl Sources {
     /// Whether there may be a record more; if not, it is counted.
     pub(super) fn admit(&mut self, from: Option<IpAddr>, taken_back: bool, now: Instant) -> bool {
         let key = from
-            .map(network)
+            .map(source)
             .filter(|from| self.known.len() < SOURCES || self.known.contains_key(&Some(*from)));
         let new = Source { since: now, records: 0, suppressed: 0, taken_back: 0 };
         let source = self.known.entry(key).or_insert(new);
@@ -97,13 +99,6 @@ impl Source {
     fn suppressed(&self, source: Option<IpAddr>) -> Option<Suppressed> {
         let Self { suppressed: count, taken_back, .. } = *self;
         (count > 0).then_some(Suppressed { source, count, taken_back })
-    }
-}
-
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-        ip => ip,
     }
 }
 

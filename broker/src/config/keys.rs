@@ -150,6 +150,20 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         table: "",
+        name: "max_connections_per_source",
+        option: "max-connections-per-source",
+        placeholder: "CONNECTIONS",
+        kind: Kind::Whole(optional!(max_connections_per_source), 0..=1 << 20),
+        required: false,
+        needs: "",
+        example: "1000",
+        default: "a quarter of the limit of open files",
+        help: "How many connections of one source, an IPv4 address or the first 64 bits of an IPv6 address, may wait in the broker, for \
+               their preambles or for workers; 0: no limit",
+        on_reload: OnReload::Applied,
+    },
+    Key {
+        table: "",
         name: "max_addresses_per_registration",
         option: "max-addresses-per-registration",
         placeholder: "ADDRESSES",

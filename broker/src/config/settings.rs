@@ -28,6 +28,9 @@ pub struct Config {
     pub relay_linger: Duration,
     /// How many connections may wait in the queue of one registration, and as many again in the broker.
     pub max_pending_connections: usize,
+    /// How many connections of one source may wait in the broker, for their preambles or for workers: of an IPv4 address, or of the
+    /// first 64 bits of an IPv6 address; 0: any number; `None`: a quarter of the limit of open files.
+    pub max_connections_per_source: Option<usize>,
     /// Whether malformed input and overflow are answered, or reset as the original does.
     pub compatibility: Compatibility,
     /// What workers may hold.
@@ -163,6 +166,7 @@ impl Default for Config {
             relay_idle: Duration::from_secs(3600),
             relay_linger: Duration::from_secs(3600),
             max_pending_connections: 100,
+            max_connections_per_source: None,
             compatibility: Compatibility::Default,
             quota: Quota::default(),
             http: Http::default(),

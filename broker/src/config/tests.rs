@@ -17,7 +17,7 @@ fn everything_is_optional() {
 fn all_keys() {
     let config = Config::from_toml(
         "control = '/tmp/control'\ncontrol_group = 'wcf'\nreceive_timeout_seconds = 2.5\n\
-         relay_idle_seconds = 0\nmax_pending_connections = 7\nmax_addresses_per_registration = 1\n\
+         relay_idle_seconds = 0\nmax_pending_connections = 7\nmax_connections_per_source = 0\nmax_addresses_per_registration = 1\n\
          max_registrations_per_user = 2\nmax_listeners_per_user = 3\nmax_control_connections_per_user = 4\n\
          compatibility = 'smsvchost'\n[listen]\naddresses = ['192.0.2.1', '::1']\n\
          [[route]]\naddress = 'net.tcp://a:9000/x'\nhost_name_comparison = 'exact'\nrelay = '[::1]:9101'\n\
@@ -28,7 +28,7 @@ fn all_keys() {
     assert_eq!(config.control, Some("/tmp/control".into()));
     assert_eq!(config.receive_timeout, Duration::from_millis(2500));
     assert_eq!(config.relay_idle, Duration::ZERO);
-    assert_eq!(config.max_pending_connections, 7);
+    assert_eq!((config.max_pending_connections, config.max_connections_per_source), (7, Some(0)));
     assert_eq!(config.control_group, Some("wcf".to_owned()));
     let quota = Quota {
         addresses_per_registration: Some(1),

@@ -121,6 +121,7 @@ impl Configuration {
             relay_idle,
             relay_linger,
             max_pending_connections,
+            max_connections_per_source,
             compatibility,
             quota,
             ref access_log,
@@ -137,6 +138,7 @@ impl Configuration {
         }
         self.quotas.set(&quota);
         self.shared.bounds.set_per_queue(max_pending_connections);
+        self.shared.set_most_of_a_source(max_connections_per_source);
         self.shared.set_compatibility(compatibility);
         self.shared.relays.set_idle(relay_idle);
         self.shared.relay_linger.set(relay_linger);

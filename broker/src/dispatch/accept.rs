@@ -4,7 +4,7 @@
 //! registered with epoll, nothing is allocated and no lock is taken for it.
 
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +25,7 @@ use super::event_key::{EventKey, Place};
 use super::helpers::Help;
 use super::listeners::Listeners;
 use super::parked::{Parked, Stage, Waits};
-use super::pending::{Next, Pending};
+use super::pending::{Initiator, Next, Pending};
 use super::preamble::{self, Origin, Step};
 use super::refuse::{self, DRAIN_TIME, Drained, too_late};
 use crate::command::{Command, Left};
@@ -36,6 +36,7 @@ use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
 use crate::shared::Shared;
 use crate::socket_options::peer_address;
+use crate::source::source_of;
 use crate::tally::Kind;
 
 /// How many connections are closed to make room.
@@ -44,6 +45,8 @@ const ROOM: usize = 32;
 /// Why a server is too busy: whose fault it is, and what an administrator may change.
 const ACCEPTS_TOO_SLOWLY: &str =
     "its program accepts more slowly than they come, and as many wait as max_pending_connections allows";
+const SOURCE_HAS_ENOUGH: &str =
+    "as many connections of the same source wait in the broker as max_connections_per_source allows";
 const ACCEPTS_NOTHING: &str = "no connection could be handed over for receive_timeout_seconds: its program accepts none, or the \
     system has no memory";
 const NOBODY_CAME: &str =
@@ -101,7 +104,8 @@ impl Loop {
     pub(super) fn begin_with(&mut self, begun: Begun) {
         self.now = Instant::now();
         for (waits, deadline) in begun.parked {
-            if let Err((Waits::Preamble(connection), error)) = self.parked.park(waits, deadline) {
+            let source = waits.source();
+            if let Err((Waits::Preamble(connection), error)) = self.parked.park(waits, source, deadline) {
                 self.cannot_wait(connection, error);
             }
         }
@@ -160,7 +164,7 @@ impl Loop {
     /// What is due at this time.
     fn run_timers(&mut self) {
         while let Some(place) = self.parked.due(Stage::Preamble, self.now) {
-            self.end_parked(place, Outcome::DeadlinePassed);
+            self.end_parked(place, Outcome::DeadlinePassed, None);
         }
         while let Some(place) = self.parked.due(Stage::Drain, self.now) {
             drop(self.parked.leave(place));
@@ -240,7 +244,7 @@ impl Loop {
         }
         self.send_batches();
         while let Some((place, _)) = self.parked.oldest(Stage::Preamble) {
-            self.end_parked(place, Outcome::ShutDown);
+            self.end_parked(place, Outcome::ShutDown, None);
         }
         let leaving = self.pending.leave();
         self.settle(leaving);
@@ -307,14 +311,14 @@ impl Loop {
         }
     }
 
-    /// Closes the connection that has drained longest: it has its answer. If there is none, the one that has waited longest for
-    /// its preamble.
+    /// Closes the connection that has drained longest: it has its answer. If there is none, of the source that has most without a
+    /// preamble the one that has waited longest for it.
     fn crowd_out(&mut self) -> bool {
         if let Some((place, _)) = self.parked.oldest(Stage::Drain) {
             return self.parked.leave(place).is_some();
         }
-        let Some((place, _)) = self.parked.oldest(Stage::Preamble) else { return false };
-        self.end_parked(place, Outcome::CrowdedOut);
+        let Some(place) = self.parked.oldest_of_most() else { return false };
+        self.end_parked(place, Outcome::CrowdedOut, None);
         true
     }
 }
@@ -425,8 +429,7 @@ impl Loop {
     /// It goes to the worker of this queue: now, if it fills a message, else at the end of the turn.
     fn hand_over(&mut self, connection: Connection, queue: Arc<Queue>) {
         if queue.holds() {
-            let refused = self.pending.hold(connection, queue, Refusal::Full, self.now);
-            return self.settle(refused);
+            return self.hold(connection, queue, Refusal::Full);
         }
         if let Some(full) = self.batches.add(connection, queue) {
             self.send(full);
@@ -445,10 +448,17 @@ impl Loop {
             self.pending.watch(Arc::clone(&sent.queue), self.now);
         }
         for connection in sent.rest.drain(..) {
-            let refused = self.pending.hold(connection, Arc::clone(&sent.queue), sent.refusal, self.now);
-            self.settle(refused);
+            self.hold(connection, Arc::clone(&sent.queue), sent.refusal);
         }
         self.batches.reuse(sent.rest);
+    }
+
+    fn hold(&mut self, connection: Connection, queue: Arc<Queue>, refusal: Refusal) {
+        let source = source_of(&connection);
+        let initiator =
+            Initiator { source, has_enough: source.is_some_and(|source| self.has_enough(source)) };
+        let refused = self.pending.hold(connection, queue, refusal, initiator, self.now);
+        self.settle(refused);
     }
 
     /// What is not held for a worker any longer.
@@ -456,6 +466,11 @@ impl Loop {
         for (connection, next) in leaving {
             match next {
                 Next::Again => self.again(connection),
+                Next::HasEnough(queue) => {
+                    let (destination, why) =
+                        (Destination::Registration(&queue), Some(SOURCE_HAS_ENOUGH.to_owned()));
+                    self.refuse(connection, Outcome::ServerTooBusy, destination, why);
+                }
                 Next::End(outcome, queue, error) => {
                     let destination = queue.as_deref().map_or(Destination::Nobody, Destination::Registration);
                     let why = match (outcome, &queue) {
@@ -471,15 +486,30 @@ impl Loop {
         }
     }
 
-    /// The rest of the preamble has until the deadline to come.
+    /// The rest of the preamble has until the deadline to come. If too many of its source wait, the one of them that has been silent
+    /// for longest goes; if none is, this one.
     fn park(&mut self, connection: Connection) {
+        let source = source_of(&connection);
+        if let Some(source) = source.filter(|source| self.has_enough(*source)) {
+            let why = Some(format!("from {source}"));
+            match self.parked.oldest_of(source) {
+                Some(place) => self.end_parked(place, Outcome::SourceLimit, why),
+                None => return self.refuse(connection, Outcome::SourceLimit, Destination::Nobody, why),
+            }
+        }
         let _ = sockopt::set_tcp_quickack(&connection, true);
         let deadline = self.now + self.shared.receive_timeout.get();
         if let Err((Waits::Preamble(connection), error)) =
-            self.parked.park(Waits::Preamble(connection), deadline)
+            self.parked.park(Waits::Preamble(connection), source, deadline)
         {
             self.cannot_wait(connection, error);
         }
+    }
+
+    /// Whether as many of this source wait as may.
+    fn has_enough(&self, source: IpAddr) -> bool {
+        let most = self.shared.most_of_a_source.load(Ordering::Relaxed);
+        most != 0 && self.parked.of(source) + self.pending.of(source) >= most
     }
 
     fn cannot_wait(&mut self, connection: Connection, error: Errno) {
@@ -487,9 +517,9 @@ impl Loop {
         self.refuse(connection, Outcome::DispatchFailed, Destination::Nobody, detail);
     }
 
-    fn end_parked(&mut self, place: Place, outcome: Outcome) {
+    fn end_parked(&mut self, place: Place, outcome: Outcome, why: Option<String>) {
         if let Some(Waits::Preamble(connection)) = self.parked.leave(place) {
-            self.refuse(connection, outcome, Destination::Nobody, None);
+            self.refuse(connection, outcome, Destination::Nobody, why);
         }
     }
 
@@ -502,7 +532,7 @@ impl Loop {
     ) {
         if let Some(socket) = refuse::refuse(&self.shared, connection, outcome, destination, detail) {
             // If it cannot be waited for, it is closed now.
-            let _ = self.parked.park(Waits::Drain(socket), self.now + DRAIN_TIME);
+            let _ = self.parked.park(Waits::Drain(socket), None, self.now + DRAIN_TIME);
         }
     }
 }

@@ -3,7 +3,8 @@
 //! [`accept`] has the steps in their order, and is the only one that knows them all. What it asks:
 //! - [`listeners`]: the sockets it accepts from, how many at a turn, pausing; [`event_key`]: what an event is about
 //! - [`preamble`]: from octets to what becomes of the connection
-//! - [`parked`]: connections that wait for their initiator, in the order of their deadlines
+//! - [`parked`]: connections that wait for their initiator, in the order of their deadlines; [`sources`]: who has most of them;
+//!   [`chain`]: such orders
 //! - [`batch`]: hand-over, a message for each worker; [`pending`]: connections that wait for a worker
 //! - [`back_end`]: connections to back-ends, and to the broker itself; [`refuse`]: what is answered, and the end of it; [`unmatched`]: for
 //!   which Via nobody was there
@@ -18,6 +19,7 @@ pub(crate) mod accept_thread;
 pub(crate) mod back_end;
 mod batch;
 pub(crate) mod begun;
+mod chain;
 mod connections;
 mod event_key;
 pub(crate) mod helpers;
@@ -28,4 +30,5 @@ pub(crate) mod passing;
 mod pending;
 mod preamble;
 pub(crate) mod refuse;
+mod sources;
 mod unmatched;

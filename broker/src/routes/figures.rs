@@ -83,6 +83,7 @@ impl Figures {
             Outcome::ClosedEarly
             | Outcome::DeadlinePassed
             | Outcome::CrowdedOut
+            | Outcome::SourceLimit
             | Outcome::NotFraming
             | Outcome::Malformed(_)
             | Outcome::InvalidVia

@@ -1,6 +1,7 @@
 //! Connections whose worker has a full queue are held until it takes more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::here::{Here, PLACES};
 use crate::outcome::Outcome;
 use crate::routes::queue::{Queue, Refusal};
 use crate::shared::Shared;
+use crate::source::source_of;
 use crate::tally::Kind;
 use crate::told::Told;
 
@@ -34,6 +36,8 @@ pub(super) struct Held {
     epoll: Arc<OwnedFd>,
     /// By the numbers of their registrations.
     waiting: BTreeMap<u64, Waiting>,
+    /// How many of each source; none of them is 0.
+    sources: HashMap<IpAddr, usize>,
     retry_at: Option<Instant>,
 }
 
@@ -44,17 +48,28 @@ struct Waiting {
     /// Whether the epoll tells when the queue takes more.
     watched: bool,
     connections: VecDeque<Connection>,
+    /// Of which source each is.
+    sources: VecDeque<Option<IpAddr>>,
+}
+
+/// Whose connection it is, and whether as many of the same wait as may.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Initiator {
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) has_enough: bool,
 }
 
 impl Held {
     pub(super) fn new(shared: Arc<Shared>, epoll: Arc<OwnedFd>) -> Self {
-        Self { shared, epoll, waiting: BTreeMap::new(), retry_at: None }
+        Self { shared, epoll, waiting: BTreeMap::new(), sources: HashMap::new(), retry_at: None }
     }
 
     /// Goes on with these, whose places are taken already, and tries at once whether their queues take them.
     pub(super) fn begin_with(&mut self, held: Vec<(Arc<Queue>, VecDeque<Connection>)>, now: Instant) {
         for (queue, connections) in held {
-            self.waiting.insert(queue.id(), Waiting { queue, watched: false, connections });
+            let sources: VecDeque<_> = connections.iter().map(source_of).collect();
+            sources.iter().flatten().for_each(|source| *self.sources.entry(*source).or_default() += 1);
+            self.waiting.insert(queue.id(), Waiting { queue, watched: false, connections, sources });
         }
         self.retry_at = Some(now);
     }
@@ -67,6 +82,7 @@ impl Held {
             }
             (waiting.queue, waiting.connections)
         };
+        self.sources.clear();
         std::mem::take(&mut self.waiting).into_values().map(frozen).collect()
     }
 
@@ -76,6 +92,7 @@ impl Held {
         mut connection: Connection,
         queue: Arc<Queue>,
         refusal: Refusal,
+        initiator: Initiator,
         now: Instant,
     ) -> Option<(Connection, Next)> {
         connection.is_known(&self.shared.counters);
@@ -87,12 +104,21 @@ impl Held {
         if refusal == Refusal::Gone && queue.has_ended() {
             return Some((connection, Next::Again));
         }
+        if initiator.has_enough {
+            return Some((connection, Next::HasEnough(queue)));
+        }
         if self.shared.descriptors.are_scarce(&connection) || !queue.hold(&self.shared.bounds) {
             return Some((connection, Next::End(Outcome::ServerTooBusy, Some(queue), None)));
         }
         let id = queue.id();
-        let new = || Waiting { queue, watched: false, connections: VecDeque::new() };
-        self.waiting.entry(id).or_insert_with(new).connections.push_back(connection);
+        let (connections, sources) = (VecDeque::new(), VecDeque::new());
+        let waiting = self.waiting.entry(id);
+        let waiting = waiting.or_insert_with(|| Waiting { queue, watched: false, connections, sources });
+        waiting.connections.push_back(connection);
+        waiting.sources.push_back(initiator.source);
+        if let Some(source) = initiator.source {
+            *self.sources.entry(source).or_default() += 1;
+        }
         self.blocked(id, refusal, now);
         None
     }
@@ -158,12 +184,13 @@ impl Held {
             if waiting.connections.is_empty() {
                 return all(self.release(id), &Next::Again);
             }
-            let Waiting { queue, connections, .. } = waiting;
+            let Waiting { queue, connections, sources, .. } = waiting;
             let first = connections.iter().take(MAX_SOCKETS);
             let mut told = Told::each(&self.shared.telling, first, Outcome::HandedOver);
             match queue.send(connections.iter().map(AsFd::as_fd), &self.shared.bounds) {
                 Ok(sent) => {
                     queue.release(sent, &self.shared.bounds);
+                    sources.drain(..sent).flatten().for_each(|source| less(&mut self.sources, source));
                     for connection in connections.drain(..sent) {
                         let (told, destination) =
                             (told.next().unwrap_or_default(), Destination::Registration(queue));
@@ -189,7 +216,13 @@ impl Held {
             let _ = epoll::delete(&self.epoll, &*waiting.queue);
         }
         waiting.queue.release(waiting.connections.len(), &self.shared.bounds);
+        waiting.sources.into_iter().flatten().for_each(|source| less(&mut self.sources, source));
         waiting.connections
+    }
+
+    /// How many of this source wait.
+    pub(super) fn of(&self, source: IpAddr) -> usize {
+        self.sources.get(&source).copied().unwrap_or_default()
     }
 
     /// Those that wait for this registration or a later one, from one of them on, as many as a page has; and where the next page
@@ -211,5 +244,13 @@ impl Held {
     /// The broker ends.
     pub(super) fn leave(&mut self) -> impl Iterator<Item = Connection> + use<'_> {
         std::mem::take(&mut self.waiting).into_values().flat_map(|waiting| waiting.connections)
+    }
+}
+
+fn less(sources: &mut HashMap<IpAddr, usize>, source: IpAddr) {
+    let Some(count) = sources.get_mut(&source) else { return };
+    *count -= 1;
+    if *count == 0 {
+        sources.remove(&source);
     }
 }

@@ -13,6 +13,8 @@ use crate::routes::queue::Queue;
 pub(crate) enum Next {
     /// It is dispatched again; nothing was read from it.
     Again,
+    /// It ends here: as many of its source wait as may, and it may not wait for this queue.
+    HasEnough(Arc<Queue>),
     /// It ends here, and this queue is why, if one is; what the system says, if it does.
     End(Outcome, Option<Arc<Queue>>, Option<Errno>),
 }

@@ -7,11 +7,13 @@ mod reclaim;
 mod stalled;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 use self::held::Held;
+pub(crate) use self::held::Initiator;
 use self::leaving::all;
 pub(crate) use self::leaving::{Leaving, Next};
 use self::reclaim::Reclaim;
@@ -66,13 +68,19 @@ impl Pending {
         connection: Connection,
         queue: Arc<Queue>,
         refusal: Refusal,
+        initiator: Initiator,
         now: Instant,
     ) -> Option<(Connection, Next)> {
-        let refused = self.held.hold(connection, Arc::clone(&queue), refusal, now);
+        let refused = self.held.hold(connection, Arc::clone(&queue), refusal, initiator, now);
         if refused.is_none() && queue.watch() {
             self.watch(queue, now);
         }
         refused
+    }
+
+    /// How many connections of this source wait in the broker.
+    pub(crate) fn of(&self, source: IpAddr) -> usize {
+        self.held.of(source)
     }
 
     /// Sends what waits for a queue, which takes more.
