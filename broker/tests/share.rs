@@ -4,10 +4,11 @@ mod common;
 
 use std::net::TcpStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{
-    Broker, Worker, address, answer, ask, connect_to, eventually, fault, free_port, installed, is_root,
+    Broker, Told, Worker, address, answer, ask, connect_to, eventually, fault, free_port, installed, is_root,
     needs_ipv6, preamble, serve, told,
 };
 use handoff::administration::{State, Which};
@@ -281,4 +282,80 @@ fn bridges_are_shared_too() {
         .collect();
     waits(&broker, &[&a, &b], &[4, 4]);
     drop((a, b, clients));
+}
+
+/// One instance of a service; what it has left when it ends is served.
+fn serves(mut worker: Worker, via: &[u8], served: &AtomicUsize, stop: &AtomicBool) {
+    let serve_all = |worker: &mut Worker| {
+        // When it has unregistered, behind what is left comes the end.
+        while let Ok(Some(socket)) = worker.receiver.try_accept() {
+            let stream = TcpStream::from(socket);
+            stream.set_nonblocking(false).unwrap();
+            serve(stream, via, b'!');
+            served.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    while !stop.load(Ordering::Relaxed) {
+        serve_all(&mut worker);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    while worker.control.drain(&Which::Id(worker.id)).unwrap()[0].waiting > 0 {
+        serve_all(&mut worker);
+    }
+    worker.control.unregister(worker.id).unwrap();
+    serve_all(&mut worker);
+}
+
+/// However a test ends, its threads do.
+struct Ends<'a>(&'a AtomicBool, &'a [AtomicBool]);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.1.iter().chain([self.0]).for_each(|end| end.store(true, Ordering::Relaxed));
+    }
+}
+
+#[test]
+fn instances_follow_each_other_under_load_and_nobody_is_refused_nor_reset() {
+    const ROUNDS: usize = 30;
+    let broker = Broker::start(&["--log-level", "info"]);
+    let port = free_port();
+    let via = preamble(&address(port, "x"));
+    let over = AtomicBool::new(false);
+    let (served, stops): (Vec<AtomicUsize>, Vec<AtomicBool>) =
+        (0..=ROUNDS).map(|_| Default::default()).unzip();
+    let register = || Worker::register_as(&broker, sharing(port, "x"));
+    std::thread::scope(|scope| {
+        let _ends = Ends(&over, &stops);
+        let instance = |n: usize| {
+            let worker = register();
+            let (via, served, stops) = (&via, &served, &stops);
+            scope.spawn(move || serves(worker, via, &served[n], &stops[n]))
+        };
+        let mut old = instance(0);
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut answered = 0_usize;
+                    while !over.load(Ordering::Relaxed) {
+                        let mut client = ask(port, "x");
+                        assert_eq!(told(&mut client), Told::Other("!".to_owned()), "after {answered}");
+                        answered += 1;
+                    }
+                    answered
+                })
+            })
+            .collect();
+        for n in 1..=ROUNDS {
+            let new = instance(n);
+            eventually(|| served[n].load(Ordering::Relaxed) > 20, || format!("{served:?}: {}", broker.log()));
+            stops[n - 1].store(true, Ordering::Relaxed);
+            std::mem::replace(&mut old, new).join().unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+        let answered: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+        stops[ROUNDS].store(true, Ordering::Relaxed);
+        old.join().unwrap();
+        assert_eq!(served.iter().map(|served| served.load(Ordering::Relaxed)).sum::<usize>(), answered);
+    });
 }

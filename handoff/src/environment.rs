@@ -7,6 +7,12 @@ pub const ADDRESSES_VARIABLE: &str = "NET_TCP_PORT_SHARING_ADDRESSES";
 /// `host_name_comparison` of the registrations; not set: the default.
 pub const HOST_NAME_COMPARISON_VARIABLE: &str = "NET_TCP_PORT_SHARING_HOST_NAME_COMPARISON";
 
+/// `grace_seconds` of the registrations; not set: 0.
+pub const GRACE_VARIABLE: &str = "NET_TCP_PORT_SHARING_GRACE_SECONDS";
+
+/// Set, not empty and not 0: the registrations have `share`.
+pub const SHARE_VARIABLE: &str = "NET_TCP_PORT_SHARING_SHARE";
+
 /// Set, not empty and not 0: the library says nothing on standard error while all is well.
 pub const QUIET_VARIABLE: &str = "NET_TCP_PORT_SHARING_QUIET";
 

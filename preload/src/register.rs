@@ -37,7 +37,7 @@ pub(crate) fn ask(
     addresses: Vec<String>,
     bound: Vec<IpAddr>,
 ) -> Result<Registration, (HandoffError, ControlConnection)> {
-    let mut register = Register::new(addresses);
+    let mut register = Register::new(addresses).with_grace(settings.grace).with_share(settings.share);
     register.host_name_comparison.clone_from(&settings.host_name_comparison);
     register.bound = Some(bound.clone());
     // what is left over from a message is invisible to epoll: a program that accepts once per wake-up would never see it

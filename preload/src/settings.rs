@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use handoff::Register;
 use handoff::environment::{
-    ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, QUIET_VARIABLE, WAIT_VARIABLE,
+    ADDRESSES_VARIABLE, GRACE_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, QUIET_VARIABLE, SHARE_VARIABLE,
+    WAIT_VARIABLE,
 };
 
 use crate::{say, unit};
@@ -30,6 +32,10 @@ pub(crate) struct Settings {
     pub(crate) quiet: bool,
     /// How long `bind` waits for a broker.
     pub(crate) wait: Duration,
+    /// How long the addresses stay when this program is gone.
+    pub(crate) grace: Duration,
+    /// Others may have them as well.
+    pub(crate) share: bool,
     /// What of the environment means nothing.
     broken: Vec<String>,
 }
@@ -62,8 +68,10 @@ pub(crate) fn load() {
         }
         (!addresses.is_empty()).then(|| Settings {
             addresses,
-            quiet: set(QUIET_VARIABLE).is_some_and(|quiet| quiet != "0"),
+            quiet: is_on(QUIET_VARIABLE),
             wait: wait(&mut broken),
+            grace: grace(&mut broken),
+            share: is_on(SHARE_VARIABLE),
             host_name_comparison: host_name_comparison(&mut broken),
             control: handoff::control_path(),
             broken,
@@ -73,6 +81,21 @@ pub(crate) fn load() {
 
 fn set(variable: &str) -> Option<String> {
     env::var_os(variable).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+}
+
+fn is_on(variable: &str) -> bool {
+    set(variable).is_some_and(|value| value != "0")
+}
+
+/// The broker would refuse a longer one.
+fn grace(broken: &mut Vec<String>) -> Duration {
+    let Some(asked) = set(GRACE_VARIABLE) else { return Duration::ZERO };
+    let seconds = asked.parse().map(Duration::from_secs).ok();
+    seconds.filter(|grace| *grace <= Register::LONGEST_GRACE).unwrap_or_else(|| {
+        let most = Register::LONGEST_GRACE.as_secs();
+        broken.push(format!("{GRACE_VARIABLE}={asked} is no number of seconds up to {most}: 0 is taken"));
+        Duration::ZERO
+    })
 }
 
 /// As asked for; else a service's, which may have been started together with the broker. Nobody waits at a terminal.
@@ -175,8 +198,16 @@ mod tests {
 
     fn settings(addresses: &[&str]) -> Settings {
         let addresses = addresses.iter().filter_map(|text| Address::parse(text).ok()).collect();
-        let (control, wait) = (PathBuf::new(), Duration::ZERO);
-        Settings { addresses, host_name_comparison: None, control, quiet: false, wait, broken: Vec::new() }
+        Settings {
+            addresses,
+            host_name_comparison: None,
+            control: PathBuf::new(),
+            quiet: false,
+            wait: Duration::ZERO,
+            grace: Duration::ZERO,
+            share: false,
+            broken: Vec::new(),
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ macro_rules! each_style {
 }
 
 each_style!(sessions_of_a_service_that_stops_and_starts);
+each_style!(a_service_is_waited_for_however_it_ends);
 each_style!(a_broker_is_killed_and_started_again);
 each_style!(fifty_clients_reset);
 
@@ -52,7 +53,7 @@ impl Shared {
     fn start_with(kind: &'static str, configure: impl Fn(&mut Command)) -> Option<Self> {
         let dotnet = DotNet::found()?;
         let (broker, port) = (Broker::start(), free_port());
-        let server = serve(&dotnet, &broker, kind, port, configure);
+        let server = serve(&dotnet, &broker, kind, port, &[], configure);
         Some(Self { dotnet, broker, kind, port, server })
     }
 
@@ -82,12 +83,13 @@ fn serve(
     broker: &Broker,
     kind: &str,
     port: u16,
+    options: &[&str],
     configure: impl Fn(&mut Command),
 ) -> Process {
     let mut program = dotnet.server(kind);
     program.args(["--port", &port.to_string()]);
     configure(&mut program);
-    let server = Process::start(&mut broker.exec_command(&[address(port, kind)], &program));
+    let server = Process::start(&mut broker.exec_command_with(options, &[address(port, kind)], &program));
     server.expect("READY");
     server
 }
@@ -155,8 +157,31 @@ fn sessions_of_a_service_that_stops_and_starts(kind: &'static str) {
     wait_until("the server ends", || !shared.server.is_running());
     wait_until("its registration ends", || call(shared.port, kind).contains("EndpointNotFound"));
     finds_nobody(shared.client(&[]));
-    shared.server = serve(&shared.dotnet, &shared.broker, kind, shared.port, |_| {});
+    shared.server = serve(&shared.dotnet, &shared.broker, kind, shared.port, &[], |_| {});
     shared.answers(&[], 4, 1);
+}
+
+/// Clients that come while it is gone get their answers when it is back, and notice nothing but the time.
+fn a_service_is_waited_for_however_it_ends(kind: &'static str) {
+    let Some(mut shared) = Shared::start(kind) else { return };
+    let graceful = ["--grace-seconds", "600"];
+    shared.server.terminate();
+    wait_until("it ends", || !shared.server.is_running());
+    wait_until("its registration ends", || shared.broker.holders() == 0);
+    for killed in [true, false] {
+        shared.server = serve(&shared.dotnet, &shared.broker, kind, shared.port, &graceful, |_| {});
+        shared.answers(&[], 4, 1);
+        if killed {
+            shared.server.kill()
+        } else {
+            shared.server.terminate()
+        }
+        wait_until("it ends", || !shared.server.is_running());
+        let clients = [(); 2].map(|()| shared.client(&[]));
+        wait_until("they wait", || shared.broker.waiting() == 2);
+        shared.server = serve(&shared.dotnet, &shared.broker, kind, shared.port, &graceful, |_| {});
+        clients.into_iter().for_each(|client| succeeds(client, 4, 1));
+    }
 }
 
 fn a_broker_is_killed_and_started_again(kind: &'static str) {

@@ -156,6 +156,8 @@ fn a_variable_that_means_nothing_is_said_with_its_value() {
         ("ADDRESSES", format!("{good}|{good},{good}b"), "| separates several"),
         ("WAIT", "abc".into(), "NET_TCP_PORT_SHARING_WAIT=abc is no number of seconds"),
         ("WAIT", "-5".into(), "NET_TCP_PORT_SHARING_WAIT=-5 is no number of seconds"),
+        ("GRACE_SECONDS", "soon".into(), "GRACE_SECONDS=soon is no number of seconds up to 3600: 0 is taken"),
+        ("GRACE_SECONDS", "3601".into(), "GRACE_SECONDS=3601 is no number of seconds up to 3600: 0 is taken"),
         (
             "HOST_NAME_COMPARISON",
             "loose".into(),

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -65,6 +67,19 @@ def resets(sock):
         connection.close()
 
 
+def stops(sock):
+    """SIGTERM: who was accepted is served, and nobody is accepted any more."""
+    wakes, woken = socket.socketpair()
+    woken.setblocking(False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.set_wakeup_fd(woken.fileno())
+    while wakes not in (ready := select.select([sock, wakes], [], [])[0]):
+        connection, _ = sock.accept()
+        connection.recv(512)
+        connection.sendall(answer(connection))
+        connection.close()
+
+
 def run_something():
     subprocess.run(["true"], check=True)
     subprocess.run(["true"], check=True, close_fds=False)
@@ -74,6 +89,8 @@ if mode == "asyncio":
     asyncio.run(with_asyncio())
 elif mode == "dual-stack":
     blocking(listener(True))
+elif mode == "stops":
+    stops(listener(False))
 elif mode == "resets":
     resets(listener(hosts[0] == "::"))
 elif mode == "subprocess":

@@ -187,7 +187,8 @@ impl Listener {
     /// Stops listening, and gives back to the broker what it was handed and has read nothing from: the rest of a message of the
     /// accept socket, and connections that wait for another session. Another instance of the service gets them, if one is
     /// registered or comes meanwhile (on a shared port; an own port is [stopped](Self::stop)). First the broker gives this listener
-    /// no new connections any more; in the end the registration is over. Sessions that were begun are served: [`accept`](Self::accept)
+    /// no new connections any more; in the end the registration is over, or waits for the next with [`grace`](ListenOptions::grace):
+    /// then new connections are not refused meanwhile. Sessions that were begun are served: [`accept`](Self::accept)
     /// gives them, then [`Stopped`](AcceptError::Stopped).
     ///
     /// With a broker that is gone, too old to take connections back, or does not answer in 10 s, it serves them itself, as
@@ -197,7 +198,10 @@ impl Listener {
     /// Cancelled, it may be called again. The one connection that is just being given back is closed if the broker refuses it.
     pub async fn shutdown(&mut self) {
         let broker = self.rules.broker.clone();
-        if matches!(self.port, Some(Port::Shared(_))) && broker.drain().await {
+        // With grace what is given back comes to its own queue, and waits there for the next as others do.
+        let has_grace = matches!(&self.port, Some(Port::Shared(port)) if port.has_grace());
+        let gives_back = has_grace || (matches!(self.port, Some(Port::Shared(_))) && broker.drain().await);
+        if gives_back {
             while let Ok(returned) = self.returned.try_recv() {
                 self.open_again(returned);
             }
@@ -215,7 +219,9 @@ impl Listener {
                 }
             }
             drop(self.untouched.write().await);
-            broker.unregister().await;
+            if !has_grace {
+                broker.unregister().await;
+            }
         }
         self.stop();
     }
@@ -271,7 +277,7 @@ async fn register(
     broker: Broker,
 ) -> Result<SharedPort, RegisterError> {
     let control = options.control.clone().unwrap_or_else(handoff::control_path);
-    let mut register = Register::new([&options.address]);
+    let mut register = Register::new([&options.address]).with_grace(options.grace).with_share(options.share);
     register.host_name_comparison = Some(options.host_name_comparison.to_string());
     let shared = SharedPort::register(control, register, options.on_registration.clone(), broker).await;
     shared.map_err(|error| RegisterError::shared_port(address, error))

@@ -39,6 +39,8 @@ pub struct ListenOptions {
     pub(crate) port_sharing: bool,
     pub(crate) control: Option<PathBuf>,
     pub(crate) on_registration: OnRegistration,
+    pub(crate) grace: Duration,
+    pub(crate) share: bool,
     pub(crate) host_name_comparison: HostNameComparison,
     pub(crate) modes: Vec<Mode>,
     pub(crate) content_types: Vec<String>,
@@ -60,6 +62,8 @@ impl ListenOptions {
             port_sharing: false,
             control: None,
             on_registration: OnRegistration::default(),
+            grace: Duration::ZERO,
+            share: false,
             host_name_comparison: HostNameComparison::default(),
             modes: vec![Mode::DUPLEX, Mode::SINGLETON_UNSIZED],
             content_types: Vec::new(),
@@ -99,6 +103,39 @@ impl ListenOptions {
     #[must_use]
     pub fn on_registration(mut self, tell: impl Fn(RegistrationEvent) + Send + Sync + 'static) -> Self {
         self.on_registration = OnRegistration::new(tell);
+        self
+    }
+
+    /// On a shared port: when this listener is gone, however it goes, its address stays with the port sharing service for so long
+    /// (whole seconds, rounded up, an hour at most). Connections wait there for the next listener of the same user at this
+    /// address, the service started again, say; if none comes they are told EndpointUnavailable. Not at all by default.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use transport::ListenOptions;
+    ///
+    /// let options = ListenOptions::new("net.tcp://localhost:9000/calculator")
+    ///     .port_sharing(true)
+    ///     .grace(Duration::from_secs(30));
+    /// ```
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// On a shared port: other listeners of the same user that share the address, too, may have it as well, in whatever process.
+    /// Each connection goes to the one for which the fewest wait. So a new instance of a service begins while the old one goes on,
+    /// which then [shuts down](crate::Listener::shutdown), and nobody is refused. Not by default.
+    ///
+    /// ```
+    /// use transport::ListenOptions;
+    ///
+    /// let options = ListenOptions::new("net.tcp://localhost:9000/calculator").port_sharing(true).share(true);
+    /// ```
+    #[must_use]
+    pub fn share(mut self, share: bool) -> Self {
+        self.share = share;
         self
     }
 

@@ -72,6 +72,11 @@ impl SharedPort {
         }
     }
 
+    /// Whether the broker keeps the address for whoever comes next, when this is gone.
+    pub(crate) fn has_grace(&self) -> bool {
+        self.register.grace_seconds > 0
+    }
+
     /// One of the connections that came with others in a message and were not accepted.
     pub(crate) fn take_received(&mut self) -> Option<OwnedFd> {
         self.registration.as_mut()?.accept_socket.take_received()

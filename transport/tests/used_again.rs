@@ -306,6 +306,32 @@ async fn what_was_not_begun_goes_back_when_a_listener_shuts_down() {
     peer(move || assert!(broker.worker.receive().unwrap().is_none(), "the registration has ended")).await;
 }
 
+/// What it gives back waits where newcomers do, so it is not to drain; and that it does not unregister leaves its address behind.
+#[tokio::test]
+async fn a_listener_with_grace_leaves_its_address_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let graceful = |options: ListenOptions| {
+        options.grace(Duration::from_secs(30)).share(true).max_pending_connections(1)
+    };
+    let (mut listener, broker) = bound_with(folder.path().join("control"), graceful).await;
+    assert_eq!((broker.register.grace_seconds, broker.register.share), (30, true));
+    let broker = peer(move || {
+        let _peers = broker.connections(2);
+        broker
+    });
+    let broker = broker.await;
+    let begun = listener.accept().await.unwrap();
+    let plays = peer(move || {
+        assert!(matches!(broker.asked().0, Request::Validate(_)));
+        broker.answer(&Reply::Validated { id: Some(1) });
+        assert_eq!(broker.asked().0, Request::Return { id: 1 });
+        broker.answer(&Reply::Returned);
+        assert!(broker.worker.receive().unwrap().is_none(), "it has left without a word");
+    });
+    tokio::join!(plays, listener.shutdown());
+    drop(begun);
+}
+
 #[tokio::test]
 async fn what_a_broker_does_not_take_back_is_served_by_a_listener_that_shuts_down() {
     for dies in [false, true] {

@@ -10,11 +10,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueHint};
-use handoff::CONTROL_VARIABLE;
 use handoff::environment::{
-    ADDRESSES_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, INHERITED_SAID_VARIABLE, LIBRARY, QUIET_VARIABLE,
-    WAIT_VARIABLE,
+    ADDRESSES_VARIABLE, GRACE_VARIABLE, HOST_NAME_COMPARISON_VARIABLE, INHERITED_SAID_VARIABLE, LIBRARY,
+    QUIET_VARIABLE, SHARE_VARIABLE, WAIT_VARIABLE,
 };
+use handoff::{CONTROL_VARIABLE, Register};
 use router::{HostNameComparison, Prefix};
 
 use super::{program, words};
@@ -22,6 +22,9 @@ use super::{program, words};
 /// As `env` and shells have it.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
+
+/// As the broker has it.
+const LONGEST_GRACE: i64 = Register::LONGEST_GRACE.as_secs().cast_signed();
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,6 +34,7 @@ itself, for this process becomes it.
 Examples:
   broker exec --address net.tcp://localhost:808/orders -- dotnet Orders.dll
   broker exec --address net.tcp://localhost:808/billing --wait 60 -- mono Billing.exe
+  broker exec --address net.tcp://localhost:808/orders --grace-seconds 30 -- dotnet Orders.dll
   broker exec --address net.tcp://localhost:808/orders --print-environment
 
 Exit status: the program's; 126 if it cannot be run so, standard error says why; 127 if it is not found; 2 if the command line is \
@@ -55,6 +59,14 @@ pub(crate) struct Exec {
     /// where standard error is the journal, or is no terminal and SYSTEMD_EXEC_PID is this process or one above it; else 0].
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u32>,
+    /// How long the addresses stay when the program ends, in seconds, at most 3600: connections wait in the broker for its next start,
+    /// by the same user [default: 0].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=LONGEST_GRACE))]
+    grace_seconds: Option<u32>,
+    /// Others of the same user that say --share, too, may have the addresses as well; each connection goes to the one for which the
+    /// fewest wait.
+    #[arg(long)]
+    share: bool,
     /// The program and its arguments.
     #[arg(trailing_var_arg = true, required_unless_present = "print_environment", value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
@@ -121,6 +133,12 @@ impl Exec {
         }
         if let Some(seconds) = self.wait {
             environment.push((WAIT_VARIABLE, seconds.to_string().into()));
+        }
+        if let Some(seconds) = self.grace_seconds {
+            environment.push((GRACE_VARIABLE, seconds.to_string().into()));
+        }
+        if self.share {
+            environment.push((SHARE_VARIABLE, "1".into()));
         }
         Ok(environment)
     }

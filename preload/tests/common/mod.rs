@@ -68,6 +68,20 @@ impl Broker {
         wait_until("the broker listens", || handoff::ControlConnection::connect(&self.control()).is_ok());
     }
 
+    /// How many registrations there are.
+    pub fn holders(&self) -> usize {
+        self.list().len()
+    }
+
+    /// How many connections wait for workers.
+    pub fn waiting(&self) -> u64 {
+        self.list().iter().map(handoff::administration::Holder::waiting).sum()
+    }
+
+    fn list(&self) -> Vec<handoff::administration::Holder> {
+        handoff::ControlConnection::connect(&self.control()).unwrap().list().unwrap()
+    }
+
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
@@ -77,8 +91,13 @@ impl Broker {
 
     /// `broker exec`; the program is to be added.
     pub fn exec(&self, addresses: &[String]) -> Command {
+        self.exec_with(&[], addresses)
+    }
+
+    /// The same with further options.
+    pub fn exec_with(&self, options: &[&str], addresses: &[String]) -> Command {
         let mut command = Command::new(programs().join("broker"));
-        command.arg("exec").arg("--control").arg(self.control());
+        command.arg("exec").arg("--control").arg(self.control()).args(options);
         for address in addresses {
             command.args(["--address", address]);
         }
@@ -88,7 +107,12 @@ impl Broker {
 
     /// `broker exec` with this program.
     pub fn exec_command(&self, addresses: &[String], program: &Command) -> Command {
-        let mut command = self.exec(addresses);
+        self.exec_command_with(&[], addresses, program)
+    }
+
+    /// The same with further options.
+    pub fn exec_command_with(&self, options: &[&str], addresses: &[String], program: &Command) -> Command {
+        let mut command = self.exec_with(options, addresses);
         command.arg(program.get_program()).args(program.get_args());
         command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command

@@ -1,10 +1,13 @@
+use std::os::fd::AsFd;
+
 use proptest::prelude::*;
 use router::HostNameComparison;
 
 use super::*;
 use crate::config::RelayTo;
+use crate::limits::Descriptors;
 use crate::routes::holder::StaticRoute;
-use crate::routes::queue::Queue;
+use crate::routes::queue::{Bounds, Queue};
 
 fn bound(addresses: &[&str]) -> Bound {
     Bound(Some(addresses.iter().map(|address| address.parse().unwrap()).collect()))
@@ -214,4 +217,142 @@ fn disjoint_listeners_do_not_overlap() {
     assert!(!bound(&["0.0.0.0"]).overlaps(&bound(&["::"])));
     assert!(bound(&["0.0.0.0"]).overlaps(&bound(&["127.0.0.1"])));
     assert!(bound(&["0.0.0.0"]).overlaps(&Bound(None)));
+}
+
+/// What happens around an address that several share.
+#[derive(Clone, Debug)]
+enum Event {
+    Arrives,
+    /// What was chosen for this one and not sent yet is sent, or held for it.
+    Sent(usize),
+    Held(usize),
+    Takes(usize),
+    Drains(usize, bool),
+    Leaves(usize),
+}
+
+/// One of them as the naive model knows it: each connection for itself.
+#[derive(Clone, Debug, Default)]
+struct Sharer {
+    coming: Vec<()>,
+    queued: Vec<()>,
+    held: Vec<()>,
+    draining: bool,
+    left: bool,
+    last_chosen: Option<usize>,
+}
+
+impl Sharer {
+    fn waiting(&self) -> usize {
+        self.coming.len() + self.queued.len() + self.held.len()
+    }
+}
+
+/// Who gets the next connection: written down as the protocol says it.
+fn next_of(sharers: &[Sharer]) -> usize {
+    let all = || sharers.iter().enumerate();
+    let mut here: Vec<(usize, &Sharer)> =
+        all().filter(|(_, sharer)| !sharer.draining && !sharer.left).collect();
+    here.sort_by_key(|(_, sharer)| sharer.last_chosen);
+    here.sort_by_key(|(_, sharer)| sharer.waiting());
+    let waits_for_the_next = all().find(|(_, sharer)| !sharer.draining);
+    here.first().copied().or(waits_for_the_next).map_or(0, |(number, _)| number)
+}
+
+const SHARERS: usize = 3;
+
+fn an_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => Just(Event::Arrives),
+        3 => (0..SHARERS).prop_map(Event::Sent),
+        1 => (0..SHARERS).prop_map(Event::Held),
+        3 => (0..SHARERS).prop_map(Event::Takes),
+        1 => (0..SHARERS, any::<bool>()).prop_map(|(number, draining)| Event::Drains(number, draining)),
+        1 => (0..SHARERS).prop_map(Event::Leaves),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Real accept sockets, which are asked how much is in them.
+    #[test]
+    fn of_several_the_naive_one_is_chosen(events in prop::collection::vec(an_event(), 1..60)) {
+        let bounds = Bounds::new(100, &Descriptors::raise());
+        let prefix = Prefix::parse("net.tcp://localhost:9000/x", HostNameComparison::default()).unwrap();
+        let (mut table, turns) = (Table::default(), Arc::default());
+        let mut workers = Vec::new();
+        for id in 0..SHARERS {
+            let (sender, worker) = handoff::accept_pair().unwrap();
+            let id = u64::try_from(id).unwrap();
+            let queue = Queue::new(id, String::new(), sender, worker.try_clone().unwrap(), 1);
+            let queue = Arc::new(queue.sharing(&turns));
+            let holder = Holder::Worker(Arc::clone(&queue));
+            table.insert(Target::new(prefix.clone(), holder, &Bound::default()).share(true));
+            workers.push((queue, handoff::AcceptReceiver::new(worker)));
+        }
+        let via = Via::parse("net.tcp://localhost:9000/x/y").unwrap();
+        let local = "127.0.0.1:9000".parse().unwrap();
+        let some_socket = std::fs::File::open("/dev/null").unwrap();
+        let mut naive = vec![Sharer::default(); SHARERS];
+        for (now, event) in events.into_iter().enumerate() {
+            match event {
+                Event::Arrives => {
+                    let Choice::Direct(target, _) = table.choose(&via, local) else { panic!() };
+                    let expected = next_of(&naive);
+                    prop_assert_eq!(target.holder.id(), u64::try_from(expected).unwrap(), "{:?}", naive);
+                    prop_assert_eq!(target.draining, naive[expected].draining);
+                    if !target.draining {
+                        workers[expected].0.comes();
+                        naive[expected].coming.push(());
+                        naive[expected].last_chosen = Some(now);
+                    }
+                }
+                Event::Sent(number) => {
+                    for () in std::mem::take(&mut naive[number].coming) {
+                        let sockets = [some_socket.as_fd()];
+                        prop_assert_eq!(workers[number].0.send(sockets.into_iter(), &bounds), Ok(1));
+                        workers[number].0.came(1);
+                        naive[number].queued.push(());
+                    }
+                }
+                Event::Held(number) => {
+                    for () in std::mem::take(&mut naive[number].coming) {
+                        prop_assert!(workers[number].0.hold(&bounds));
+                        workers[number].0.came(1);
+                        naive[number].held.push(());
+                    }
+                }
+                Event::Takes(number) => {
+                    let taken = workers[number].1.try_accept().unwrap();
+                    prop_assert_eq!(taken.is_some(), naive[number].queued.pop().is_some());
+                }
+                Event::Drains(number, draining) => {
+                    table.set_draining(&prefix, u64::try_from(number).unwrap(), draining);
+                    naive[number].draining = draining;
+                }
+                Event::Leaves(number) => {
+                    workers[number].0.set_absent();
+                    naive[number].left = true;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn who_covers_whom() {
+    let (any, four) = (Bound(None), bound(&["0.0.0.0"]));
+    for (one, other, covers) in [
+        (&any, &any, true),
+        (&any, &four, true),
+        (&four, &any, false),
+        (&bound(&["0.0.0.0", "::"]), &any, true),
+        (&four, &bound(&["127.0.0.1"]), true),
+        (&bound(&["127.0.0.1"]), &four, false),
+        (&bound(&["127.0.0.1", "::1"]), &bound(&["::1"]), true),
+        (&bound(&["127.0.0.1"]), &bound(&["127.0.0.1", "::1"]), false),
+    ] {
+        assert_eq!(one.covers(other), covers, "{one:?} {other:?}");
+    }
 }
