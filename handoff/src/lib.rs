@@ -31,6 +31,7 @@ pub mod environment;
 mod error;
 pub mod message;
 pub mod path;
+mod peer;
 mod permission;
 mod printable;
 #[cfg(doc)]

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::administration::{List, LogLevel, Upgrade, Which};
 use crate::message::{Malformed, PROTOCOL_VERSION, only_known, parse_id, parse_object};
+pub use crate::used_again::Validate;
 
 /// What a worker asks of the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,23 +169,6 @@ impl Route {
     /// A connection with this Via to this local address.
     pub fn new(via: impl Into<String>, local: SocketAddr) -> Self {
         Self { via: via.into(), not_utf8: false, local, nearest: false }
-    }
-}
-
-/// The body of a `validate` request: what has come on a connection whose session has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Validate {
-    /// The Via of the next session.
-    pub via: String,
-    /// The local address and port of the connection, such as `192.0.2.5:808`.
-    pub local: SocketAddr,
-}
-
-impl Validate {
-    /// A session with this Via, on a connection with this local address.
-    pub fn new(via: impl Into<String>, local: SocketAddr) -> Self {
-        Self { via: via.into(), local }
     }
 }
 

@@ -34,10 +34,10 @@ use crate::control::{ControlConnection, ControlListener, PeerCredentials};
 use crate::error::HandoffError;
 use crate::message::Malformed;
 use crate::reply::{Registered, Reply, Routed};
-use crate::request::{Register, Request, RequestWithConnection, Route, Validate};
+use crate::request::{Register, Request, RequestWithConnection, Route};
 use crate::wire::{
     ReplyWithDescriptor, accept_socket_of, closed_if_broken, drained_of, receive_reply, receive_request,
-    request_alone, returned_of, routed_of, send_message, unregistered_of, validated_of,
+    request_alone, routed_of, send_message, unregistered_of,
 };
 
 fn stream(socket: OwnedFd) -> io::Result<UnixStream> {
@@ -291,28 +291,6 @@ impl AsyncControlConnection {
         routed_of(self.ask(&Request::Route(route.clone())).await?)
     }
 
-    /// Asks whether a connection that this worker has would be its own with another Via.
-    ///
-    /// # Errors
-    /// As [`ControlConnection::validate`], but for [`HandoffError::NoAnswer`].
-    ///
-    /// # Cancel safety
-    /// None: close the connection if it is cancelled.
-    pub async fn validate(&mut self, validate: &Validate) -> Result<Option<u64>, HandoffError> {
-        validated_of(self.ask(&Request::Validate(validate.clone())).await?)
-    }
-
-    /// Gives a connection back. It may be registered with no runtime any more (`TcpStream::into_std`).
-    ///
-    /// # Errors
-    /// As [`ControlConnection::give_back`], but for [`HandoffError::NoAnswer`].
-    ///
-    /// # Cancel safety
-    /// None: close the connection if it is cancelled.
-    pub async fn give_back(&mut self, id: u64, connection: BorrowedFd<'_>) -> Result<(), HandoffError> {
-        returned_of(self.ask_with(&Request::Return { id }, Some(connection)).await?)
-    }
-
     /// Waits until the broker is gone.
     ///
     /// # Cancel safety
@@ -325,11 +303,11 @@ impl AsyncControlConnection {
         let _ = end.await;
     }
 
-    async fn ask(&mut self, request: &Request) -> Result<ReplyWithDescriptor, HandoffError> {
+    pub(crate) async fn ask(&mut self, request: &Request) -> Result<ReplyWithDescriptor, HandoffError> {
         self.ask_with(request, None).await
     }
 
-    async fn ask_with(
+    pub(crate) async fn ask_with(
         &mut self,
         request: &Request,
         connection: Option<BorrowedFd<'_>>,
