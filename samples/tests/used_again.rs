@@ -231,3 +231,101 @@ fn nothing_of_a_message_of_32_is_lost_when_its_worker_stops() {
     assert_eq!(served, [3, 29]);
     figures(&broker, 32, 29);
 }
+
+/// As WCF's clients do: a connection is used again, and where that fails, for it is the worker that has gone, a new one is made.
+struct Pooled {
+    port: u16,
+    connection: Option<TcpStream>,
+    made: usize,
+}
+
+impl Pooled {
+    fn call(&mut self, path: &str) -> u8 {
+        if let Some(mut used) = self.connection.take()
+            && let Ok(answer) = self.session(&mut used, path)
+        {
+            self.connection = Some(used);
+            return answer;
+        }
+        self.made += 1;
+        let mut fresh = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        fresh.set_read_timeout(Some(DEADLINE)).unwrap();
+        let answer = self.session(&mut fresh, path).expect("a new connection is served");
+        self.connection = Some(fresh);
+        answer
+    }
+
+    fn session(&self, stream: &mut TcpStream, path: &str) -> std::io::Result<u8> {
+        let via = format!("net.tcp://localhost:{}/{path}", self.port);
+        let size = u8::try_from(via.len()).unwrap();
+        stream.write_all(&[&[0, 1, 0, 1, 2, 2, size], via.as_bytes(), &[3, 3, 12]].concat())?;
+        let mut ack = [0];
+        stream.read_exact(&mut ack)?;
+        // Whoever has acknowledged a session sees it through.
+        assert_eq!(ack, [11]);
+        stream.write_all(&[6, 1, 42, 7]).unwrap();
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!((&answer[..2], answer[3]), (&[6, 1][..], 7));
+        Ok(answer[2])
+    }
+}
+
+#[test]
+fn pooled_clients_of_two_addresses_do_not_notice_that_one_of_them_is_started_again() {
+    const CLIENTS: usize = 8;
+    const RESTARTS: usize = 3;
+    let broker = Broker::start("");
+    let (runtime, port) = (Runtime::new().unwrap(), free_port());
+    let serve = |path: &'static str, name| {
+        // The next instance comes before the old one goes.
+        let listening = Listener::bind(options(&broker, port, path).share(true));
+        let mut listener = runtime.block_on(listening).unwrap();
+        let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
+        let served = runtime.spawn(async move {
+            let mut stopping = std::pin::pin!(stopping);
+            loop {
+                tokio::select! {
+                    _ = &mut stopping => break,
+                    channel = listener.accept() => drop(tokio::spawn(say(channel.unwrap(), name))),
+                }
+            }
+            listener.shutdown().await;
+            while let Ok(channel) = listener.accept().await {
+                tokio::spawn(say(channel, name));
+            }
+        });
+        (stop, served)
+    };
+    let _other = serve("y", b'y');
+    let mut x = serve("x", b'0');
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let last = std::thread::scope(|scope| {
+        let clients = [(); CLIENTS].map(|()| {
+            scope.spawn(|| {
+                let mut pooled = Pooled { port, connection: None, made: 0 };
+                let mut last = b'0';
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) || last != b'0' + RESTARTS as u8 {
+                    // Of two that are there it is either.
+                    last = pooled.call("x");
+                    assert_eq!(pooled.call("y"), b'y');
+                }
+                (pooled.made, last)
+            })
+        });
+        for restart in 1..=RESTARTS {
+            let before = status(&broker).returned;
+            until(|| status(&broker).returned > before + 50);
+            let next = serve("x", b'0' + u8::try_from(restart).unwrap());
+            let (stop, served) = std::mem::replace(&mut x, next);
+            stop.send(()).unwrap();
+            runtime.block_on(served).unwrap();
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        clients.map(|client| client.join().unwrap())
+    });
+    // One that is in a session with whoever goes is used no more.
+    for (made, _) in last {
+        assert!(made <= 1 + RESTARTS, "{made} connections");
+    }
+}
