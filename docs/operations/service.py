@@ -2,10 +2,14 @@
 
     service.py net.tcp://localhost:9000/orders    registers the address with the broker
     service.py 127.0.0.1:9101                     listens there itself, for a static route
+
+--share and --grace-seconds are those of `broker exec`. SIGTERM: sessions that have begun are served to their end.
 """
 
+import argparse
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -34,10 +38,11 @@ def session(connection):
             pass  # The client has given up.
 
 
-def registered(address):
+def registered(address, share, grace_seconds):
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     control.connect(os.environ["NET_TCP_PORT_SHARING_CONTROL"])
-    control.send(json.dumps({"register": {"protocol": 1, "addresses": [address]}}).encode())
+    request = {"protocol": 1, "addresses": [address], "share": share, "grace_seconds": grace_seconds}
+    control.send(json.dumps({"register": request}).encode())
     reply, descriptors, _, _ = socket.recv_fds(control, 65536, 1)
     if not descriptors:
         sys.exit(json.loads(reply)["refused"]["message"])
@@ -56,6 +61,15 @@ def listening(ip, port):
         yield listener.accept()[0]
 
 
-where = sys.argv[1]
-for connection in registered(where) if "://" in where else listening(*where.rsplit(":", 1)):
-    threading.Thread(target=session, args=[connection], daemon=True).start()
+parser = argparse.ArgumentParser()
+parser.add_argument("--share", action="store_true")
+parser.add_argument("--grace-seconds", type=int, default=0)
+parser.add_argument("where")
+options = parser.parse_args()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+if "://" in options.where:
+    connections = registered(options.where, options.share, options.grace_seconds)
+else:
+    connections = listening(*options.where.rsplit(":", 1))
+for connection in connections:
+    threading.Thread(target=session, args=[connection]).start()
