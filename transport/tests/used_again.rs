@@ -1,4 +1,4 @@
-//! A connection that is used again for another Via, with the broker's side played by the test.
+//! A connection that is used again for another Via, with the broker's side played by the test. Long: one case after the other.
 
 mod common;
 
