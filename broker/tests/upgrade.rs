@@ -1,4 +1,4 @@
-//! One broker is followed by the next: nothing of what it has is lost, and nobody is refused.
+//! One broker is followed by the next: nothing of what it has is lost, and nobody is refused. Long: each thing that it has.
 
 mod common;
 
@@ -296,7 +296,8 @@ fn a_next_broker_that_fails_changes_nothing() {
 
 #[test]
 fn a_configuration_that_is_wrong_changes_nothing() {
-    let broker = Broker::configured("relay_idle_seconds = 7\n", &[]);
+    let kept = format!("[[route]]\naddress = '{}'\nrelay = '127.0.0.1:1'\n", address(free_port(), "x"));
+    let broker = Broker::configured(&kept, &[]);
     broker.rewrite("relay_idle_seconds = -7\n");
     let said = administrator(&broker).upgrade(&Upgrade::default()).unwrap().error.unwrap();
     let place = format!("it cannot begin: {}:1:", broker.configuration().display());
@@ -304,7 +305,9 @@ fn a_configuration_that_is_wrong_changes_nothing() {
     // A port that somebody else has.
     let taken = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    broker.rewrite(&format!("[[route]]\naddress = '{}'\nrelay = '127.0.0.1:1'\n", address(port, "x")));
+    let denied = format!("[[route]]\naddress = '{}'\nrelay = '127.0.0.1:1'\n", address(port, "x"));
+    // The one before it comes with a port of the old one.
+    broker.rewrite(&(kept + &denied));
     let said = administrator(&broker).upgrade(&Upgrade::default()).unwrap().error.unwrap();
     assert!(said.contains("address already in use"), "{said}");
     Worker::register(&broker, &[address(free_port(), "x")]);
@@ -570,6 +573,7 @@ fn a_hundred_upgrades_lose_nobody() {
     let mut broker = Broker::start(&["--log-level", "info"]);
     let expected = preamble(&address(port, "x"));
     let (over, left, served) = (AtomicBool::new(false), AtomicBool::new(false), AtomicUsize::new(0));
+    let begun = std::time::Instant::now();
     let upgrades: usize = std::env::var("UPGRADES").map_or(100, |upgrades| upgrades.parse().unwrap());
     let mut worker = Worker::register(&broker, &[address(port, "x")]);
     let mut pauses: Vec<u64> = thread::scope(|scope| {
@@ -623,8 +627,9 @@ fn a_hundred_upgrades_lose_nobody() {
     pauses.sort_unstable();
     let of = |part: usize| pauses[(pauses.len() - 1) * part / 100];
     println!(
-        "{upgrades} upgrades, {} connections: accepting paused for {} µs (median), {} (99 %), {} (longest)",
+        "{upgrades} upgrades, {} connections, {:.0} a second: accepting paused for {} µs (median), {} (99 %), {} (longest)",
         served.load(Ordering::Relaxed),
+        served.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64(),
         of(50),
         of(99),
         of(100)

@@ -36,6 +36,8 @@ pub(crate) struct Ports {
     /// New sockets. The loop gets them when the registration that wants them can be found.
     pub(super) unheard: Vec<Listening>,
     pub(super) leaving: Vec<Leaving>,
+    /// Another process still accepts from what is open; no loop of this one does.
+    pub(super) foreign: bool,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,15 @@ pub(super) struct Leaving {
 
 impl Ports {
     pub(crate) fn new(commands: Arc<Commands>, jobs: UnboundedSender<Job>, listen: Vec<IpAddr>) -> Self {
-        Self { commands, jobs, listen, open: BTreeMap::new(), unheard: Vec::new(), leaving: Vec::new() }
+        Self {
+            commands,
+            jobs,
+            listen,
+            open: BTreeMap::new(),
+            unheard: Vec::new(),
+            leaving: Vec::new(),
+            foreign: false,
+        }
     }
 
     /// What a registration of this address listens on.
@@ -205,7 +215,7 @@ impl Ports {
     fn close(&mut self, address: SocketAddr) {
         if let Some(listening) = self.open.remove(&address).and_then(|open| open.listening) {
             let heard = self.unheard.extract_if(.., |new| new.is(&listening)).next().is_none();
-            if heard {
+            if heard && !self.foreign {
                 self.commands.unlisten(&listening);
             }
             tracing::info!("closed {address}");

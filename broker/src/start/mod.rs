@@ -1,4 +1,6 @@
-//! Starts and ends a broker. [`passing`]: what another one has passed on; [`following`]: the end of one that has passed everything on.
+//! Starts and ends a broker. Long, so that the order of that is in one file.
+//!
+//! [`passing`]: what another one has passed on; [`following`]: the end of one that has passed everything on.
 //!
 //! What this folder may use: everything but `cli`.
 
@@ -123,6 +125,8 @@ impl Broker {
         let (mut manifest, mut taken) = passed.as_mut().map(Passed::take).unwrap_or_default();
         let http = http_sockets(&mut manifest, &mut taken)?;
         let http = http::bind(&config.http, http)?;
+        let http_passed = http.iter().map(|(at, socket)| Ok((*at, OwnedFd::from(socket.try_clone()?))));
+        let http_passed = http_passed.collect::<io::Result<_>>()?;
         let (jobs, jobs_to_do) = mpsc::unbounded_channel();
         let mut shared = Shared::new(&config, jobs)?;
         shared.telling.access = AccessLog::open(&config.access_log)?.map(Arc::new);
@@ -197,8 +201,6 @@ impl Broker {
         let (registrar, thread) = Registrar::start(registry, part)?;
         registrar.tell(Registry::close_unused);
         broker.registrar = Some((registrar.clone(), thread));
-        let http_passed = http.iter().map(|(at, socket)| Ok((*at, OwnedFd::from(socket.try_clone()?))));
-        let http_passed = http_passed.collect::<io::Result<_>>()?;
         if !http.is_empty() {
             let part = Part::new(&shared.failures, "the HTTP thread");
             let control = Arc::clone(&broker.control);

@@ -58,6 +58,7 @@ impl Ports {
             let _ = self.jobs.send(Job::CloseLater(Arc::downgrade(&listening.socket)));
             self.leaving.push(Leaving { listening, covered: passed.covered });
         }
+        self.foreign = !all.is_empty();
         Ok(all)
     }
 
@@ -70,8 +71,9 @@ impl Ports {
         Ok(())
     }
 
-    /// Closes those that nobody uses.
+    /// The loop accepts: closes those that nobody uses.
     pub(super) fn close_all_unused(&mut self) {
+        self.foreign = false;
         let unused: Vec<SocketAddr> =
             self.open.iter().filter(|(_, open)| open.users == 0).map(|(address, _)| *address).collect();
         for address in unused {
