@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::report::{Row, machine};
+use benches::machine;
+
+use crate::report::Row;
 
 const LINE: f64 = 30.0;
 const LEFT: f64 = 330.0;

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::cost;
+use benches::cost;
+
 use crate::load::{Target, preamble};
 
 /// Where every Via of a run begins; the rest is the service's name.

@@ -7,7 +7,6 @@
 
 mod chart;
 mod contender;
-mod cost;
 mod load;
 mod report;
 mod start;
@@ -18,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use benches::cost;
 use contender::Kind;
 use report::Row;
 

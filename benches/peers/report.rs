@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::contender::Contender;
-use crate::cost;
 use crate::load::Sample;
+use benches::{cost, machine};
 
 /// One contender and everything measured of it.
 pub(crate) struct Row {
@@ -119,16 +119,4 @@ pub(crate) fn print(rows: &[Row], core: usize, in_flight: usize) {
             row.idle.map_or_else(String::new, |octets| format!("{octets:.0}")),
         );
     }
-}
-
-/// The processor, how many of them, and the kernel, as the system itself names them.
-pub(crate) fn machine() -> String {
-    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = processors
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("an unnamed processor", |(_, model)| model);
-    let count = processors.lines().filter(|line| line.starts_with("processor")).count();
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{count} × {model}, Linux {}", kernel.trim())
 }

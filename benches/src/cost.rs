@@ -10,7 +10,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 ///
 /// # Errors
 /// Those of `sched_setaffinity`.
-pub(crate) fn pin(core: Option<usize>) -> io::Result<usize> {
+pub fn pin(core: Option<usize>) -> io::Result<usize> {
     let core = core.unwrap_or_else(|| std::thread::available_parallelism().map_or(0, |n| n.get() - 1));
     let mut set = CpuSet::new();
     set.set(core);
@@ -22,7 +22,7 @@ pub(crate) fn pin(core: Option<usize>) -> io::Result<usize> {
 ///
 /// # Errors
 /// When the process is gone.
-pub(crate) fn processor_time(pid: u32) -> io::Result<u64> {
+pub fn processor_time(pid: u32) -> io::Result<u64> {
     let mut sum = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let line = std::fs::read_to_string(task?.path().join("schedstat"))?;
@@ -35,7 +35,7 @@ pub(crate) fn processor_time(pid: u32) -> io::Result<u64> {
 ///
 /// # Errors
 /// When the process is gone.
-pub(crate) fn memory(pid: u32) -> io::Result<u64> {
+pub fn memory(pid: u32) -> io::Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kilobytes = text.lines().find_map(|line| {
         line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
@@ -47,7 +47,7 @@ pub(crate) fn memory(pid: u32) -> io::Result<u64> {
 ///
 /// # Errors
 /// When the process is gone.
-pub(crate) fn hold(pid: u32, stopped: bool) -> io::Result<()> {
+pub fn hold(pid: u32, stopped: bool) -> io::Result<()> {
     let pid = Pid::from_raw(pid.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
     kill_process(pid, if stopped { Signal::STOP } else { Signal::CONT })?;
     Ok(())
@@ -58,7 +58,7 @@ pub(crate) fn hold(pid: u32, stopped: bool) -> io::Result<()> {
 ///
 /// # Errors
 /// When the process is gone.
-pub(crate) fn of_holding(pid: u32, times: usize) -> io::Result<f64> {
+pub fn of_holding(pid: u32, times: usize) -> io::Result<f64> {
     let before = processor_time(pid)?;
     for stopped in [true, false].into_iter().cycle().take(2 * times) {
         hold(pid, stopped)?;
