@@ -115,8 +115,11 @@ fn the_command_says_who_serves_and_so_does_the_log() {
     };
     eventually(|| serves().is_some(), || broker.log());
     let successor = serves().unwrap();
+    let first = broker.first_pid();
+    eventually(|| !lives(first), || broker.log());
     broker.is_followed_by(successor);
     Worker::register(&broker, &[address(free_port(), "x")]);
+    assert!(!broker.log().contains("was removed by another program"), "the path stays: {}", broker.log());
 }
 
 /// A back-end, a broker with a route to it, and an established relay: the client, and the back-end's end.
