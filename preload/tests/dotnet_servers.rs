@@ -168,8 +168,8 @@ fn a_service_is_waited_for_however_it_ends(kind: &'static str) {
     shared.server.terminate();
     wait_until("it ends", || !shared.server.is_running());
     wait_until("its registration ends", || shared.broker.holders() == 0);
+    shared.server = serve(&shared.dotnet, &shared.broker, kind, shared.port, &graceful, |_| {});
     for killed in [true, false] {
-        shared.server = serve(&shared.dotnet, &shared.broker, kind, shared.port, &graceful, |_| {});
         shared.answers(&[], 4, 1);
         if killed {
             shared.server.kill()
