@@ -27,6 +27,8 @@ mod listening;
 mod live_time;
 mod lock;
 mod log;
+#[cfg(test)]
+mod model;
 mod notify;
 mod outcome;
 mod passed;

@@ -60,7 +60,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let below = folders.iter().flat_map(|folder| self::files(folder));
     // Tests stand above everything, and so does the crate's first page.
-    let above = |file: &PathBuf| ["tests.rs", "lib.rs", "main.rs"].iter().any(|name| file.ends_with(name));
+    let above = |file: &PathBuf| {
+        let is_test = file.iter().any(|part| part == "model");
+        is_test || ["tests.rs", "lib.rs", "main.rs"].iter().any(|name| file.ends_with(name))
+    };
     let code = |file: &PathBuf| file.extension().is_some_and(|end| end == "rs") && !above(file);
     files.into_iter().filter(code).chain(below).collect()
 }

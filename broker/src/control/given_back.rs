@@ -23,7 +23,7 @@ impl GivenBack {
     ///
     /// # Errors
     /// What the worker is told.
-    pub(super) fn new(socket: OwnedFd) -> Result<Self, Refused> {
+    pub(crate) fn new(socket: OwnedFd) -> Result<Self, Refused> {
         let local =
             if is_tcp(&socket) && may_still_be_served(&socket) { local_address(&socket) } else { None };
         let Some(local) = local else {

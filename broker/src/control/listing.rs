@@ -131,7 +131,8 @@ impl Registry {
                     registration.draining = draining;
                 }
             }
-            let ended = self.make_way(handed, &mut table);
+            let mut ended = self.forget_past(way.past, &mut table);
+            ended.extend(self.make_way(handed, &mut table));
             self.publish(table);
             self.end_all(ended);
         }

@@ -25,7 +25,7 @@ pub(crate) mod configuration;
 mod conflicts;
 mod denied;
 mod folder_watch;
-mod given_back;
+pub(crate) mod given_back;
 pub(crate) mod listing;
 pub(crate) mod lookup;
 pub(crate) mod nearest;

@@ -104,8 +104,7 @@ impl Registry {
         let queue = if request.share { queue.sharing(&self.turns) } else { queue };
         let holder = Holder::Worker(Arc::new(queue.of(Worker { pid: seen(pid), uid })));
         let mut table = Table::clone(&table);
-        let forget = |id: u64| Some((self.forget(id, &mut table)?, "its worker has left"));
-        let mut ended: Vec<_> = past.into_iter().filter_map(forget).collect();
+        let mut ended = self.forget_past(past, &mut table);
         ended.extend(self.make_way(handed, &mut table));
         for prefix in &prefixes {
             table.insert(Target::new(prefix.clone(), holder.clone(), &bound).share(request.share));

@@ -115,6 +115,16 @@ impl Registry {
         Ok(handed)
     }
 
+    /// Takes those out of `table` whose workers are gone. What is returned is to be ended when it is published.
+    pub(super) fn forget_past(
+        &mut self,
+        past: Vec<u64>,
+        table: &mut Table,
+    ) -> Vec<(Registration, &'static str)> {
+        let forget = |id: u64| Some((self.forget(id, table)?, "its worker has left"));
+        past.into_iter().filter_map(forget).collect()
+    }
+
     /// Takes them out of `table`, and puts in what they keep. What is returned is to be ended when it is published.
     pub(super) fn make_way(
         &mut self,

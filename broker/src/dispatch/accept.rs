@@ -61,7 +61,7 @@ const CIRCLE: Kind = Kind {
 
 /// The state of the thread.
 #[derive(Debug)]
-pub(super) struct Loop {
+pub(crate) struct Loop {
     shared: Arc<Shared>,
     help: Arc<Help>,
     epoll: Arc<OwnedFd>,
@@ -84,7 +84,7 @@ enum End {
 
 /// The turns.
 impl Loop {
-    pub(super) fn new(shared: Arc<Shared>, help: Arc<Help>) -> io::Result<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, help: Arc<Help>) -> io::Result<Self> {
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         epoll::add(&epoll, &shared.commands, EventKey::Wake.into(), epoll::EventFlags::IN)?;
         Ok(Self {
@@ -119,7 +119,7 @@ impl Loop {
     }
 
     /// What it has when it was frozen; `None` when it was stopped.
-    pub(super) fn run(mut self) -> io::Result<Option<Begun>> {
+    pub(crate) fn run(mut self) -> io::Result<Option<Begun>> {
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
         let ended = loop {
             match self.end {
@@ -133,24 +133,38 @@ impl Loop {
                 Err(Errno::INTR) => continue,
                 Err(error) => break Err(io::Error::other(format!("epoll_wait: {error}"))),
             };
-            self.now = Instant::now();
-            self.shared.telling.turn(self.shared.counters.clock());
-            for event in ready.iter() {
-                match EventKey::from(event.data) {
-                    EventKey::Wake => self.run_commands(),
-                    EventKey::Listener(n) => self.accept_from(n),
-                    EventKey::Parked(place) => self.advance(place, event.flags),
-                    EventKey::Queue(id) => {
-                        let leaving = self.pending.flush(id, self.now);
-                        self.settle(leaving);
-                    }
-                }
-            }
-            self.run_timers();
-            self.send_batches();
+            self.turn(ready, Instant::now());
         };
         self.leave_all();
         ended
+    }
+
+    fn turn(&mut self, ready: &[epoll::Event], now: Instant) {
+        self.now = now;
+        self.shared.telling.turn(self.shared.counters.clock());
+        for event in ready {
+            match EventKey::from(event.data) {
+                EventKey::Wake => self.run_commands(),
+                EventKey::Listener(n) => self.accept_from(n),
+                EventKey::Parked(place) => self.advance(place, event.flags),
+                EventKey::Queue(id) => {
+                    let leaving = self.pending.flush(id, self.now);
+                    self.settle(leaving);
+                }
+            }
+        }
+        self.run_timers();
+        self.send_batches();
+    }
+
+    /// One turn that waits for nothing, at a time that is said; how much there was to do.
+    #[cfg(test)]
+    pub(crate) fn turn_at(&mut self, now: Instant) -> usize {
+        let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
+        let (ready, _) = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default())).unwrap();
+        let count = ready.len();
+        self.turn(ready, now);
+        count
     }
 
     fn until_next_deadline(&self) -> Option<Timespec> {
@@ -429,6 +443,8 @@ impl Loop {
     /// It goes to the worker of this queue: now, if it fills a message, else at the end of the turn.
     fn hand_over(&mut self, connection: Connection, queue: Arc<Queue>) {
         if queue.holds() {
+            queue.comes();
+            queue.came(1);
             return self.hold(connection, queue, Refusal::Full);
         }
         if let Some(full) = self.batches.add(connection, queue) {

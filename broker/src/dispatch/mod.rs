@@ -32,3 +32,6 @@ mod preamble;
 pub(crate) mod refuse;
 mod sources;
 mod unmatched;
+
+#[cfg(test)]
+pub(crate) use self::accept::Loop;
