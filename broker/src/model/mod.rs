@@ -11,8 +11,10 @@ mod step;
 mod system;
 
 use proptest::prelude::ProptestConfig;
-use proptest_state_machine::prop_state_machine;
+use proptest_state_machine::{StateMachineTest, prop_state_machine};
 
+use self::reference::Model;
+use self::step::{Grace, Step};
 use self::system::System;
 
 prop_state_machine! {
@@ -20,4 +22,30 @@ prop_state_machine! {
 
     #[test]
     fn everybody_agrees_who_gets_which_connection(sequential 1..48 => System);
+}
+
+/// One case, step by step.
+fn agrees(steps: impl Into<Vec<Step>>) {
+    let model = Model { bound: 2, ..Model::default() };
+    System::test_sequential(ProptestConfig::default(), model, steps.into(), None);
+}
+
+fn register(addresses: &[usize], share: bool) -> Step {
+    Step::Register { addresses: addresses.to_vec(), share, grace: Grace::None, per_message: 32 }
+}
+
+/// Behind a full queue it counts as well that it was somebody's turn.
+#[test]
+fn whose_turn_it_is_counts_those_who_are_held() {
+    let come = |count| Step::Come { asked: 0, count };
+    let (first, second) = (register(&[0], true), register(&[0], true));
+    agrees([first, second, come(5), Step::Take(1, 4), Step::Take(2, 4), come(1)]);
+}
+
+/// A worker that takes connections again has its address for itself if the other one is gone.
+#[test]
+fn who_takes_connections_again_does_not_share_them_with_a_dead_worker() {
+    let come = Step::Come { asked: 2, count: 2 };
+    let drains = |draining| Step::Drain(1, draining);
+    agrees([register(&[2], false), drains(true), register(&[2], false), Step::Die(2), drains(false), come]);
 }

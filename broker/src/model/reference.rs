@@ -1,4 +1,4 @@
-//! What becomes of what happens. Nothing here is clever, or quick.
+//! What becomes of what happens. Nothing here is clever, or quick. Long, so that all of it stands in one place.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -133,7 +133,9 @@ impl Model {
         let Some(address) = longest else { return self.end(client, Outcome::EndpointNotFound) };
         let id = self.choose(address);
         let bound = self.bound;
-        let Some(holder) = self.holders.get_mut(&id) else { panic!("{address} is of {id}, who is not there") };
+        let Some(holder) = self.holders.get_mut(&id) else {
+            panic!("{address} is of {id}, who is not there")
+        };
         if holder.draining {
             return self.end(client, Outcome::Draining);
         }

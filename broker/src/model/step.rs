@@ -74,9 +74,10 @@ pub(super) fn steps(model: &Model) -> BoxedStrategy<Step> {
     let grace = select(&[Grace::None, Grace::Short, Grace::Long]);
     let per_message = select(&[1, 32]);
     let addresses = subsequence((0..ADDRESSES.len()).collect::<Vec<_>>(), 1..=ADDRESSES.len()).prop_shuffle();
-    let register = (addresses, any::<bool>(), grace, per_message).prop_map(
-        |(addresses, share, grace, per_message)| Step::Register { addresses, share, grace, per_message },
-    );
+    let register =
+        (addresses, any::<bool>(), grace, per_message).prop_map(|(addresses, share, grace, per_message)| {
+            Step::Register { addresses, share, grace, per_message }
+        });
     let reload = (subsequence((0..ADDRESSES.len()).collect::<Vec<_>>(), 0..=1), 1..=MOST)
         .prop_map(|(routes, bound)| Step::Reload { routes: routes.into_iter().collect(), bound });
     let mut all: Vec<(u32, BoxedStrategy<Step>)> = vec![
@@ -121,7 +122,9 @@ pub(super) fn is_possible(model: &Model, step: &Step) -> bool {
         Step::GoOn(client) | Step::GiveUp(client) => {
             model.clients.get(*client).is_some_and(|client| client.1 == Standing::Hesitates)
         }
-        Step::Take(id, _) => is(id, State::Here) && holder(id).is_some_and(|holder| !holder.queued.is_empty()),
+        Step::Take(id, _) => {
+            is(id, State::Here) && holder(id).is_some_and(|holder| !holder.queued.is_empty())
+        }
         Step::Return(id) => is(id, State::Here) && holder(id).is_some_and(|holder| !holder.taken.is_empty()),
     }
 }

@@ -1,4 +1,4 @@
-//! The broker's own registry and accept loop, and the programs around them.
+//! The broker's own registry and accept loop, and the programs around them. Long, for each step has its own signs to wait for.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{Read, Write};
