@@ -15,6 +15,8 @@ pub struct Broker {
     configuration: Option<tempfile::NamedTempFile>,
     /// The process that has taken over from the one that was started.
     successor: Option<u32>,
+    /// How often it was started again.
+    lives: usize,
 }
 
 impl Broker {
@@ -56,7 +58,7 @@ impl Broker {
     }
 
     fn ready(&self) {
-        eventually(|| self.log().contains("ready"), || self.log());
+        eventually(|| self.log().contains(" ready"), || self.log());
         assert!(self.control().exists());
     }
 
@@ -64,18 +66,47 @@ impl Broker {
     pub fn spawn(mut command: Command, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         open_to_all(folder.path());
+        let child = Self::spawn_in(folder.path(), "log", &mut command, arguments);
+        Self { child, folder, configuration: None, successor: None, lives: 0 }
+    }
+
+    fn spawn_in(folder: &Path, log: &str, command: &mut Command, arguments: &[&str]) -> Child {
         let level: &[&str] = if arguments.contains(&"--log-level") { &[] } else { &["--log-level", "debug"] };
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = command
+        let log = std::fs::File::create(folder.join(log)).unwrap();
+        command
             .arg("run")
             .arg("--control")
-            .arg(folder.path().join("control"))
+            .arg(folder.join("control"))
             .args(level)
             .args(arguments)
             .stderr(log)
             .spawn()
-            .unwrap();
-        Self { child, folder, configuration: None, successor: None }
+            .unwrap()
+    }
+
+    /// Kills it, and starts it again with its configuration. It has a log of its own then.
+    pub fn kill_and_start_again(&mut self, arguments: &[&str]) {
+        signal(self.pid(), rustix::process::Signal::KILL);
+        let killed = self.pid();
+        // What it has open is closed when the last of its threads has ended.
+        let threads = || std::fs::read_dir(format!("/proc/{killed}/task")).map_or(0, |all| all.count());
+        eventually(|| !lives(killed) && threads() < 2, || "it lives".to_owned());
+        // One that has passed everything on may still have relays.
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+        self.lives += 1;
+        let arguments = match &self.configuration {
+            Some(file) => [&["--config", file.path().to_str().unwrap()], arguments].concat(),
+            None => arguments.to_vec(),
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+        self.child = Self::spawn_in(self.folder.path(), &self.log_name(), &mut command, &arguments);
+        self.successor = None;
+        self.ready();
+    }
+
+    fn log_name(&self) -> String {
+        if self.lives == 0 { "log".to_owned() } else { format!("log-{}", self.lives) }
     }
 
     pub fn control(&self) -> PathBuf {
@@ -83,7 +114,7 @@ impl Broker {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.folder.path().join(self.log_name())).unwrap_or_default()
     }
 
     /// All that was logged until now: lines are written a moment later, in their order, and its answer to a signal is one.
