@@ -134,6 +134,31 @@ fn relayed(arguments: &[&str]) -> (Broker, u16, TcpListener, TcpStream, TcpStrea
     (broker, port, back_end, client, there)
 }
 
+/// What is left of one that relays when it has ended.
+#[test]
+fn a_broker_whose_relays_have_ended_leaves_no_descriptor_behind() {
+    let (mut broker, port, back_end, client, there) = relayed(&[]);
+    let ends = |broker: &Broker, client: TcpStream, there: TcpStream| {
+        drop((client, there));
+        eventually(|| administrator(broker).status().unwrap().here == 0, || broker.log());
+    };
+    ends(&broker, client, there);
+    let first = broker.first_pid();
+    broker.upgrade();
+    eventually(|| !lives(first), || broker.log());
+    let before = broker.steady_descriptors();
+
+    let client = ask(port, "r");
+    let (mut there, _) = back_end.accept().unwrap();
+    read_preamble(&mut there, port);
+    let lingers = broker.pid();
+    broker.upgrade();
+    assert!(lives(lingers), "{}", broker.log());
+    ends(&broker, client, there);
+    eventually(|| !lives(lingers), || broker.log());
+    broker.settles_at(before);
+}
+
 fn read_preamble(there: &mut TcpStream, port: u16) {
     let mut octets = vec![0; preamble(&address(port, "r")).len()];
     there.read_exact(&mut octets).unwrap();

@@ -26,8 +26,7 @@ prop_state_machine! {
 
 /// One case, step by step.
 fn agrees(steps: impl Into<Vec<Step>>) {
-    let model = Model { bound: 2, ..Model::default() };
-    System::test_sequential(ProptestConfig::default(), model, steps.into(), None);
+    System::test_sequential(ProptestConfig::default(), Model::begin(), steps.into(), None);
 }
 
 fn register(addresses: &[usize], share: bool) -> Step {

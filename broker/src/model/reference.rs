@@ -108,6 +108,11 @@ impl Default for Holder {
 }
 
 impl Model {
+    /// Nobody is there.
+    pub(super) fn begin() -> Self {
+        Self { bound: 2, ..Self::default() }
+    }
+
     /// Whether anybody has an address of this port.
     pub(super) fn is_open(&self, port: usize) -> bool {
         (0..ADDRESSES.len()).any(|address| ADDRESSES[address].0 == port && !self.table[address].is_empty())
@@ -385,7 +390,7 @@ impl ReferenceStateMachine for Model {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Self> {
-        Just(Self { bound: 2, ..Self::default() }).boxed()
+        Just(Self::begin()).boxed()
     }
 
     fn transitions(model: &Self) -> BoxedStrategy<Step> {

@@ -32,7 +32,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct AllLingering {
-    all: StdMutex<Vec<Arc<Lingering>>>,
+    all: Arc<StdMutex<Vec<Arc<Lingering>>>>,
     /// Their tasks.
     heard: StdMutex<JoinSet<()>>,
 }
@@ -103,19 +103,20 @@ impl AllLingering {
             let (over, _) = watch::channel(false);
             let lingering = Arc::new(Lingering { pid, pair, state, over });
             lock(&self.all).push(Arc::clone(&lingering));
-            let (shared, registrar) = (Arc::clone(shared), registrar.clone());
+            let (shared, registrar, all) = (Arc::clone(shared), registrar.clone(), Arc::clone(&self.all));
             lock(&self.heard).spawn(async move {
                 if let Err(error) = lingering.listen(&shared, &registrar).await {
                     tracing::error!("upgrade: process {} is not heard any more: {error}", lingering.pid);
                 }
                 lingering.is_over(&shared, &registrar).await;
+                // Its end of the pair would stay open.
+                lock(&all).retain(|other| !Arc::ptr_eq(other, &lingering));
             });
         }
     }
 
     /// Returns when none of them is being heard.
     pub(crate) async fn at_rest(&self) -> AtRest {
-        lock(&self.all).retain(|lingering| !*lingering.over.borrow());
         let all = lock(&self.all).clone();
         let mut rest = Vec::new();
         for lingering in all {

@@ -186,7 +186,12 @@ impl Broker {
     pub fn settles_at(&self, descriptors: usize) {
         eventually(
             || self.descriptors() == descriptors,
-            || format!("{} descriptors instead of {descriptors}\n{}", self.descriptors(), self.log()),
+            || {
+                let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().flatten();
+                let open: Vec<PathBuf> =
+                    open.filter_map(|open| std::fs::read_link(open.path()).ok()).collect();
+                format!("{} descriptors instead of {descriptors}: {open:?}\n{}", open.len(), self.log())
+            },
         );
     }
 
