@@ -54,11 +54,7 @@ impl Judge {
     }
 
     pub(crate) fn log(&self, what: impl Into<String>) {
-        let what = what.into();
-        if std::env::var_os("CHAOS_LOG").is_some() {
-            eprintln!("{:>10.4?} {what}", self.begun.elapsed());
-        }
-        self.state().log.push((Instant::now(), what));
+        self.state().log.push((Instant::now(), what.into()));
     }
 
     /// From now on until [`Judge::ends`].

@@ -156,7 +156,7 @@ impl Serving {
 
     /// A broker that begins again is not there at once.
     fn registered(&self) -> (Arc<Asking>, AcceptReceiver) {
-        let patience = Instant::now() + PATIENCE / 6;
+        let patience = Instant::now() + PATIENCE;
         loop {
             let registered = ControlConnection::connect(&self.control).and_then(|mut control| {
                 let (registered, socket) = control.register(&self.register)?;
