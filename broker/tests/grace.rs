@@ -246,7 +246,7 @@ fn another_user_does_not_get_them() {
     let stranger = Command::new("setpriv")
         // The first on the path may be in a folder of root's.
         .env("PATH", "/usr/bin:/bin")
-        .args(["--reuid=65534", "--regid=65534", "--groups=54322", "python3", "-c", script])
+        .args(["--reuid=65534", "--regid=65534", "--groups=54322", "timeout", "60", "python3", "-c", script])
         .arg(broker.control())
         .args(["s", &address(port, "x")])
         .output()
