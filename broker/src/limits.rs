@@ -42,9 +42,14 @@ impl Descriptors {
         usize::try_from(accepted.as_fd().as_raw_fd()).is_ok_and(|number| number >= self.pressure)
     }
 
-    /// How many connections of one source may wait, where it is not configured; 0: any number.
+    /// How many connections of one source may wait; 0: any number.
     pub(crate) fn of_a_source(&self, configured: Option<usize>) -> usize {
         configured.unwrap_or(self.limit / 4)
+    }
+
+    /// How many of these may wait for workers.
+    pub(crate) fn held_of_a_source(&self, configured: Option<usize>) -> usize {
+        configured.unwrap_or(self.held / 4)
     }
 
     /// So few that every one is the last.

@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) descriptors: Descriptors,
     /// How many connections of one source may wait; 0: as many as there is room for. A reload may change it.
     pub(crate) most_of_a_source: AtomicUsize,
+    /// How many of these may wait for workers; 0: any number.
+    pub(crate) most_held_of_a_source: AtomicUsize,
     /// How long a preamble may take. The accept loop changes it, with the deadlines that follow from it.
     pub(crate) receive_timeout: LiveTime,
     /// Whether `compatibility` is `smsvchost`; a reload may change it.
@@ -82,6 +84,9 @@ impl Shared {
             failures: Arc::default(),
             bounds: Bounds::new(config.max_pending_connections, &descriptors),
             most_of_a_source: AtomicUsize::new(descriptors.of_a_source(config.max_connections_per_source)),
+            most_held_of_a_source: AtomicUsize::new(
+                descriptors.held_of_a_source(config.max_connections_per_source),
+            ),
             descriptors,
             receive_timeout: LiveTime::new(config.receive_timeout),
             smsvchost: AtomicBool::new(config.compatibility == Compatibility::Smsvchost),
@@ -109,6 +114,7 @@ impl Shared {
     /// How many connections of one source may wait from now on.
     pub(crate) fn set_most_of_a_source(&self, configured: Option<usize>) {
         self.most_of_a_source.store(self.descriptors.of_a_source(configured), Ordering::Relaxed);
+        self.most_held_of_a_source.store(self.descriptors.held_of_a_source(configured), Ordering::Relaxed);
     }
 
     pub(crate) fn set_compatibility(&self, compatibility: Compatibility) {

@@ -5,11 +5,10 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 
 use common::{
-    Broker, Strace, Worker, address, answer, ask, connect, eventually, fault, free_port, installed, is_root,
-    preamble, serve, told,
+    Broker, Strace, Worker, address, answer, ask, connect, eventually, fault, free_port, installed, preamble,
+    serve, told,
 };
 use handoff::{ControlConnection, HandoffError, Register};
 
@@ -190,14 +189,7 @@ fn relays_go_on_without_pipes() {
 
 /// A broker that can have no more descriptors than so many.
 fn limited(descriptors: usize) -> Broker {
-    let mut command = Command::new("setpriv");
-    // Root may have as many as it likes otherwise.
-    if is_root() {
-        command.args(["--bounding-set", "-sys_resource", "--inh-caps", "-sys_resource"]);
-    }
-    let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
-    command.args(["sh", "-c", &script, env!("CARGO_BIN_EXE_broker")]);
-    Broker::start_by(command, &["--receive-timeout-seconds", "3600", "--log-level", "info"])
+    Broker::limited(descriptors, &["--receive-timeout-seconds", "3600", "--log-level", "info"])
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use common::{
-    Broker, PATIENCE, Told, Worker, address, answer, eventually, fault, free_port, preamble, serve, told,
+    Broker, PATIENCE, Told, Worker, address, answer, eventually, fault, free_port, installed, preamble,
+    serve, told,
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -156,6 +157,28 @@ fn past_its_limit_a_source_waits_for_no_worker() {
     held(1 + 4);
     eventually(|| ended(&broker, "server_too_busy") == 12, || broker.log());
     drop((silent, again));
+}
+
+/// Nothing is configured: one host fills no more than a quarter of the places for those that wait for workers.
+#[test]
+fn one_host_leaves_places_for_those_who_wait_for_workers() {
+    if !installed("setpriv") {
+        return;
+    }
+    let broker = Broker::limited(512, &["--max-pending-connections", "20"]);
+    let port = free_port();
+    let worker = Worker::register(&broker, &[address(port, "x")]);
+    let before = broker.steady_descriptors();
+    let mut waiting: Vec<TcpStream> = (0..20).map(|_| ask_from(ONE, port, "x")).collect();
+    eventually(|| worker.receiver.waiting().unwrap() == 20, || broker.log());
+    broker.settles_at(before);
+    // A 32nd of 512; of the queue's twenty places there are four more.
+    waiting.extend((0..16).map(|_| ask_from(ONE, port, "x")));
+    broker.settles_at(before + 16);
+    assert_eq!(told(&mut ask_from(ONE, port, "x")), fault("ServerTooBusy"));
+    waiting.extend((0..4).map(|_| ask_from(ANOTHER, port, "x")));
+    broker.settles_at(before + 20);
+    assert_eq!(told(&mut ask_from(ANOTHER, port, "x")), fault("ServerTooBusy"));
 }
 
 #[test]

@@ -157,7 +157,7 @@ pub(crate) const KEYS: &[Key] = &[
         required: false,
         needs: "",
         example: "1000",
-        default: "a quarter of the limit of open files",
+        default: "a quarter of the limit of open files, for workers a quarter of what may wait for them (a 32nd)",
         help: "How many connections of one source, an IPv4 address or the first 64 bits of an IPv6 address, may wait in the broker, for \
                their preambles or for workers; 0: no limit",
         on_reload: OnReload::Applied,

@@ -472,7 +472,7 @@ impl Loop {
     fn hold(&mut self, connection: Connection, queue: Arc<Queue>, refusal: Refusal) {
         let source = source_of(&connection);
         let initiator =
-            Initiator { source, has_enough: source.is_some_and(|source| self.has_enough(source)) };
+            Initiator { source, has_enough: source.is_some_and(|source| self.has_enough_held(source)) };
         let refused = self.pending.hold(connection, queue, refusal, initiator, self.now);
         self.settle(refused);
     }
@@ -526,6 +526,12 @@ impl Loop {
     fn has_enough(&self, source: IpAddr) -> bool {
         let most = self.shared.most_of_a_source.load(Ordering::Relaxed);
         most != 0 && self.parked.of(source) + self.pending.of(source) >= most
+    }
+
+    /// The same of those that wait for workers.
+    fn has_enough_held(&self, source: IpAddr) -> bool {
+        let most = self.shared.most_held_of_a_source.load(Ordering::Relaxed);
+        most != 0 && self.pending.of(source) >= most || self.has_enough(source)
     }
 
     fn cannot_wait(&mut self, connection: Connection, error: Errno) {

@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::eventually;
+use super::{eventually, is_root};
 
 /// A broker of our own, ended with the value.
 pub struct Broker {
@@ -49,6 +49,18 @@ impl Broker {
     /// What it says from now on, for whoever reads it again.
     pub fn rewrite(&self, toml: &str) {
         std::fs::write(self.configuration(), toml).unwrap();
+    }
+
+    /// That can have no more descriptors than so many; needs `setpriv`.
+    pub fn limited(descriptors: usize, arguments: &[&str]) -> Self {
+        let mut command = Command::new("setpriv");
+        // Root may have as many as it likes otherwise.
+        if is_root() {
+            command.args(["--bounding-set", "-sys_resource", "--inh-caps", "-sys_resource"]);
+        }
+        let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        command.args(["sh", "-c", &script, env!("CARGO_BIN_EXE_broker")]);
+        Self::start_by(command, arguments)
     }
 
     pub fn start_by(command: Command, arguments: &[&str]) -> Self {
