@@ -70,7 +70,8 @@ impl Broker {
     }
 
     fn ready(&self) {
-        eventually(|| self.log().contains(" ready"), || self.log());
+        // As text, or in JSON; not the end of "already".
+        eventually(|| [" ready", "\"ready\""].iter().any(|ready| self.log().contains(ready)), || self.log());
         assert!(self.control().exists());
     }
 
