@@ -19,7 +19,7 @@
 //! - [`accept_socket`]: the pair whose messages carry TCP sockets (`SCM_RIGHTS`) from the broker to a worker.
 //! - `tokio` (feature `tokio`): the same two sockets for asynchronous programs.
 //! - [`accept_error`], [`why_not_permitted`]: for whoever also listens on a port of TCP.
-//! - [`misleads`], [`printable`]: what others have written, for a terminal.
+//! - [`misleads`], [`printable()`]: what others have written, for a terminal.
 
 pub mod accept_error;
 pub mod accept_socket;
