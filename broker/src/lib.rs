@@ -39,6 +39,7 @@ mod shared;
 mod socket_options;
 mod source;
 mod start;
+mod store;
 mod tally;
 mod told;
 mod upgrade;

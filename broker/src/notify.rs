@@ -18,9 +18,15 @@ pub(crate) async fn reloaded() {
 
 /// On a thread where it may wait: so does the socket of a service manager that does not read.
 pub(crate) async fn tell(notify: impl FnOnce() -> io::Result<()> + Send + 'static) {
-    /// That it cannot be told is said once.
+    if let Ok(result) = spawn_blocking(notify).await {
+        said(result);
+    }
+}
+
+/// What comes of that: that it cannot be told is said once.
+pub(crate) fn said(result: io::Result<()>) {
     static COMPLAINED: AtomicBool = AtomicBool::new(false);
-    if let Ok(Err(error)) = spawn_blocking(notify).await
+    if let Err(error) = result
         && !COMPLAINED.swap(true, Ordering::Relaxed)
     {
         let socket = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();

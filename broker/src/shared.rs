@@ -22,6 +22,7 @@ use crate::relay::circle::UnderWay;
 use crate::relay::relay_loop::Relays;
 use crate::routes::queue::Bounds;
 use crate::routes::table::Table;
+use crate::store::keeper::Store;
 use crate::tally::Tally;
 use crate::told::Telling;
 use crate::wanted::Upgrades;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) reopened: Notify,
     /// Control connections at rest.
     pub(crate) turns: Arc<Turns>,
+    /// What a service manager keeps for the next broker, if it keeps anything.
+    pub(crate) store: Option<Arc<Store>>,
     /// The way to whoever starts the next broker; nobody: this one is part of another program.
     pub(crate) upgrades: OnceLock<Upgrades>,
 }
@@ -99,6 +102,7 @@ impl Shared {
             jobs,
             reopened: Notify::new(),
             turns: Arc::default(),
+            store: None,
             upgrades: OnceLock::new(),
         })
     }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
 /// What the modules of a folder may use besides each other, and besides files that are in no folder.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("access", &["config", "log", "routes"]),
-    ("cli", &["config", "control", "listening", "log", "routes", "start", "upgrade"]),
+    ("cli", &["config", "control", "listening", "log", "routes", "start", "store", "upgrade"]),
     ("config", &[]),
-    ("control", &["config", "listening", "log", "passed", "relay", "routes"]),
+    ("control", &["config", "listening", "log", "passed", "relay", "routes", "store"]),
     ("dispatch", &["config", "listening", "passed", "relay", "routes"]),
     ("http", &["config", "control"]),
     ("listening", &[]),
@@ -32,9 +32,11 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "passed",
             "relay",
             "routes",
+            "store",
             "upgrade",
         ],
     ),
+    ("store", &["passed"]),
     ("upgrade", &["config", "control", "dispatch", "log", "passed", "relay", "routes"]),
 ];
 

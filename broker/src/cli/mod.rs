@@ -13,7 +13,7 @@
 //! - [`route`]: `broker route`, which registration a Via belongs to, and why
 //!
 //! What this folder may use: `control` (what `broker route` answers, and what keeps a broker from starting), `routes`, `config`, `log`,
-//! for `check` `listening`, and `start`.
+//! for `check` `listening`, `start`, and `store`.
 
 mod ask;
 mod check;
@@ -54,6 +54,8 @@ use crate::config::{About, Loaded, Said};
 use crate::control::obstacles::{Obstacles, obstacles};
 use crate::log::service::Log;
 use crate::start::Broker;
+use crate::start::before::Before;
+use crate::store::found::Found;
 use crate::upgrade::predecessor::{Passed, Predecessor, failed};
 
 /// The Net.TCP port sharing service for Linux: many processes behind one net.tcp port.
@@ -164,6 +166,7 @@ fn run(arguments: Run) -> ExitCode {
         Ok(predecessor) => predecessor,
         Err(error) => return complain(&error.into()),
     };
+    let found = Found::take();
     let arguments = Arc::new(arguments);
     let ended = match arguments.load() {
         // A service manager need not try that again.
@@ -171,7 +174,9 @@ fn run(arguments: Run) -> ExitCode {
             predecessor.iter().for_each(|other| other.failed(&complaint("broker", &error)));
             Err((error, ExitCode::from(2)))
         }
-        Ok(loaded) => serve(&arguments, loaded, predecessor).map_err(|error| (error, ExitCode::FAILURE)),
+        Ok(loaded) => {
+            serve(&arguments, loaded, predecessor, found).map_err(|error| (error, ExitCode::FAILURE))
+        }
     };
     let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -188,13 +193,18 @@ fn run(arguments: Run) -> ExitCode {
     code
 }
 
-fn serve(arguments: &Arc<Run>, loaded: Loaded, predecessor: Option<Predecessor>) -> Result<()> {
+fn serve(
+    arguments: &Arc<Run>,
+    loaded: Loaded,
+    predecessor: Option<Predecessor>,
+    found: Option<Found>,
+) -> Result<()> {
     let not_started = |said: &[Said]| {
         let lines: Vec<_> = said.iter().map(|error| loaded.error(error)).collect();
         NotStarted(lines.join("\n"))
     };
     // What the broker before this one has is not in the way.
-    if predecessor.is_none() {
+    if predecessor.is_none() && found.is_none() {
         let Obstacles { mut found, of_another_broker, running } = obstacles(loaded.config(), false);
         found.extend(of_another_broker);
         // What else is in the way may be so because of it.
@@ -217,7 +227,12 @@ fn serve(arguments: &Arc<Run>, loaded: Loaded, predecessor: Option<Predecessor>)
         let passed = predecessor.map(Predecessor::take).transpose();
         let passed = passed.map_err(|error| not_started(&[error.said()]))?;
         let (pair, is_new) = (passed.as_ref().map(Passed::pair), passed.is_none());
-        let broker = Broker::start_with(loaded.clone(), Arc::new(read), passed).await;
+        let before = match (passed, found) {
+            (Some(passed), _) => Before::Passed(Box::new(passed)),
+            (None, Some(found)) => Before::Found(found),
+            (None, None) => Before::Nothing,
+        };
+        let broker = Broker::start_with(loaded.clone(), Arc::new(read), before).await;
         let broker = broker.map_err(|error| {
             let error = not_started(&[error.said()]);
             if let Some(pair) = pair {

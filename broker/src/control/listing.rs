@@ -130,6 +130,7 @@ impl Registry {
                 if let Some(registration) = self.registrations.get_mut(id) {
                     registration.draining = draining;
                 }
+                self.keep_draining(*id);
             }
             let mut ended = self.forget_past(way.past, &mut table);
             ended.extend(self.make_way(handed, &mut table));

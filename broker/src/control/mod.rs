@@ -12,10 +12,10 @@
 //! - [`ports`]: which ports are open, for how many; [`quota`]: what the workers of one user may hold
 //! - [`given_back`]: a connection that a worker gives back
 //! - [`passing`]: the registry taken apart for another process, and put together there; [`turns`]: control connections at rest
-//!   meanwhile
+//!   meanwhile; [`kept`]: what a service manager keeps of it
 //! - [`lookup`]: where a connection would go; [`listing`]: who has which address, and drains
 //!
-//! What this folder may use: `routes` (it alone writes the table), `relay` (for circles), `listening`, `passed`, `config`, `log` (how much of
+//! What this folder may use: `routes` (it alone writes the table), `relay` (for circles), `listening`, `passed`, `store`, `config`, `log` (how much of
 //! it, and whether it can be written), and the files in no folder. It tells the
 //! accept loop by [`Command`](crate::command::Command).
 
@@ -26,6 +26,7 @@ mod conflicts;
 mod denied;
 mod folder_watch;
 pub(crate) mod given_back;
+mod kept;
 pub(crate) mod listing;
 pub(crate) mod lookup;
 pub(crate) mod nearest;

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use router::{Host, Prefix};
+use rustix::net::{Shutdown, shutdown};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::command::{Command, Commands, Job};
 use crate::listening::{ListenError, Listening, is_here, open};
 use crate::routes::table::Bound;
+use crate::store::keeper::Store;
+use crate::store::name::Name;
 
 /// An address that a registration wants open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,7 @@ pub(crate) struct Ports {
     pub(super) leaving: Vec<Leaving>,
     /// Another process still accepts from what is open; no loop of this one does.
     pub(super) foreign: bool,
+    pub(super) store: Option<Arc<Store>>,
 }
 
 #[derive(Debug)]
@@ -66,6 +70,7 @@ impl Ports {
             unheard: Vec::new(),
             leaving: Vec::new(),
             foreign: false,
+            store: None,
         }
     }
 
@@ -133,9 +138,18 @@ impl Ports {
         Ok(listening)
     }
 
+    /// Has what is open kept for the next broker.
+    pub(super) fn keep_all(&self) {
+        if let Some(store) = &self.store {
+            let listening = self.open.values().filter_map(|open| open.listening.as_ref());
+            listening.for_each(|listening| keep(store, listening));
+        }
+    }
+
     /// Lets the loop accept from what was opened.
     pub(crate) fn accept(&mut self) {
         for listening in self.unheard.drain(..) {
+            self.store.iter().for_each(|store| keep(store, &listening));
             self.commands.send(Command::Listen(listening));
         }
     }
@@ -197,6 +211,9 @@ impl Ports {
         let Some(listening) = self.open.remove(&all).and_then(|open| open.listening) else { return };
         tracing::info!("closed {all}");
         listening.turn_away();
+        if let Some(store) = &self.store {
+            store.forget(Name::listening(&listening.socket));
+        }
         let _ = self.jobs.send(Job::CloseLater(Arc::downgrade(&listening.socket)));
         self.leaving.push(Leaving { listening, covered });
     }
@@ -218,9 +235,18 @@ impl Ports {
             if heard && !self.foreign {
                 self.commands.unlisten(&listening);
             }
+            // The service manager may have it for a moment longer.
+            if self.store.as_ref().is_some_and(|store| store.forget(Name::listening(&listening.socket))) {
+                let _ = shutdown(&listening.socket, Shutdown::Read);
+            }
             tracing::info!("closed {address}");
         }
     }
+}
+
+/// Has a socket kept for the next broker.
+fn keep(store: &Store, listening: &Listening) {
+    store.keep(Name::listening(&listening.socket), &[listening.socket.as_fd()]);
 }
 
 /// All addresses of this one's family, on its port.

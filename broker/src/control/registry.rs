@@ -69,7 +69,8 @@ struct Checked {
 }
 
 impl Registry {
-    pub(crate) fn new(shared: Arc<Shared>, quotas: Arc<Quotas>, ports: Ports) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, quotas: Arc<Quotas>, mut ports: Ports) -> Self {
+        ports.store = shared.store.clone();
         let (registrations, absent, turns) = (BTreeMap::new(), Absent::default(), Arc::default());
         let known_routes = Vec::new();
         Self { shared, quotas, ports, registrations, absent, turns, last_id: 0, known_routes }
@@ -118,6 +119,7 @@ impl Registry {
             Registration { holder, prefixes, open, bound, owner, draining: false, share, grace };
         self.registrations.insert(id, registration);
         self.publish(table);
+        self.keep(id);
         // Only now: what these left behind finds the new registration.
         self.end_all(ended);
         let (addresses, pid) = (&request.addresses, seen(pid));
@@ -201,6 +203,7 @@ impl Registry {
         left: fn(Arc<Queue>) -> Command,
     ) {
         let Registration { holder, prefixes, open, owner, .. } = registration;
+        self.keep_no_longer(holder.id());
         if let Holder::Worker(queue) = &holder {
             queue.end();
         }

@@ -143,6 +143,7 @@ impl Registry {
                 tracing::info!(registration = id, "what it keeps is registration {new} now");
                 self.absent.begin(&rest.owner, new);
                 self.registrations.insert(new, rest);
+                self.keep(new);
             }
             ended.push((registration, "another worker has its addresses now"));
         }

@@ -36,6 +36,8 @@ pub(crate) struct Manifest {
     pub(crate) workers: Vec<Worker>,
     pub(crate) registrations: Vec<Registration>,
     pub(crate) routes: Vec<Route>,
+    /// What a service manager keeps: how many descriptors by which name.
+    pub(crate) kept: BTreeMap<String, usize>,
     /// No number up to this one is given away again.
     pub(crate) last_id: u64,
     /// Queues whose registrations have ended, and which have to be emptied.

@@ -1,15 +1,17 @@
 //! Starts and ends a broker. Long, so that the order of that is in one file.
 //!
-//! [`passing`]: what another one has passed on; [`following`]: the end of one that has passed everything on.
+//! [`before`]: what there is of another one; [`passing`]: what another one has passed on; [`following`]: the end of one that has passed everything on.
 //!
 //! What this folder may use: everything but `cli`.
 
+pub(crate) mod before;
 mod following;
 mod passing;
 
 use std::io;
+use std::mem::take;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +20,7 @@ use std::thread;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::before::Before;
 use self::passing::{bridges, control_sockets, http_sockets, lingering, restore_level};
 use crate::access::AccessLog;
 use crate::background;
@@ -43,6 +46,8 @@ use crate::listening::is_here;
 use crate::outcome::Counters;
 use crate::routes::holder::Holder;
 use crate::shared::Shared;
+use crate::store::keeper::Store;
+use crate::store::name::Name;
 use crate::told::Told;
 use crate::upgrade::give::Everything;
 use crate::upgrade::lingering::AllLingering;
@@ -104,35 +109,34 @@ impl Broker {
     ///
     /// Waits for nothing.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_by(config, None, None)
+        Self::start_by(config, None, Before::Nothing)
     }
 
-    /// The same with a configuration that can be read again, and with what another broker has passed on, if one has.
-    pub(crate) async fn start_with(
-        loaded: Loaded,
-        read: Read,
-        passed: Option<Passed>,
-    ) -> Result<Self, StartError> {
-        Self::start_by(loaded.config().clone(), Some((loaded, read)), passed)
+    /// The same with a configuration that can be read again, and with what there is of another broker.
+    pub(crate) async fn start_with(loaded: Loaded, read: Read, before: Before) -> Result<Self, StartError> {
+        Self::start_by(loaded.config().clone(), Some((loaded, read)), before)
     }
 
-    fn start_by(
-        config: Config,
-        read: Option<(Loaded, Read)>,
-        mut passed: Option<Passed>,
-    ) -> Result<Self, StartError> {
-        // Where nobody has passed anything on, the same begins with nothing.
-        let (mut manifest, mut taken) = passed.as_mut().map(Passed::take).unwrap_or_default();
+    fn start_by(config: Config, read: Option<(Loaded, Read)>, before: Before) -> Result<Self, StartError> {
+        let mut earlier = before.all(&config);
+        let is_first = earlier.is_nothing();
+        let (mut manifest, mut taken) = (take(&mut earlier.manifest), take(&mut earlier.taken));
         let http = http_sockets(&mut manifest, &mut taken)?;
         let http = http::bind(&config.http, http)?;
         let http_passed = http.iter().map(|(at, socket)| Ok((*at, OwnedFd::from(socket.try_clone()?))));
-        let http_passed = http_passed.collect::<io::Result<_>>()?;
+        let http_passed: Vec<(SocketAddr, OwnedFd)> = http_passed.collect::<io::Result<_>>()?;
         let (jobs, jobs_to_do) = mpsc::unbounded_channel();
         let mut shared = Shared::new(&config, jobs)?;
         shared.telling.access = AccessLog::open(&config.access_log)?.map(Arc::new);
         shared.again(&mut manifest);
         // Stamps of what comes from another process are made of it.
         shared.telling.turn(shared.counters.clock());
+        if read.is_some() {
+            shared.store = Store::of_the_service_manager()?.map(Arc::new);
+        }
+        if let Some(store) = &shared.store {
+            store.again(&manifest.kept);
+        }
         let shared = Arc::new(shared);
         if let Some(file) = read.as_ref().and_then(|(loaded, _)| loaded.file()) {
             let _ = shared.about.configuration.set(file.to_owned());
@@ -158,7 +162,7 @@ impl Broker {
             lingering: Arc::default(),
             was_ready: false,
         };
-        if passed.is_none() {
+        if is_first {
             broker.accept.begin(Begun::default())?;
         }
         let shared = Arc::clone(&broker.shared);
@@ -173,7 +177,11 @@ impl Broker {
                 tracing::warn!("listen: {error}; what would listen there cannot be registered until it is");
             }
         }
-        let restored = registry.restore(&mut manifest, &mut taken)?;
+        let restored = registry.restore(&mut manifest, &mut taken).inspect_err(|_| {
+            // Not again by the next one.
+            broker.shared.store.iter().for_each(|store| store.forget_others());
+        })?;
+        earlier.say_found(&restored, &broker.shared);
         let all: Vec<Change> = config.routes.iter().cloned().map(Change::RouteAdded).collect();
         let routes = registry.change_routes(&all, &config);
         // Last: whoever sees it finds everything else. That another broker runs may be why a route cannot be opened.
@@ -183,17 +191,18 @@ impl Broker {
         routes?;
         let Restored { workers, listening, queues, left } = restored;
         let bridges = bridges(&manifest, &queues, &broker.shared);
-        let go = match &passed {
-            None => None,
-            Some(_) => {
+        let go = match is_first {
+            true => None,
+            false => {
                 let begun = Begun::restore(&mut manifest, &mut taken, &queues, &broker.shared)?;
                 let begun = Begun { listening, incomplete: left, ..begun };
                 Some(broker.accept.begin_later(begun)?)
             }
         };
-        let taking = passed.map(Passed::ready).transpose()?;
+        let taking = earlier.passed.map(Passed::ready).transpose()?;
         go.into_iter().for_each(Go::now);
         broker.control.is_ours();
+        registry.keep_all();
 
         broker.threads.extend(helpers::start(&broker.shared, &broker.help));
         let shared = Arc::clone(&broker.shared);
@@ -230,6 +239,14 @@ impl Broker {
         });
         let heard = taking.map(Taking::serving);
         broker.lingering.hear(lingering(manifest.lingering, taken, heard), bridges, &shared, &registrar);
+        if let Some(store) = &shared.store {
+            broker.control.is_kept(store, Name::Control);
+            broker.administrators.iter().for_each(|control| control.is_kept(store, Name::Administrators));
+            for (_, socket) in &http_passed {
+                store.keep(Name::http(socket), &[socket.as_fd()]);
+            }
+            store.forget_others();
+        }
         if can_be_followed {
             let everything = Everything {
                 shared: Arc::clone(&shared),
@@ -361,9 +378,16 @@ impl Broker {
         if let Some(upgrader) = self.upgrader.take() {
             upgrader.give_up().await;
         }
+        if self.shared.store.is_some()
+            && let Some((registrar, _)) = &self.registrar
+        {
+            self.control.leave_to_the_next();
+            self.administrators.iter().for_each(|control| control.leave_to_the_next());
+            registrar.ask(Registry::leave_to_the_next).await;
+        }
         self.lingering.stop().await;
         self.stop_threads();
-        for (_, task) in std::mem::take(&mut self.tasks) {
+        for (_, task) in take(&mut self.tasks) {
             task.abort();
             // The abort is the expected error.
             let _ = task.await;

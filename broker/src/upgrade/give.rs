@@ -6,19 +6,19 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
+use handoff::tokio::AsyncControlPeer;
 
 use super::lingering::AtRest as LingeringAtRest;
 use super::predecessor::nanoseconds;
 use super::successor::Successor;
 use crate::about::unix_seconds;
 use crate::control::registry::Registry;
-use crate::control::socket::ControlSocket;
+use crate::control::socket::{ControlSocket, control};
 use crate::dispatch::accept_thread::AcceptThread;
 use crate::log::level;
 use crate::outcome::Counters;
 use crate::passed::descriptors::Given;
-use crate::passed::manifest::{self, Control, Http, Lingering, Manifest, Process};
+use crate::passed::manifest::{self, Http, Lingering, Manifest, Process};
 use crate::recent::Seen;
 use crate::routes::figures::Counted;
 use crate::routes::holder::Holder;
@@ -69,6 +69,8 @@ impl Everything {
             manifest.http.push(Http { address: *address, socket: given.give(socket) });
         }
         registry.pass(workers, &mut manifest, &mut given);
+        let store = self.shared.store.as_ref();
+        manifest.kept = store.map(|store| store.names()).unwrap_or_default();
         for queue in &begun.incomplete {
             registry.pass_left(queue, &mut manifest, &mut given);
         }
@@ -105,6 +107,7 @@ impl Everything {
                 // Before anything of it ends: it is the other one's.
                 self.shared.failures.may_end();
                 begun.pass_on();
+                store.iter().for_each(|store| store.end());
                 registry.passed_on();
                 self.control.is_passed_on();
                 self.administrators.iter().for_each(|socket| socket.is_passed_on());
@@ -175,11 +178,6 @@ fn own_relaying(holders: &[(Holder, Counted)], elsewhere: &BTreeMap<u64, u64>) -
         (holder.id(), counted.relaying.saturating_sub(elsewhere))
     });
     own.filter(|(_, relaying)| *relaying > 0).collect()
-}
-
-fn control<'d>(listener: &'d AsyncControlListener, given: &mut Given<'d>) -> Control {
-    let file = listener.listener().file();
-    Control { path: listener.path().to_owned(), file, socket: given.give(listener) }
 }
 
 fn ago(last: SystemTime) -> u64 {

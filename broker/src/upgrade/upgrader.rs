@@ -165,6 +165,9 @@ impl Upgrader {
         let rest = (self.everything.shared.turns.all(asker).await, self.lingering.at_rest().await);
         let (everything, given_up) = (Arc::clone(&self.everything), Arc::clone(&self.given_up));
         let registrar = lock(&self.registrar).clone().ok_or("this broker ends")?;
+        if let Some(store) = &self.everything.shared.store {
+            store.sent().await;
+        }
         let given = registrar.ask(move |registry| {
             let (workers, lingering) = (&rest.0.connections, &rest.1);
             let until = until.min(Instant::now() + PAUSED);

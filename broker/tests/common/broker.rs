@@ -69,7 +69,7 @@ impl Broker {
         broker
     }
 
-    fn ready(&self) {
+    pub fn ready(&self) {
         // As text, or in JSON; not the end of "already".
         eventually(|| [" ready", "\"ready\""].iter().any(|ready| self.log().contains(ready)), || self.log());
         assert!(self.control().exists());
@@ -120,6 +120,18 @@ impl Broker {
 
     fn log_name(&self) -> String {
         if self.lives == 0 { "log".to_owned() } else { format!("log-{}", self.lives) }
+    }
+
+    /// Waits until it has ended, however it ends.
+    pub fn wait(&mut self) {
+        self.child.wait().unwrap();
+    }
+
+    /// Another process in the place of this one, which has ended. The log is the new one's.
+    pub fn is_started_again(&mut self, mut command: Command, arguments: &[&str]) {
+        self.lives += 1;
+        self.child = Self::spawn_in(self.folder.path(), &self.log_name(), &mut command, arguments);
+        self.successor = None;
     }
 
     pub fn control(&self) -> PathBuf {

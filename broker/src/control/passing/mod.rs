@@ -1,5 +1,7 @@
-//! The registry is taken apart, so that another process can go on with it, and put together again. [`ports`]: what is open.
+//! The registry is taken apart, so that another process can go on with it, and put together again. [`ports`]: what is open;
+//! [`fit`]: what a service manager has kept may not fit the configuration.
 
+pub(crate) mod fit;
 mod ports;
 
 use std::collections::HashMap;
@@ -56,50 +58,24 @@ impl Registry {
             manifest.workers.push(manifest::Worker { socket, administrator: *administrator });
         }
         for (&id, registration) in &self.registrations {
-            let Registration { holder, prefixes, open, bound, owner, draining, share, grace } = registration;
-            let queue = match holder {
-                Holder::Worker(queue) => pass_queue(queue, given),
-                Holder::Route(route) => {
-                    manifest.routes.extend(prefixes.first().map(|prefix| manifest::Route {
-                        id,
-                        address: address(prefix),
-                        relay: route.to.to_string(),
-                        draining: *draining,
-                        figures: pass_figures(&route.figures),
-                    }));
-                    continue;
-                }
+            let Holder::Worker(queue) = &registration.holder else {
+                manifest.routes.extend(pass_route(id, registration));
+                continue;
             };
-            let worker = match owner {
+            let worker = match &registration.owner {
                 Owner::Worker(peer) => places.get(&Arc::as_ptr(peer)).copied(),
                 Owner::Left(..) | Owner::Configuration => None,
             };
-            let rest = match owner.until() {
-                Some(until) => until.saturating_duration_since(Instant::now()),
-                None => *grace,
-            };
-            let left = owner.credentials().filter(|_| worker.is_none() && !rest.is_zero());
-            if worker.is_none() && left.is_none() {
-                manifest.left.push(queue);
-                continue;
+            let mut passed = pass_registration(id, registration, queue, given);
+            let is_over = passed.left.is_none_or(|left| left.rest_milliseconds == 0);
+            match worker {
+                None if is_over => manifest.left.push(passed.queue),
+                None => manifest.registrations.push(passed),
+                Some(_) => {
+                    (passed.worker, passed.left) = (worker, None);
+                    manifest.registrations.push(passed);
+                }
             }
-            manifest.registrations.push(manifest::Registration {
-                id,
-                worker,
-                left: left.map(|PeerCredentials { uid, gid, pid, .. }| Left {
-                    uid,
-                    gid,
-                    pid,
-                    rest_milliseconds: milliseconds(rest),
-                }),
-                addresses: prefixes.iter().map(address).collect(),
-                bound: bound.0.as_ref().map(|bound| bound.to_vec()),
-                open: open.clone(),
-                draining: *draining,
-                share: *share,
-                grace_milliseconds: milliseconds(*grace),
-                queue,
-            });
         }
         manifest.last_id = self.last_id;
         self.ports.pass(manifest, given);
@@ -228,6 +204,51 @@ impl Registry {
     }
 }
 
+/// A static route.
+pub(super) fn pass_route(id: u64, registration: &Registration) -> Option<manifest::Route> {
+    let Registration { holder: Holder::Route(route), prefixes, draining, .. } = registration else {
+        return None;
+    };
+    Some(manifest::Route {
+        id,
+        address: address(prefixes.first()?),
+        relay: route.to.to_string(),
+        draining: *draining,
+        figures: pass_figures(&route.figures),
+    })
+}
+
+/// A registration as it is without its control connection.
+pub(super) fn pass_registration<'d>(
+    id: u64,
+    registration: &Registration,
+    queue: &'d Queue,
+    given: &mut Given<'d>,
+) -> manifest::Registration {
+    let Registration { holder: _, prefixes, open, bound, owner, draining, share, grace } = registration;
+    let rest = match owner.until() {
+        Some(until) => until.saturating_duration_since(Instant::now()),
+        None => *grace,
+    };
+    manifest::Registration {
+        id,
+        worker: None,
+        left: owner.credentials().map(|PeerCredentials { uid, gid, pid, .. }| Left {
+            uid,
+            gid,
+            pid,
+            rest_milliseconds: milliseconds(rest),
+        }),
+        addresses: prefixes.iter().map(address).collect(),
+        bound: bound.0.as_ref().map(|bound| bound.to_vec()),
+        open: open.clone(),
+        draining: *draining,
+        share: *share,
+        grace_milliseconds: milliseconds(*grace),
+        queue: pass_queue(queue, given),
+    }
+}
+
 fn pass_queue<'d>(queue: &'d Queue, given: &mut Given<'d>) -> manifest::Queue {
     let (sender, receiver) = queue.ends();
     manifest::Queue {
@@ -246,7 +267,7 @@ fn address(prefix: &Prefix) -> manifest::Address {
     manifest::Address { address: prefix.address().to_owned(), mode: prefix.mode().to_string() }
 }
 
-fn prefix(passed: &manifest::Address) -> Result<Prefix, String> {
+pub(super) fn prefix(passed: &manifest::Address) -> Result<Prefix, String> {
     let mode = passed.mode.parse().map_err(|error| format!("{}: {error}", passed.mode))?;
     Prefix::parse(&passed.address, mode).map_err(|error| format!("{}: {error}", passed.address))
 }

@@ -17,7 +17,7 @@ use tracing::Level;
 
 use self::access::Access;
 pub(crate) use self::access::{Passed, open};
-pub(crate) use self::opened::ControlSocket;
+pub(crate) use self::opened::{ControlSocket, control};
 use super::administration::{self, Asking};
 use super::configuration::Configuration;
 use super::denied::{Denied, refused};
@@ -33,6 +33,8 @@ use super::turns::Present;
 use crate::command::Command;
 use crate::listening::owner::{process, program_of};
 use crate::shared::Shared;
+use crate::store::mark::Mark;
+use crate::store::name::Name;
 use crate::tally::Kind;
 
 /// How many workers that may not register are listened to at a time. They are told so; they cannot use up descriptors.
@@ -62,8 +64,9 @@ pub(crate) async fn serve(
     let begin = |peer: Arc<AsyncControlPeer>, connected, ids| {
         let present = shared.turns.enter(&peer, access.is_for_administrators());
         let (shared, configuration) = (Arc::clone(&shared), Arc::clone(&configuration));
-        let holding =
-            Holding { access: access.clone(), registrar: registrar.clone(), _connected: connected, ids };
+        let kept_as = shared.store.as_ref().and_then(|_| Name::worker(&*peer));
+        let (access, registrar) = (access.clone(), registrar.clone());
+        let holding = Holding { access, registrar, _connected: connected, ids, kept_as };
         worker(peer, holding, present, shared, configuration)
     };
     for Returned { peer, ids, .. } in returned {
@@ -134,8 +137,13 @@ async fn worker(
     configuration: Arc<Configuration>,
 ) {
     let access = holding.access.clone();
-    while peer.readable().await.is_ok() {
+    loop {
+        holding.mark(Mark::at_rest(holding.ids.len()), &peer);
+        if peer.readable().await.is_err() {
+            return;
+        }
         let _turn = present.turn().await;
+        holding.mark(Mark::BUSY, &peer);
         let received = tokio::select! {
             biased;
             received = peer.receive_with_connection() => received,
@@ -188,7 +196,7 @@ async fn worker(
         let asked = to_be_registered(&request);
         let (reply, accept_socket, last) = match request {
             Ok(request) => {
-                let mut answer = holding.answer(&request, &mut connection, &peer).await;
+                let mut answer = holding.answer(&request, &mut connection, &peer, &shared).await;
                 for _ in 0..LOOKS {
                     match &answer {
                         Err(denied) if denied.reason() == RefusedReason::ConflictingRegistration => {}
@@ -197,7 +205,7 @@ async fn worker(
                         _ => break,
                     }
                     tokio::time::sleep(LOOK_AGAIN).await;
-                    answer = holding.answer(&request, &mut connection, &peer).await;
+                    answer = holding.answer(&request, &mut connection, &peer, &shared).await;
                 }
                 match answer {
                     Ok((reply, socket)) => (reply, socket, false),
@@ -226,11 +234,20 @@ struct Holding {
     registrar: Registrar,
     _connected: Connected,
     ids: Vec<u64>,
+    /// By which name it may be kept for the next broker; `None`: nothing is kept.
+    kept_as: Option<Name>,
 }
 
 type Answer = Result<(Reply, Option<AcceptSocket>), Denied>;
 
 impl Holding {
+    /// Says on the control connection how it stands.
+    fn mark(&self, mark: Mark, peer: &AsyncControlPeer) {
+        if self.kept_as.is_some() {
+            mark.set(peer);
+        }
+    }
+
     /// A worker lets its own registrations drain without being an administrator.
     fn may_ask(&self, request: &Request) -> bool {
         match request {
@@ -244,6 +261,7 @@ impl Holding {
         request: &Request,
         connection: &mut Option<OwnedFd>,
         peer: &Arc<AsyncControlPeer>,
+        shared: &Shared,
     ) -> Answer {
         match request {
             Request::Register(register) => {
@@ -253,6 +271,9 @@ impl Holding {
                     self.registrar.ask(move |registry| registry.register(&register, &holder)).await;
                 let (registered, accept_socket) = registered?;
                 self.ids.push(registered.id);
+                if let Some(store) = &shared.store {
+                    store.sent().await;
+                }
                 Ok((Reply::Registered(registered), Some(accept_socket)))
             }
             &Request::Unregister { id } => {
@@ -302,6 +323,9 @@ impl Drop for Holding {
     fn drop(&mut self) {
         for id in std::mem::take(&mut self.ids) {
             self.registrar.tell(move |registry| registry.leave(id, "its worker has left"));
+        }
+        if let Some(kept_as) = self.kept_as {
+            self.registrar.tell(move |registry| registry.keep_worker_no_longer(kept_as));
         }
     }
 }

@@ -4,13 +4,18 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use handoff::tokio::{AsyncControlListener, AsyncControlPeer};
 use handoff::{ControlListener, ControlOptions, HandoffError};
 
 use crate::control::folder_watch::FolderWatch;
 use crate::lock::lock;
+use crate::passed::descriptors::Given;
+use crate::passed::manifest::Control;
+use crate::store::entry::What;
+use crate::store::keeper::Store;
+use crate::store::name::Name;
 
 /// The listening control socket. Its path disappears with it.
 #[derive(Debug, Default)]
@@ -20,11 +25,14 @@ pub(crate) struct ControlSocket {
     listener: Mutex<Option<Arc<AsyncControlListener>>>,
     /// Whether it is another process's: then its path stays.
     foreign: AtomicBool,
+    /// Where it is kept for the next broker, and by which name.
+    kept: OnceLock<(Arc<Store>, Name)>,
 }
 
 impl ControlSocket {
     pub(super) fn open(path: PathBuf, options: ControlOptions) -> Result<Self, HandoffError> {
-        let socket = Self { path, options, listener: Mutex::default(), foreign: AtomicBool::new(false) };
+        let (listener, foreign, kept) = Default::default();
+        let socket = Self { path, options, listener, foreign, kept };
         socket.listen()?;
         Ok(socket)
     }
@@ -38,7 +46,7 @@ impl ControlSocket {
     ) -> io::Result<Self> {
         let listener = AsyncControlListener::new(ControlListener::inherited(socket, &path, file))?;
         let listener = Mutex::new(Some(Arc::new(listener)));
-        Ok(Self { path, options, listener, foreign: AtomicBool::new(true) })
+        Ok(Self { path, options, listener, foreign: AtomicBool::new(true), kept: OnceLock::new() })
     }
 
     /// It is this process's from now on.
@@ -66,7 +74,32 @@ impl ControlSocket {
     fn listen(&self) -> Result<(), HandoffError> {
         let listener = ControlListener::bind(&self.path, &self.options)?;
         *lock(&self.listener) = Some(Arc::new(AsyncControlListener::new(listener)?));
+        if let Some((store, name)) = self.kept.get() {
+            store.forget(Some(*name));
+            self.keep(store, *name);
+        }
         Ok(())
+    }
+
+    /// It is kept for the next broker from now on.
+    pub(crate) fn is_kept(&self, store: &Arc<Store>, name: Name) {
+        let (store, name) = self.kept.get_or_init(|| (Arc::clone(store), name));
+        self.keep(store, *name);
+    }
+
+    fn keep(&self, store: &Store, name: Name) {
+        if let Some(listener) = self.listener() {
+            let mut given = Given::default();
+            let control = control(&listener, &mut given);
+            store.keep_with(Some(name), What::Control(control), &given);
+        }
+    }
+
+    /// The broker ends: if it is kept, it is the next one's.
+    pub(crate) fn leave_to_the_next(&self) {
+        if self.kept.get().is_some_and(|(store, name)| store.keeps(Some(*name))) {
+            self.is_passed_on();
+        }
     }
 
     /// Whether a worker would find it.
@@ -109,6 +142,12 @@ impl ControlSocket {
         }
         *told = None;
     }
+}
+
+/// As it is passed on.
+pub(crate) fn control<'d>(listener: &'d AsyncControlListener, given: &mut Given<'d>) -> Control {
+    let file = listener.listener().file();
+    Control { path: listener.path().to_owned(), file, socket: given.give(listener) }
 }
 
 impl Drop for ControlSocket {
