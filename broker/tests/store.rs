@@ -470,7 +470,9 @@ fn killed_again_and_again_it_refuses_nobody() {
         let before = served.load(Ordering::Relaxed);
         eventually(|| served.load(Ordering::Relaxed) > before + 5, || broker.log());
         over.store(true, Ordering::Relaxed);
-        clients.map(|client| client.join().unwrap());
+        for client in clients {
+            client.join().unwrap();
+        }
         let registered = changes.join().unwrap();
         all_gone.store(true, Ordering::Relaxed);
         let worker = serves.join().unwrap();
