@@ -1,4 +1,4 @@
-//! The broker is killed, and a service manager that keeps descriptors starts it again: nobody is refused, and nothing is lost but what the
+//! The broker is killed, and a service manager that keeps descriptors starts it again: nobody is refused, and nothing is lost but what the Long: with the service manager that it needs.
 //! broker had itself.
 
 mod common;
