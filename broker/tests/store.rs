@@ -1,5 +1,6 @@
-//! The broker is killed, and a service manager that keeps descriptors starts it again: nobody is refused, and nothing is lost but what the Long: with the service manager that it needs.
-//! broker had itself.
+//! A broker that is killed comes back with what a service manager has kept. Long: with the service manager that it needs.
+//!
+//! Nobody is refused, and nothing is lost but what the broker had itself.
 
 mod common;
 
