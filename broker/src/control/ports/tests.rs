@@ -1,4 +1,5 @@
 use router::HostNameComparison;
+use test_peers::free_port;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
@@ -35,10 +36,6 @@ fn ports() -> (Ports, UnboundedReceiver<Job>, impl FnOnce() -> Vec<String>) {
 
 const IN: rustix::event::PollFlags = rustix::event::PollFlags::IN;
 const ABSENT: &str = "203.0.113.7";
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn at(ip: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip.parse().unwrap(), port)
