@@ -102,9 +102,10 @@ fn a_control_socket_that_is_removed_is_opened_again() {
         Worker::register(&broker, &[address(free_port(), "after")]);
     }
     drop(before);
-    // Another program has taken its place: that is left alone, and said once.
-    std::fs::remove_file(broker.control()).unwrap();
-    let other = std::os::unix::net::UnixListener::bind(broker.control()).unwrap();
+    // Another program has taken its place, in one step: that is left alone, and said once.
+    let beside = broker.control().with_extension("other");
+    let other = std::os::unix::net::UnixListener::bind(&beside).unwrap();
+    std::fs::rename(&beside, broker.control()).unwrap();
     eventually(|| broker.log().contains("no worker finds this broker until"), || broker.log());
     eventually(|| broker.log().contains("is another program's"), || broker.log());
     drop(other);
