@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 
 use crate::skip;
-use rustix::net::{AddressFamily, SocketType, bind, getsockname, ipproto, socket, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with, sockopt};
 
 /// A port that is free in both families, and stays so while this process lives: sockets that are bound and do not listen
 /// keep the kernel from giving it to anybody who asks for any port, also as the near end of a connection. Who asks for this
@@ -47,7 +47,9 @@ pub fn needs_ipv6() -> bool {
 /// `None` if another socket has the address.
 fn reserve(address: SocketAddr) -> Option<(OwnedFd, u16)> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let reserved = socket(family, SocketType::STREAM, Some(ipproto::TCP)).expect("a socket");
+    // A child would have it beside its own descriptors.
+    let tcp = Some(ipproto::TCP);
+    let reserved = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, tcp).expect("a socket");
     sockopt::set_socket_reuseaddr(&reserved, true).expect("SO_REUSEADDR");
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&reserved, true).expect("IPV6_V6ONLY");
