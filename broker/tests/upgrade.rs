@@ -438,6 +438,8 @@ fn who_does_not_read_its_answer_registers_again() {
     let other = Worker::register(&broker, &[address(port, "x")]);
     let mut waits = ask(port, &format!("{:0>100}", 7));
     eventually(|| administrator(&broker).list().unwrap()[0].queued == 1, || broker.log());
+    // Until all of it rests, and the next answer waits for room.
+    broker.steady_descriptors();
     broker.upgrade();
     // What it had left is looked at again.
     assert_eq!(told(&mut waits), fault("EndpointNotFound"));
