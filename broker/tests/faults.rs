@@ -6,24 +6,11 @@ mod common;
 use std::io::Write;
 use std::net::TcpStream;
 
+use common::injection::{WAITS, failed, inject};
 use common::{
-    Broker, Strace, Told, Worker, address, answer, ask, connect, eventually, every_connection_has_ended,
-    fault, free_port, installed, preamble, serve, told,
+    Broker, Told, Worker, address, answer, ask, connect, every_connection_has_ended, fault, free_port,
+    installed, preamble, serve, told,
 };
-
-/// The system calls that may be behind `epoll_wait`.
-const WAITS: &str = "epoll_wait,epoll_pwait,epoll_pwait2";
-
-/// Makes calls of one thread of a broker fail until it is dropped: `what` as for `strace --inject`; `traced` are written down.
-fn inject(broker: &Broker, thread: &str, what: &str, traced: &str) -> Strace {
-    let (what, traced) = (format!("inject={what}"), format!("trace={traced}"));
-    Strace::attach(broker.thread(thread), &["-e", &traced, "-e", &what])
-}
-
-/// Waits until so many calls have failed.
-fn failed(inject: &Strace, calls: usize) {
-    eventually(|| inject.injected() >= calls, || inject.output());
-}
 
 /// As a security module does: the connection stays where it is.
 #[test]

@@ -6,23 +6,16 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
+use common::injection::{WAITS, failed, inject};
 use common::{
     Broker, Strace, Worker, address, answer, ask, connect, eventually, fault, free_port, installed, preamble,
     serve, told,
 };
 use handoff::{ControlConnection, HandoffError, Register};
 
-/// The system calls that may be behind `epoll_wait`.
-const WAITS: &str = "epoll_wait,epoll_pwait,epoll_pwait2";
-
 /// Makes a call of a thread fail until it is dropped.
 fn fails(broker: &Broker, thread: &str, call: &str, error: &str) -> Strace {
-    let (what, traced) = (format!("inject={call}:error={error}"), format!("trace={call},{WAITS}"));
-    Strace::attach(broker.thread(thread), &["-e", &traced, "-e", &what])
-}
-
-fn failed(inject: &Strace, calls: usize) {
-    eventually(|| inject.injected() >= calls, || inject.output());
+    inject(broker, thread, &format!("{call}:error={error}"), &format!("{call},{WAITS}"))
 }
 
 /// Between two calls that have failed the thread has slept until its time had come.

@@ -5,6 +5,7 @@ pub mod access_log;
 mod broker;
 pub mod http;
 mod initiator;
+pub mod injection;
 mod journal;
 mod worker;
 
